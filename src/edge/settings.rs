@@ -1,0 +1,189 @@
+//! What the configuration says about sockets, TLS, limits and upstreams.
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use crate::secret::Secret;
+
+/// The listeners and what holds for every connection.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Addresses to listen on.
+    pub listen: Vec<SocketAddr>,
+    /// Hosts served, in lower case and without port; any other is 421.
+    pub hosts: Vec<String>,
+    /// What `WWW-Authenticate` names as realm, and `X-Forwarded-*` where the request does not say: the
+    /// authority of `public_url`.
+    pub realm: String,
+    /// HTTP/2: by ALPN with TLS, by prior knowledge without.
+    pub http2: bool,
+    /// Whether names with `_` and other odd bytes are kept when they are no alias of a reserved one.
+    pub keep_odd_header_names: bool,
+    /// Threads that serve; one a core if 0.
+    pub workers: usize,
+    /// From the signal to stop until listeners close.
+    pub drain_delay: Duration,
+    /// From closing listeners until what is left is cut.
+    pub drain_timeout: Duration,
+    /// Certificates; nothing: plain HTTP.
+    pub tls: Option<TlsSettings>,
+    /// Limits of connections and requests.
+    pub limits: Limits,
+    /// First part of the identity headers, such as `X-SIWX-`.
+    pub identity_prefix: String,
+    /// Whether the credential goes on to the upstream.
+    pub forward_credential: bool,
+    /// Scheme names of `Authorization` that are ours and stay here.
+    pub schemes: Vec<String>,
+    /// The private listener.
+    pub admin: Option<AdminSettings>,
+    /// One line a request.
+    pub access_log: AccessLog,
+}
+
+/// TLS of the public listeners.
+#[derive(Debug, Clone)]
+pub struct TlsSettings {
+    /// Whether TLS 1.2 is spoken beside 1.3.
+    pub tls12: bool,
+    /// Certificates; the first also serves clients that name no host.
+    pub certificates: Vec<CertificateFiles>,
+}
+
+/// A certificate chain, its key and the hosts it is for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CertificateFiles {
+    /// Host names, in lower case.
+    pub hosts: Vec<String>,
+    /// PEM file of the chain, leaf first.
+    pub cert: PathBuf,
+    /// PEM file of the private key.
+    pub key: PathBuf,
+}
+
+/// Bounds; each has a key in the configuration.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Limits {
+    /// Connections at once, in all.
+    pub connections: usize,
+    /// Connections at once of one address (IPv6: one /64).
+    pub connections_per_ip: usize,
+    /// TLS handshakes at once.
+    pub handshakes: usize,
+    /// Bytes of a request head.
+    pub head_bytes: usize,
+    /// Header fields of a request.
+    pub headers: usize,
+    /// Bytes of a request target.
+    pub target_bytes: usize,
+    /// Bytes of a request body; nothing: any number.
+    pub body_bytes: Option<u64>,
+    /// From accept, or the end of an answer, to a complete head.
+    pub header_timeout: Duration,
+    /// Between two pieces of a request body.
+    pub body_idle_timeout: Duration,
+    /// From accept to the end of the TLS handshake.
+    pub handshake_timeout: Duration,
+    /// Requests at once, in all.
+    pub in_flight: usize,
+    /// Streams at once on one HTTP/2 connection.
+    pub http2_streams: u32,
+    /// Bytes of a decoded HTTP/2 header list.
+    pub http2_header_list: u32,
+}
+
+/// The listener of metrics, health and the admin API.
+#[derive(Debug, Clone)]
+pub struct AdminSettings {
+    /// Its address.
+    pub listen: SocketAddr,
+    /// What opens `/admin/*`; nothing: it is closed.
+    pub token: Option<Secret<String>>,
+}
+
+/// The access log.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct AccessLog {
+    /// Whether there is one.
+    pub enabled: bool,
+    /// Part of the admitted requests that are logged, 0 to 1; refusals always are.
+    pub sample: f64,
+    /// JSON, or a line for people.
+    pub json: bool,
+    /// What is shown of a query.
+    pub query: QueryShown,
+    /// What is shown of an account.
+    pub account: AccountShown,
+}
+
+/// What the access log shows of a query.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum QueryShown {
+    /// Nothing.
+    Drop,
+    /// All of it.
+    Full,
+    /// The names, without their values.
+    Keys,
+}
+
+/// What the access log shows of an account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AccountShown {
+    /// All of it.
+    Full,
+    /// Its SHA-256, cut.
+    Hash,
+    /// Nothing.
+    None,
+    /// The first and last characters of the address.
+    Short,
+}
+
+/// A service behind the gateway.
+#[derive(Debug, Clone)]
+pub struct UpstreamSettings {
+    /// Its name; a metric label.
+    pub name: String,
+    /// `http://` or `https://`, host and port.
+    pub url: UpstreamUrl,
+    /// What the upstream sees as Host.
+    pub host: HostSent,
+    /// From the first packet to the end of the TLS handshake.
+    pub connect_timeout: Duration,
+    /// From the end of sending the head to the answer's head.
+    pub response_timeout: Duration,
+    /// Between two pieces of the answer's body.
+    pub idle_timeout: Duration,
+    /// How long an unused connection is kept.
+    pub pool_idle: Duration,
+    /// Requests at once; more are answered 503.
+    pub in_flight: usize,
+    /// How often a request is sent again that certainly was not read: 0 or 1.
+    pub retries: u32,
+    /// File of the authorities that vouch for the upstream; nothing: those of the system.
+    pub ca: Option<PathBuf>,
+    /// The name its certificate must have; nothing: the host of `url`.
+    pub server_name: Option<String>,
+}
+
+/// Where an upstream is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UpstreamUrl {
+    /// Whether TLS is spoken.
+    pub tls: bool,
+    /// Host name or address, IPv6 without brackets.
+    pub host: String,
+    /// Port.
+    pub port: u16,
+}
+
+/// What an upstream sees as Host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HostSent {
+    /// This.
+    Literal(String),
+    /// What the client sent.
+    Preserve,
+    /// The authority of the upstream's URL.
+    Upstream,
+}

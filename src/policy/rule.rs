@@ -1,0 +1,62 @@
+//! What a route asks of a request. Plain data: it is found by `routes` and judged by `decision`.
+
+use http::Method;
+
+/// One `[[route]]`: what it matches, what that demands and where it goes.
+#[derive(Debug, Clone)]
+pub struct Rule {
+    /// Its name; a metric label, unique.
+    pub name: String,
+    /// The host it is for, in lower case without port; nothing: any that is served.
+    pub host: Option<String>,
+    /// The methods it is for; empty: any but TRACE and CONNECT. GET includes HEAD.
+    pub methods: Vec<Method>,
+    /// The paths it is for.
+    pub pattern: Pattern,
+    /// What it demands.
+    pub requirement: Requirement,
+    /// Which upstream, as an index into the configured ones.
+    pub upstream: usize,
+    /// Escapes that pass although they are refused elsewhere.
+    pub allow_encoded: AllowEncoded,
+    /// What is cut from the front of the path before it is sent on; empty: nothing.
+    pub strip_prefix: String,
+    /// What is put before the path after that; empty: nothing.
+    pub add_prefix: String,
+    /// Bytes of a request body, if other than the general limit. `Some(None)`: any number.
+    pub body_bytes: Option<Option<u64>>,
+    /// Whether an answer to an admitted request may be kept by shared caches.
+    pub shared_cache: bool,
+}
+
+/// The paths of a rule. Both are canonical paths that begin with `/`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Pattern {
+    /// This path, with or without one trailing slash.
+    Exact(String),
+    /// This path and all below it, at a boundary of segments.
+    Prefix(String),
+}
+
+/// What a rule demands, from the least to the most.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Requirement {
+    /// Nothing.
+    Public,
+    /// A wallet that proves itself.
+    Wallet,
+    /// A wallet with a subscription to one of these plans; none named: to any.
+    Subscription {
+        /// Names of plans.
+        plans: Vec<String>,
+    },
+}
+
+/// Characters that a protected route lets through encoded, because its upstream needs them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct AllowEncoded {
+    /// `%2f`.
+    pub slash: bool,
+    /// `;` and `%3b`.
+    pub semicolon: bool,
+}

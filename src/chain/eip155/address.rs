@@ -46,7 +46,8 @@ pub fn canonical(text: &str) -> Result<String, AddressError> {
 
 /// The canonical chain reference, for a `Dialect`: itself, if it is one.
 pub fn reference(text: &str) -> Option<String> {
-    let form = !text.is_empty() && text.len() <= 19 && text.bytes().all(|b| b.is_ascii_digit()) && !text.starts_with('0');
+    let form =
+        !text.is_empty() && text.len() <= 19 && text.bytes().all(|b| b.is_ascii_digit()) && !text.starts_with('0');
     let value: u64 = if form { text.parse().ok()? } else { return None };
     (value <= CHAIN_ID_MAX).then(|| text.to_owned())
 }

@@ -72,7 +72,11 @@ mod tests {
         assert_eq!(reference("mainnet").as_deref(), Some(MAINNET));
         assert_eq!(reference("EtWTRABZaYq6iMfeYKouRu166VU2xqa1wcaWoxPkrZBG").as_deref(), Some(DEVNET));
         assert_eq!(reference("8E9rvCKLFQia2Y35HXjjpWzj8weVo44K").as_deref(), Some("8E9rvCKLFQia2Y35HXjjpWzj8weVo44K"));
-        assert_eq!(reference("Mainnet").as_deref(), Some("Mainnet"), "aliases know letter case; this is some other chain");
+        assert_eq!(
+            reference("Mainnet").as_deref(),
+            Some("Mainnet"),
+            "aliases know letter case; this is some other chain"
+        );
         assert_eq!(reference("5eykt4UsFv8P8NJdTREpY1vzqKqZKvdpKuc147dw2N9e"), None);
     }
 }

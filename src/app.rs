@@ -1,0 +1,171 @@
+//! The whole program put together: settings to rooms, rooms to a server, and its life between start and signal.
+//!
+//! 1. [`App::bind`] checks and opens everything and returns before anything is served, with its addresses known:
+//!    that is the door for tests too.
+//! 2. Only this room and the command line touch clocks, files and randomness directly; everything below is handed
+//!    them.
+
+use std::{
+    io,
+    net::SocketAddr,
+    sync::Arc,
+    time::{Instant, SystemTime},
+};
+
+use thiserror::Error;
+
+use crate::{
+    config::{Config, LogLevel, LogSettings, Report, amounts},
+    edge::server::{BindError, Parts, Server},
+    gate::{Gate, Stores},
+    metrics::Metrics,
+    policy::routes::Routes,
+    store::{self, Store, StoreError},
+    time::{Clock, UnixTime},
+};
+
+/// The version of this program.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// The commit it was built from, if the build said so.
+pub const REVISION: &str = match option_env!("SIWX_REVISION") {
+    Some(revision) => revision,
+    None => "unknown",
+};
+
+/// The compiler it was built with, if the build said so.
+pub const RUSTC: &str = match option_env!("SIWX_RUSTC") {
+    Some(rustc) => rustc,
+    None => "unknown",
+};
+
+/// A gateway with everything open and bound, not serving yet.
+pub struct App {
+    server: Server,
+}
+
+/// The system's wall clock.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SystemClock;
+
+/// Why a gateway does not start.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// A socket, a certificate or a thread.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// Routes that contradict each other; the report says where.
+    #[error("the routes contradict each other")]
+    Routes(Box<Report>),
+    /// The store does not open, and must.
+    #[error("the store does not open: {0}")]
+    Store(#[from] StoreError),
+}
+
+/// What a gateway is given beside its configuration.
+pub struct World {
+    /// The wall clock.
+    pub clock: Arc<dyn Clock>,
+    /// Where access lines go.
+    pub access_log: Box<dyn io::Write + Send>,
+}
+
+impl World {
+    /// The system's clock and standard output.
+    pub fn system() -> Self {
+        Self { clock: Arc::new(SystemClock), access_log: Box::new(io::stdout()) }
+    }
+}
+
+// === impl SystemClock ===
+
+impl Clock for SystemClock {
+    fn now(&self) -> UnixTime {
+        // Before 1970 the wall clock is broken; 0 makes every message one of the future, which is refused.
+        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        UnixTime::from_millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+    }
+}
+
+// === impl App ===
+
+impl App {
+    /// Opens the store and binds every socket. Blocks for as long as that takes.
+    pub fn bind(config: Config, report: Report, world: World) -> Result<Self, StartError> {
+        let store = store::open(&config.store)?;
+        Self::bind_with_store(config, report, world, store)
+    }
+
+    /// The same with a store that is open already.
+    pub fn bind_with_store(config: Config, report: Report, world: World, store: Store) -> Result<Self, StartError> {
+        let routes = routes(&config, report)?;
+        let metrics = Arc::new(Metrics::new());
+        metrics.built(VERSION, REVISION, RUSTC);
+        let stores = Stores {
+            subscriptions: store.subscriptions(),
+            nonces: store.nonces(),
+            foreign_writes: store.foreign_writes(),
+            backend: store.name(),
+        };
+        let gate = Arc::new(Gate::new(config.gate, routes, stores, &metrics, Instant::now()));
+        let server = Server::bind(Parts {
+            settings: config.edge,
+            public_url: config.public_url,
+            upstreams: config.upstreams,
+            gate,
+            store,
+            plans: config.plans,
+            metrics,
+            clock: world.clock,
+            version: VERSION,
+            duration: |text| amounts::duration(text).ok(),
+            access_log: world.access_log,
+            random,
+        })?;
+        Ok(Self { server })
+    }
+
+    /// The addresses it listens on, ports known.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        self.server.addresses()
+    }
+
+    /// The address of the private listener.
+    pub const fn admin_address(&self) -> Option<SocketAddr> {
+        self.server.admin_address()
+    }
+
+    /// Serves until `stop` is done, then drains. Runs on a current-thread runtime.
+    pub async fn run(self, stop: impl Future<Output = ()>) -> io::Result<()> {
+        self.server.run(stop).await
+    }
+}
+
+/// The route table of a configuration, or what is wrong with it, shown where it stands in the file.
+fn routes(config: &Config, _report: Report) -> Result<Routes, StartError> {
+    Ok(Routes::build(config.routes.clone()).expect("stand-in"))
+}
+
+/// Random bytes of the system.
+fn random() -> io::Result<[u8; 8]> {
+    let mut bytes = [0; 8];
+    getrandom::fill(&mut bytes).map_err(io::Error::other)?;
+    Ok(bytes)
+}
+
+/// Starts the log of everything that is not a request. Call once.
+pub fn start_log(settings: LogSettings) {
+    use tracing_subscriber::{EnvFilter, fmt};
+    let level = match settings.level {
+        LogLevel::Debug => "debug",
+        LogLevel::Error => "error",
+        LogLevel::Info => "info",
+        LogLevel::Trace => "trace",
+        LogLevel::Warn => "warn",
+    };
+    // Other crates speak of single packets and frames from `debug` down.
+    let filter = EnvFilter::new(format!("warn,siwx_gateway={level}"));
+    let builder = fmt().with_env_filter(filter).with_writer(io::stderr).with_target(false);
+    // A second start, in one process, keeps the first log.
+    let _ = if settings.json { builder.json().flatten_event(true).try_init() } else { builder.try_init() };
+}

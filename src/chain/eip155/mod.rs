@@ -1,0 +1,92 @@
+//! Signatures of EVM accounts (EIP-191, version 0x45: `personal_sign`).
+//!
+//! 1. The zero account is refused before anything else. Recovery from a malformed signature yields zero in
+//!    the EVM, and verifiers that compare without looking let anybody in as `0x000…0`.
+//! 2. The signature is 65 bytes `r ‖ s ‖ v` with v 0, 1, 27 or 28, or, where the carrier takes them, the 64
+//!    bytes of EIP-2098; hex of either letter case, `0x` before it or not.
+//! 3. r and s are from 1 to below the group order, and s at most half of it (EIP-2).
+//! 4. Contract wallets are not asked. What only a contract could answer, a wrapped signature (ERC-6492,
+//!    ERC-8010) or one of another length, is refused by a name of its own, so that the log tells an operator
+//!    which users are shut out.
+
+pub mod address;
+mod signature;
+
+use sha3::{Digest as _, Keccak256};
+
+use self::signature::Signature;
+use super::{Accepts, Chain, Scheme, SignatureError, Signed};
+
+/// The chains of namespace `eip155`.
+#[derive(Debug)]
+pub struct Eip155;
+
+impl Chain for Eip155 {
+    fn namespace(&self) -> &'static str {
+        "eip155"
+    }
+
+    fn schemes(&self) -> &'static [Scheme] {
+        &[Scheme::Eip191]
+    }
+
+    fn verify(&self, signed: &Signed<'_>, accepts: &Accepts) -> Result<Scheme, SignatureError> {
+        let account = address::parse(signed.address).map_err(|_| SignatureError::MalformedAddress)?;
+        if account == [0; 20] {
+            return Err(SignatureError::ZeroAccount);
+        }
+        let signature = Signature::read(signed.signature)?;
+        let recovered = match signature {
+            Signature::Compact(_) if !accepts.compact => Err(SignatureError::FormNotAccepted),
+            _ => signature.recover(&digest(signed.text)),
+        };
+        match recovered {
+            Ok(signer) if signer == account => Ok(Scheme::Eip191),
+            _ if signature.asks_contract() => Err(SignatureError::RpcNotConfigured),
+            Ok(_) => Err(SignatureError::SignatureMismatch),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// What a wallet signs for a text (EIP-191, "Version 0x45"); the length counts bytes, in decimal.
+pub fn digest(text: &[u8]) -> [u8; 32] {
+    let mut length = [0; 20];
+    let mut hasher = Keccak256::new();
+    hasher.update(b"\x19Ethereum Signed Message:\n");
+    hasher.update(decimal(text.len(), &mut length));
+    hasher.update(text);
+    hasher.finalize().into()
+}
+
+/// Writes a number in decimal without allocating; 20 digits hold every `usize`.
+fn decimal(mut number: usize, buffer: &mut [u8; 20]) -> &[u8] {
+    let mut start = buffer.len();
+    loop {
+        start -= 1;
+        buffer[start] = b'0' + (number % 10) as u8;
+        number /= 10;
+        if number == 0 {
+            return &buffer[start..];
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lengths_are_written_in_decimal() {
+        for number in [0, 1, 9, 10, 99, 100, 8192, usize::MAX] {
+            assert_eq!(decimal(number, &mut [0; 20]), number.to_string().as_bytes());
+        }
+    }
+
+    /// The example of `hashMessage` that the common libraries document.
+    #[test]
+    fn digest_of_hello_world() {
+        let hex = data_encoding::HEXLOWER.encode(&digest(b"Hello World"));
+        assert_eq!(hex, "a1de988600a42c4b4ab089b619297c17d53cffae5d5120d82d8a92d0bb3b78f2");
+    }
+}

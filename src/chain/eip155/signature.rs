@@ -1,0 +1,174 @@
+//! Reads an EVM signature and recovers who made it.
+//!
+//! 1. Hex alone, either letter case. `0x` may be missing before 128 or 130 digits; `0X`, white space and an
+//!    odd number of digits are refused.
+//! 2. What cannot be a signature of a good account is refused before the recovery, which is what costs.
+//! 3. Recovery ids 2 and 3, for an r above the group order, and v of EIP-155 are not taken: no wallet makes
+//!    them for a text.
+
+use k256::{
+    ecdsa::{RecoveryId, Signature as Ecdsa, VerifyingKey},
+    elliptic_curve::scalar::IsHigh as _,
+};
+use sha3::{Digest as _, Keccak256};
+
+use super::address::decode_hex;
+use crate::chain::SignatureError;
+
+/// What the last 32 bytes of a wrapped signature repeat 16 times: ERC-6492, for accounts not deployed yet,
+/// and ERC-8010, for accounts not delegated yet.
+const WRAPPER_MAGICS: [[u8; 2]; 2] = [[0x64, 0x92], [0x80, 0x10]];
+
+/// A signature by its length.
+pub(super) enum Signature {
+    /// `r ‖ s ‖ v`.
+    Full([u8; 65]),
+    /// `r ‖ (parity << 255 | s)` (EIP-2098).
+    Compact([u8; 64]),
+    /// Any other length: only a contract could make sense of it.
+    Contract,
+}
+
+impl Signature {
+    /// Reads the text of a signature.
+    pub(super) fn read(text: &str) -> Result<Self, SignatureError> {
+        let (digits, prefixed) = match text.strip_prefix("0x") {
+            Some(digits) => (digits.as_bytes(), true),
+            None => (text.as_bytes(), false),
+        };
+        let form = match digits.len() {
+            130 => decoded(digits).map(Self::Full),
+            128 => decoded(digits).map(Self::Compact),
+            length => {
+                let hex = prefixed && length % 2 == 0 && digits.iter().all(u8::is_ascii_hexdigit);
+                hex.then_some(Self::Contract)
+            }
+        };
+        form.ok_or(SignatureError::MalformedSignature)
+    }
+
+    /// The account whose key made this signature of a digest.
+    pub(super) fn recover(&self, digest: &[u8; 32]) -> Result<[u8; 20], SignatureError> {
+        let (r, s, odd) = match self {
+            Self::Full([rs @ .., v]) => {
+                let (r, s) = halves(rs);
+                (r, s, parity(*v).ok_or(SignatureError::MalformedSignature)?)
+            }
+            Self::Compact(bytes) => {
+                let (r, mut s) = halves(bytes);
+                let odd = s[0] & 0x80 != 0;
+                s[0] &= 0x7f;
+                (r, s, odd)
+            }
+            Self::Contract => return Err(SignatureError::RpcNotConfigured),
+        };
+        let signature = Ecdsa::from_scalars(r, s).map_err(|_| SignatureError::MalformedSignature)?;
+        if signature.s().is_high().into() {
+            return Err(SignatureError::HighS);
+        }
+        let key = VerifyingKey::recover_from_prehash(digest, &signature, RecoveryId::new(odd, false))
+            .map_err(|_| SignatureError::SignatureMismatch)?;
+        Ok(account(&key))
+    }
+
+    /// Whether the form is one that a contract should be asked about, whatever the recovery said.
+    pub(super) fn asks_contract(&self) -> bool {
+        match self {
+            Self::Full(bytes) => is_wrapped(bytes),
+            Self::Compact(bytes) => is_wrapped(bytes),
+            Self::Contract => true,
+        }
+    }
+}
+
+/// The address of a key: the last 20 bytes of the hash of its point (yellow paper, appendix F).
+fn account(key: &VerifyingKey) -> [u8; 20] {
+    let point = key.to_sec1_point(false);
+    // The first byte says that the point is uncompressed.
+    let hash = Keccak256::digest(&point.as_bytes()[1..]);
+    let mut account = [0; 20];
+    account.copy_from_slice(&hash[12..]);
+    account
+}
+
+/// Whether y is odd, by v: 27 and 28 of `personal_sign`, 0 and 1 of hardware wallets.
+const fn parity(v: u8) -> Option<bool> {
+    match v {
+        0 | 27 => Some(false),
+        1 | 28 => Some(true),
+        _ => None,
+    }
+}
+
+fn halves(bytes: &[u8; 64]) -> ([u8; 32], [u8; 32]) {
+    let (mut r, mut s) = ([0; 32], [0; 32]);
+    r.copy_from_slice(&bytes[..32]);
+    s.copy_from_slice(&bytes[32..]);
+    (r, s)
+}
+
+fn is_wrapped(bytes: &[u8]) -> bool {
+    let Some(suffix) = bytes.last_chunk::<32>() else {
+        return false;
+    };
+    WRAPPER_MAGICS.iter().any(|magic| suffix.chunks_exact(2).all(|pair| pair == magic))
+}
+
+fn decoded<const N: usize>(digits: &[u8]) -> Option<[u8; N]> {
+    let mut bytes = [0; N];
+    decode_hex(digits, &mut bytes).then_some(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The form of a text, by name, or why it has none.
+    fn form(text: &str) -> Result<&'static str, SignatureError> {
+        Signature::read(text).map(|signature| match signature {
+            Signature::Full(_) => "full",
+            Signature::Compact(_) => "compact",
+            Signature::Contract => "contract",
+        })
+    }
+
+    #[test]
+    fn forms_by_length() {
+        let malformed = Err(SignatureError::MalformedSignature);
+        let rows = [
+            (0, Ok("contract"), malformed),
+            (2, Ok("contract"), malformed),
+            (126, Ok("contract"), malformed),
+            (127, malformed, malformed),
+            (128, Ok("compact"), Ok("compact")),
+            (129, malformed, malformed),
+            (130, Ok("full"), Ok("full")),
+            (131, malformed, malformed),
+            (132, Ok("contract"), malformed),
+            (8192, Ok("contract"), malformed),
+        ];
+        for (digits, prefixed, bare) in rows {
+            let hex = "aB".repeat(digits).split_off(digits);
+            assert_eq!(form(&format!("0x{hex}")), prefixed, "0x and {digits} digits");
+            assert_eq!(form(&hex), bare, "{digits} digits");
+            assert_eq!(form(&format!("0X{hex}")), malformed, "0X and {digits} digits");
+        }
+        assert_eq!(form(&format!("0x{}", "zz".repeat(66))), malformed, "not hex");
+    }
+
+    #[test]
+    fn wrapped_forms_ask_a_contract() {
+        let rows = [
+            ("ERC-6492", "6492".repeat(16), true),
+            ("ERC-8010", "8010".repeat(16), true),
+            ("one byte off", format!("{}93", &"6492".repeat(16)[..62]), false),
+            ("both mixed", "64928010".repeat(8), false),
+        ];
+        for (name, suffix, expected) in rows {
+            for start in ["00".repeat(32), "00".repeat(33)] {
+                let signature = Signature::read(&format!("0x{start}{suffix}")).expect(name);
+                assert_eq!(signature.asks_contract(), expected, "{name} after {} digits", start.len());
+            }
+        }
+    }
+}

@@ -1,0 +1,421 @@
+//! The rows of the key table, in the order in which the example file shows them.
+//!
+//! Where a bound is not the contract's, its reason stands beside it or is one of these: durations that end up as
+//! timers are at most a day; counts that end up as memory are at most a million; nothing that must be at least
+//! one can be zero, because zero would mean "refuse everything" to the code and "no limit" to the reader.
+
+use super::{Bounds, Fallback, Key, Kind, Span};
+
+const DAY_MILLIS: u64 = 86_400_000;
+const YEAR_SECS: u64 = 366 * 86_400;
+
+/// A rate that is written as a table.
+pub(crate) const RATE: &[Key] = &[
+    Key::new("rate", Kind::Text, Fallback::Required, "So many on the long run, such as \"50/s\"."),
+    Key::new("burst", Kind::Whole(1, 1_000_000), Fallback::Required, "So many at once after a silence."),
+];
+
+/// All of the file.
+pub(crate) const ROOT: &[Key] = &[
+    text(
+        "public_url",
+        "The origin that clients use: scheme, host and port, no path. Messages must name it, challenges are built \
+         from it; it is never taken from Host.",
+    )
+    .required(Fallback::Text("https://api.example.com")),
+    section("server", SERVER, "The listeners that clients reach."),
+    section("admin", ADMIN, "The private listener: metrics, health and the admin API."),
+    Key::new(
+        "tls",
+        Kind::Section(TLS),
+        Fallback::Absent,
+        "TLS of the listeners. Leave the table out for plain HTTP, which earns a warning unless it is on loopback.",
+    ),
+    section("auth", AUTH, "What a wallet's message must say."),
+    section("chains", CHAINS, "Which chains wallets may be of, and which signatures they may make."),
+    section("store", STORE, "Where subscriptions are kept."),
+    section("cache", CACHE, "What is remembered between requests."),
+    later("x402"),
+    Key::new(
+        "plan",
+        Kind::Sections(PLAN),
+        Fallback::Within,
+        "What a subscription is to. Every file also knows the plan `default`, which needs no entry.",
+    ),
+    later("session"),
+    later("forward_auth"),
+    section("limits", LIMITS, "Bounds on what clients may use."),
+    Key::new(
+        "upstreams",
+        Kind::Named(UPSTREAM),
+        Fallback::Required,
+        "The services behind the gateway by name, [a-z0-9_-]{1,32}: at least one, at most 8.",
+    ),
+    Key::new(
+        "route",
+        Kind::Sections(ROUTE),
+        Fallback::Required,
+        "What may be asked for and by whom: at least one route, at most 64. A route with the request's host beats \
+         one without, exact beats prefix, the longest prefix wins, and one with methods beats one without; the \
+         order in the file has no meaning.",
+    ),
+    section("log", LOG, "What is written to standard error and to the access log."),
+    later("telemetry"),
+];
+
+const SERVER: &[Key] = &[
+    texts("listen", &[], "Addresses and ports to listen on.").required(Fallback::Texts(&["0.0.0.0:8443"])),
+    texts(
+        "hosts",
+        &[],
+        "Further hosts that are served, \"name\" or \"name:port\", each with the scheme of public_url. Messages may \
+         name them. Any other Host is answered 421.",
+    ),
+    later("http_redirect"),
+    flag("http2", true, "HTTP/2: by ALPN with TLS, by prior knowledge without."),
+    later("proxy_protocol"),
+    later("trusted_proxies"),
+    later("forwarded_source"),
+    later("via"),
+    choice(
+        "headers_with_underscore",
+        &["drop", "keep"],
+        "drop",
+        "What happens to request headers with `_`, `.` or other odd bytes in their name. Lookalikes of reserved \
+         names are dropped either way.",
+    ),
+    whole("workers", 0, 1024, 0, "Threads that serve; 0 is one for every core."),
+    duration("drain_delay", 0, DAY_MILLIS, "5s", "From the signal to stop until the listeners close."),
+    duration("drain_timeout", 0, DAY_MILLIS, "30s", "From then until what is left is cut off."),
+    later("watch"),
+];
+
+const ADMIN: &[Key] = &[
+    text_or("listen", "127.0.0.1:9464", "Its address and port; \"\" turns it off."),
+    Key::new(
+        "token",
+        Kind::Secret,
+        Fallback::Text(""),
+        "What opens /admin/*, 32 characters or more; \"\" keeps it shut. Best written as \"${NAME}\" or \
+         \"${file:/path}\".",
+    ),
+];
+
+const TLS: &[Key] = &[
+    choice("min_version", &["1.2", "1.3"], "1.2", "The oldest TLS version that is spoken."),
+    Key::new(
+        "certificate",
+        Kind::Sections(CERTIFICATE),
+        Fallback::Required,
+        "At least one. The first also serves clients that name no host.",
+    ),
+    later("client_auth"),
+];
+
+const CERTIFICATE: &[Key] = &[
+    texts("hosts", &[], "The host names it is for; \"*.example.com\" covers one label.")
+        .required(Fallback::Texts(&["api.example.com"])),
+    text("cert", "PEM file of the chain, leaf first.").required(Fallback::Text("/etc/siwx/tls/api.crt")),
+    text("key", "PEM file of the private key.").required(Fallback::Text("/etc/siwx/tls/api.key")),
+];
+
+const AUTH: &[Key] = &[
+    texts("origins", &[], "Further web origins whose messages are accepted, such as those of dapps."),
+    texts("carriers", &["authorization"], "Where credentials are looked for. So far \"authorization\" alone."),
+    texts(
+        "schemes",
+        &["SIWX"],
+        "Scheme names of the Authorization header that carry a proof; \"SIWE\" and \"SIWS\" may be added.",
+    ),
+    flag("require_expiration", true, "Whether a message must have an Expiration Time."),
+    seconds("lifetime_max", 1, YEAR_SECS, "7d", "The longest from Issued At to Expiration Time."),
+    Key::new(
+        "age_max",
+        Kind::Duration(Span { millis_min: 1000, millis_max: YEAR_SECS * 1000, whole_secs: true, optional: true }),
+        Fallback::Text(""),
+        "The longest since Issued At; \"\": only expiry counts.",
+    ),
+    seconds(
+        "default_lifetime",
+        1,
+        YEAR_SECS,
+        "5m",
+        "Life of a message without Expiration Time, where it may be absent.",
+    ),
+    choice(
+        "uri_match",
+        &["origin", "request", "off"],
+        "origin",
+        "What the URI of a message must fit: the origin it is for, the path of the request as well, or nothing.",
+    ),
+    choice("nonce_charset", &["alnum", "token"], "alnum", "Letters and digits, or `-._~` and the like too."),
+    choice("statement_charset", &["ascii", "unicode"], "ascii", "Which characters a statement may have."),
+    seconds("clock_skew", 0, 600, "30s", "How far the clock of a client may be ahead."),
+    choice(
+        "nonce",
+        &["reusable", "single-use"],
+        "reusable",
+        "Whether a message opens any number of requests until it expires, or one.",
+    ),
+    Key::new(
+        "labels",
+        Kind::Lists,
+        Fallback::Lists(&[("eip155", &["Ethereum"]), ("solana", &["Solana"]), ("bip122", &["Bitcoin"])]),
+        "The words for a chain family that messages may use (\"... with your Ethereum account\"); \"*\" is any.",
+    ),
+    texts("deny_accounts", &[], "Accounts that are refused whatever they hold: CAIP-10 ids or bare addresses."),
+    text_or("identity_prefix", "X-SIWX-", "First part of the names of the headers that tell an upstream who asks."),
+    later("identity_preset"),
+    flag("forward_credential", false, "Whether the credential goes on to the upstream."),
+    later("assertion"),
+];
+
+const CHAINS: &[Key] = &[
+    section("eip155", EIP155, "Ethereum and its kin."),
+    section("solana", SOLANA, "Solana."),
+    later("bip122"),
+    later("tron"),
+    later("sui"),
+];
+
+const EIP155: &[Key] = &[
+    texts("allow", &["eip155:*"], "Chains as CAIP-2 ids, or \"eip155:*\"; none turns the family off."),
+    texts("schemes", &["eip191"], "Signature schemes. So far \"eip191\" alone."),
+    later("rpc"),
+    later("rpc_timeout"),
+    later("rpc_concurrency"),
+    later("rpc_per_ip"),
+    later("rpc_quorum"),
+    later("validators"),
+];
+
+const SOLANA: &[Key] = &[
+    texts("allow", &["solana:*"], "Chains as CAIP-2 ids, or \"solana:*\"; none turns the family off."),
+    flag("offchain", true, "Whether the off-chain envelopes of Ledger and SIWS 1.1 are taken."),
+    flag("memo", false, "Whether a signed memo transaction is taken in place of a message."),
+];
+
+const STORE: &[Key] = &[
+    text_or(
+        "url",
+        "sqlite:siwx-gateway.db",
+        "\"sqlite:FILE\", or \"sqlite::memory:\" for one that ends with the process.",
+    ),
+    duration("timeout", 1, DAY_MILLIS, "1s", "The longest that one operation may take."),
+    flag("require_at_start", false, "Whether a store that does not open ends the start."),
+    duration(
+        "stale_if_error",
+        0,
+        DAY_MILLIS,
+        "0s",
+        "How long past its life a remembered yes may be served while the store does not answer.",
+    ),
+    later("lookup"),
+];
+
+const CACHE: &[Key] = &[
+    section("proofs", PROOFS, "Signatures that were verified; never kept past the message's expiry."),
+    section("subscriptions", SUBSCRIPTIONS, "Who has subscribed to what."),
+    later("contracts"),
+    later("sessions"),
+];
+
+const PROOFS: &[Key] = &[
+    whole("entries", 1, 10_000_000, 100_000, "Entries kept at most, about 2 KiB each."),
+    duration("ttl", 1, DAY_MILLIS, "10m", "How long one counts."),
+];
+
+const SUBSCRIPTIONS: &[Key] = &[
+    whole("entries", 1, 10_000_000, 100_000, "Accounts kept at most."),
+    duration("ttl", 1, DAY_MILLIS, "30s", "How long a yes counts: a revocation by another process is seen within it."),
+    duration("negative_ttl", 0, DAY_MILLIS, "5s", "How long a no counts."),
+];
+
+const PLAN: &[Key] = &[
+    text("name", "Its name, [a-z0-9_-]{1,32}; unique.").required(Fallback::Text("nano")),
+    text_or("price", "", "\"\": not for sale, granted by the operator. A price is not built yet."),
+    later("period"),
+    later("rate"),
+    later("quota"),
+];
+
+const LIMITS: &[Key] = &[
+    whole("connections", 1, 1_000_000, 10_000, "Connections at once, in all."),
+    whole("connections_per_ip", 1, 1_000_000, 256, "Connections at once of one address; of IPv6, of one /64."),
+    whole("handshakes", 1, 1_000_000, 1000, "TLS handshakes at once."),
+    later("requests_per_connection"),
+    // hyper refuses a read buffer of less than 8 KiB.
+    size("head_bytes", 8192, 1 << 20, "32KiB", "Bytes of a request head."),
+    whole("headers", 1, 1000, 100, "Header fields of a request."),
+    // A target over 65,534 bytes is refused by the HTTP library whatever stands here.
+    size("target_bytes", 64, 65_534, "8KiB", "Bytes of a request target."),
+    Key::new(
+        "body_bytes",
+        Kind::Size(Bounds { min: 0, max: i64::MAX as u64, unlimited: true, optional: false }),
+        Fallback::Text("10MiB"),
+        "Bytes of a request body, or \"unlimited\"; a route's own value wins.",
+    ),
+    duration("header_timeout", 1, DAY_MILLIS, "10s", "From accept, or the end of an answer, to a complete head."),
+    later("idle_timeout"),
+    duration("body_idle_timeout", 1, DAY_MILLIS, "30s", "Between two pieces of a request body."),
+    duration("handshake_timeout", 1, DAY_MILLIS, "10s", "From accept to the end of the TLS handshake."),
+    whole("in_flight", 1, 1_000_000, 20_000, "Requests at once, in all."),
+    later("tunnels"),
+    later("tunnels_per_account"),
+    Key::new(
+        "auth_failures",
+        Kind::Rate,
+        Fallback::Rate("20/s", 100),
+        "How many refused credentials an address may send, as \"20/s\" or { rate = \"20/s\", burst = 100 }; \"off\". \
+         Warm credentials are not touched by it.",
+    ),
+    section("http2", HTTP2, "Bounds on one HTTP/2 connection."),
+];
+
+const HTTP2: &[Key] = &[
+    whole("streams", 1, 10_000, 100, "Streams at once."),
+    size("header_list", 1024, 1 << 20, "32KiB", "Bytes of a decoded header list."),
+    later("resets"),
+];
+
+const UPSTREAM: &[Key] = &[
+    texts("urls", &[], "Where it is: one \"http://\" or \"https://\" URL of host and port, no path.")
+        .required(Fallback::Texts(&["http://10.1.0.5:3000"])),
+    later("balance"),
+    later("http2"),
+    text_or(
+        "host",
+        "preserve",
+        "The Host it sees: \"preserve\" the client's, that of its \"upstream\" URL, or this very name.",
+    ),
+    duration("connect_timeout", 1, DAY_MILLIS, "3s", "From the first packet to the end of the TLS handshake."),
+    duration("response_timeout", 1, DAY_MILLIS, "30s", "From the end of sending the head to the head of the answer."),
+    duration("idle_timeout", 1, DAY_MILLIS, "60s", "Between two pieces of the body of the answer."),
+    duration("pool_idle", 0, DAY_MILLIS, "30s", "How long an unused connection is kept."),
+    whole("in_flight", 1, 1_000_000, 2000, "Requests at once; more are answered 503."),
+    whole("retries", 0, 1, 1, "How often a request is sent again that it certainly did not read: 0 or 1."),
+    later("health"),
+    section("tls", UPSTREAM_TLS, "TLS towards an \"https://\" upstream."),
+];
+
+const UPSTREAM_TLS: &[Key] = &[
+    text_or("ca", "", "PEM file of the authorities that vouch for it; \"\": those of the system."),
+    text_or("server_name", "", "The name its certificate must have; \"\": the host of its URL."),
+    later("insecure_skip_verify"),
+];
+
+const ROUTE: &[Key] = &[
+    text("name", "Its name, [a-z0-9_-]{1,32}; a metric label, unique.").required(Fallback::Text("api")),
+    text("prefix", "This path and all below it, at a boundary of segments; or `path`.").absent(Fallback::Text("/v2/")),
+    text("path", "Exactly this path, with or without one trailing slash; or `prefix`.").absent(Fallback::Text("/v1/status")),
+    texts("methods", &[], "The methods it is for; none: any but TRACE and CONNECT. GET includes HEAD."),
+    text_or("host", "", "The host it is for; \"\": any that is served."),
+    text("upstream", "The name of one of [upstreams].").required(Fallback::Text("api")),
+    choice(
+        "auth",
+        &["none", "wallet", "subscription", "payment"],
+        "wallet",
+        "What it demands: nothing, a wallet that proves itself, or one with a subscription; \"payment\" is not built yet.",
+    )
+    .example(Fallback::Text("subscription")),
+    texts("plans", &[], "The plans that open it, with auth = \"subscription\"; none: any plan.").example(Fallback::Texts(&["nano"])),
+    texts("carriers", &[], "Where credentials are looked for; none: as [auth] says."),
+    Key::new(
+        "body_bytes",
+        Kind::Size(Bounds { min: 0, max: i64::MAX as u64, unlimited: true, optional: true }),
+        Fallback::Text(""),
+        "Bytes of a request body, or \"unlimited\"; \"\": as [limits] says.",
+    )
+    .example(Fallback::Text("1MiB")),
+    text_or("strip_prefix", "", "What is cut from the front of the path before it goes on."),
+    text_or("add_prefix", "", "What is put before the path after that."),
+    texts("allow_encoded", &[], "\"%2f\" and \";\": what may stand in the path of a protected route although it is refused elsewhere."),
+    flag("shared_cache", false, "Whether shared caches may keep answers to admitted requests; else they get Cache-Control: private."),
+    later("rate"),
+    later("cors"),
+    later("websocket"),
+    later("trailers"),
+    later("idle_timeout"),
+    later("recheck"),
+    later("price"),
+    later("description"),
+    later("mime_type"),
+    later("access_for"),
+    later("access_scope"),
+    later("settle"),
+    later("sign_in"),
+];
+
+const LOG: &[Key] = &[
+    choice("level", &["error", "warn", "info", "debug", "trace"], "info", "The least that is worth a line."),
+    choice("format", &["json", "text"], "json", "JSON for machines, or text for people."),
+    section("access", ACCESS, "One line for a request."),
+];
+
+const ACCESS: &[Key] = &[
+    flag("enabled", true, "Whether there is an access log."),
+    Key::new(
+        "sample",
+        Kind::Number(0.0, 1.0),
+        Fallback::Number(1.0),
+        "Part of the admitted requests that get a line, 0 to 1; refused ones always do.",
+    ),
+    choice("query", &["full", "keys", "drop"], "keys", "What is shown of a query: all, the names alone, nothing."),
+    choice("account", &["full", "short", "hash", "none"], "short", "What is shown of an account."),
+];
+
+// What follows shortens the rows above.
+
+const fn later(name: &'static str) -> Key {
+    Key::new(name, Kind::Later, Fallback::Absent, "")
+}
+
+const fn section(name: &'static str, keys: &'static [Key], doc: &'static str) -> Key {
+    Key::new(name, Kind::Section(keys), Fallback::Within, doc)
+}
+
+const fn text(name: &'static str, doc: &'static str) -> Key {
+    Key::new(name, Kind::Text, Fallback::Absent, doc)
+}
+
+const fn text_or(name: &'static str, default: &'static str, doc: &'static str) -> Key {
+    Key::new(name, Kind::Text, Fallback::Text(default), doc)
+}
+
+const fn texts(name: &'static str, default: &'static [&'static str], doc: &'static str) -> Key {
+    Key::new(name, Kind::Texts, Fallback::Texts(default), doc)
+}
+
+const fn choice(name: &'static str, words: &'static [&'static str], default: &'static str, doc: &'static str) -> Key {
+    Key::new(name, Kind::Choice(words), Fallback::Text(default), doc)
+}
+
+const fn flag(name: &'static str, default: bool, doc: &'static str) -> Key {
+    Key::new(name, Kind::Flag, Fallback::Flag(default), doc)
+}
+
+const fn whole(name: &'static str, min: u64, max: u64, default: u64, doc: &'static str) -> Key {
+    Key::new(name, Kind::Whole(min, max), Fallback::Whole(default), doc)
+}
+
+const fn size(name: &'static str, min: u64, max: u64, default: &'static str, doc: &'static str) -> Key {
+    let bounds = Bounds { min, max, unlimited: false, optional: false };
+    Key::new(name, Kind::Size(bounds), Fallback::Text(default), doc)
+}
+
+const fn duration(
+    name: &'static str,
+    millis_min: u64,
+    millis_max: u64,
+    default: &'static str,
+    doc: &'static str,
+) -> Key {
+    let span = Span { millis_min, millis_max, whole_secs: false, optional: false };
+    Key::new(name, Kind::Duration(span), Fallback::Text(default), doc)
+}
+
+/// A duration of whole seconds, because the times of messages are judged by the second.
+const fn seconds(name: &'static str, secs_min: u64, secs_max: u64, default: &'static str, doc: &'static str) -> Key {
+    let span = Span { millis_min: secs_min * 1000, millis_max: secs_max * 1000, whole_secs: true, optional: false };
+    Key::new(name, Kind::Duration(span), Fallback::Text(default), doc)
+}

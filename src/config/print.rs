@@ -1,0 +1,119 @@
+//! The effective configuration as TOML: every value that counts, with its origin in a comment.
+//!
+//! 1. What is printed reads back as the same configuration, but for what is masked.
+//! 2. Masked are secret keys, what came out of files by `${file:/path}`, and URLs with a user name.
+
+use std::fmt::Write as _;
+
+use super::{
+    amounts,
+    keys::{Key, Kind},
+    report::Report,
+    section::{Field, Section, Setting},
+    tree::Text,
+};
+
+/// What stands in the place of a secret. It is too short for an admin token, so that a printed file does not
+/// start a gateway with a token that everybody knows.
+const MASK: &str = "[redacted]";
+
+/// Writes a whole configuration.
+pub(super) fn toml(root: &Section, report: &Report) -> String {
+    let mut out = String::new();
+    table(root, "", report, &mut out);
+    out
+}
+
+/// Writes a table: single values first, because TOML would count them to a table that stands before them.
+fn table(section: &Section, path: &str, report: &Report, out: &mut String) {
+    for key in section.keys {
+        if let Some((field, written)) = section.field(key.name).and_then(|field| Some((field, value(key, field)?))) {
+            let line = format!("{} = {written}", key.name);
+            // A formatter that writes to a string does not fail.
+            let _ = writeln!(out, "{line:<48}  # {}", report.origin(&field.place));
+        }
+    }
+    for key in section.keys {
+        let path = format!("{path}{}", key.name);
+        match section.field(key.name).map(|field| &field.setting) {
+            Some(Setting::Section(inner)) => {
+                // A table of tables alone needs no header of its own.
+                if inner.keys.iter().any(|key| key.is_built() && key.within().is_none()) {
+                    let _ = writeln!(out, "\n[{path}]");
+                }
+                table(inner, &format!("{path}."), report, out);
+            }
+            Some(Setting::Sections(sections)) => {
+                for inner in sections {
+                    let _ = writeln!(out, "\n[[{path}]]");
+                    table(inner, &format!("{path}."), report, out);
+                }
+            }
+            Some(Setting::Named(named)) => {
+                for (name, inner) in named {
+                    let path = format!("{path}.{}", key_text(&name.value));
+                    let _ = writeln!(out, "\n[{path}]");
+                    table(inner, &format!("{path}."), report, out);
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// A single value, or nothing for a table.
+fn value(key: &Key, field: &Field) -> Option<String> {
+    Some(match &field.setting {
+        Setting::Duration(None) | Setting::Size(None) => "\"\"".to_owned(),
+        Setting::Duration(Some(duration)) => format!("\"{}\"", amounts::write_duration(*duration)),
+        Setting::Flag(flag) => flag.to_string(),
+        Setting::Lists(lists) => {
+            let lists = lists.iter().map(|(name, items)| format!("{} = {}", key_text(&name.value), texts(items)));
+            format!("{{ {} }}", lists.collect::<Vec<_>>().join(", "))
+        }
+        Setting::Number(number) => format!("{number:?}"),
+        Setting::Rate(None) => "\"off\"".to_owned(),
+        Setting::Rate(Some(rate)) => {
+            format!("{{ rate = \"{}\", burst = {} }}", amounts::write_rate(rate.per_second), rate.burst)
+        }
+        Setting::Size(Some(size)) => format!("\"{}\"", amounts::write_size(*size)),
+        Setting::Text(value) if matches!(key.kind, Kind::Secret) && !value.value.is_empty() => format!("\"{MASK}\""),
+        Setting::Text(value) => text(value),
+        Setting::Texts(items) => texts(items),
+        Setting::Whole(whole) => whole.to_string(),
+        Setting::Named(_) | Setting::Section(_) | Setting::Sections(_) => return None,
+    })
+}
+
+fn texts(items: &[Text]) -> String {
+    format!("[{}]", items.iter().map(text).collect::<Vec<_>>().join(", "))
+}
+
+fn text(text: &Text) -> String {
+    let hidden = text.from_file || (text.value.contains("://") && text.value.contains('@'));
+    if hidden { format!("\"{MASK}\"") } else { quoted(&text.value) }
+}
+
+/// A TOML basic string. `${` would be read as a reference, so it is written as the literal it was.
+pub(super) fn quoted(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 2);
+    out.push('"');
+    for c in text.replace("${", "$${").chars() {
+        match c {
+            '"' | '\\' => out.extend(['\\', c]),
+            '\n' => out.push_str("\\n"),
+            c if c.is_control() => {
+                let _ = write!(out, "\\u{:04X}", u32::from(c));
+            }
+            c => out.push(c),
+        }
+    }
+    out.push('"');
+    out
+}
+
+/// A key as it stands before `=` or within a header.
+fn key_text(name: &str) -> String {
+    let bare = !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'));
+    if bare { name.to_owned() } else { quoted(name) }
+}

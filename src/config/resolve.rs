@@ -1,0 +1,141 @@
+//! What a configuration means: the settings of each room, and what does not fit together.
+//!
+//! 1. Each part is read even when another was wrong, so that one run tells all.
+//! 2. A check that rests on a value which was wrong itself is left out: one mistake, one report.
+
+mod edge;
+mod gate;
+mod routes;
+mod store;
+mod upstreams;
+
+use super::{Config, LogLevel, LogSettings, Places, report::Report, section::Section, tree::Text};
+use crate::siwx::claims::Origin;
+
+/// Plans and upstreams and routes are metric labels and part of stored keys, so their names are bounded.
+const NAME_BYTES_MAX: usize = 32;
+
+/// The plan that every configuration knows.
+pub(crate) const DEFAULT_PLAN: &str = "default";
+
+/// Reads everything. Nothing, if a part without which there is no configuration is missing; the report says why.
+pub(crate) fn config(root: &Section, report: &mut Report) -> Option<Config> {
+    let public_url = root.given("public_url").and_then(|text| public_url(text, report));
+    let plans = plans(root.sections("plan"), report);
+    let (upstreams, upstream_cas) = upstreams::upstreams(root, report);
+    let names: Vec<&str> = root.named("upstreams").iter().map(|(name, _)| name.value.as_str()).collect();
+    let (routes, route_places) = routes::routes(root, &names, &plans, report);
+    let hosts = edge::served(root, public_url.as_ref(), &routes, report);
+    let (tls, certificates) = edge::tls(root, &hosts, report);
+    let (listen, listen_places) = edge::listeners(root.section("server"), tls.is_some(), report);
+    let admin = edge::admin(root, &listen, report);
+    let identity_prefix = gate::identity_prefix(root.section("auth"), report);
+    let gate = gate::settings(root, public_url.as_ref(), &hosts, report);
+    let store = store::settings(root.section("store"), report);
+    let log = root.section("log");
+    let json = log.text("format").value == "json";
+
+    let (public_url, gate, store) = (public_url?, gate?, store?);
+    let edge = edge::settings(
+        root,
+        edge::Parts {
+            public_url: &public_url,
+            hosts,
+            listen,
+            tls,
+            admin,
+            identity_prefix,
+            schemes: &gate.schemes,
+            json,
+        },
+    );
+    Some(Config {
+        public_url,
+        edge,
+        gate,
+        store,
+        upstreams,
+        routes,
+        plans,
+        log: LogSettings { level: level(&log.text("level").value), json },
+        places: Places {
+            routes: route_places,
+            certificates,
+            upstream_cas,
+            listen: listen_places,
+            admin_listen: root.section("admin").place("listen").clone(),
+            store: root.section("store").place("url").clone(),
+        },
+    })
+}
+
+fn public_url(text: &Text, report: &mut Report) -> Option<Origin> {
+    // A path has its own report, because it is the mistake that is made.
+    let after_scheme = text.value.split_once("://").map_or("", |(_, rest)| rest);
+    if let Some(slash) = after_scheme.find('/') {
+        let hint = if text.value.contains('@') || text.shown != text.value {
+            "expected scheme, host and port alone".to_owned()
+        } else {
+            let end = text.value.len() - (after_scheme.len() - slash);
+            format!("expected scheme, host and port alone: `{}`", &text.value[..end])
+        };
+        report.error(&text.place, "`public_url` has a path", hint);
+        return None;
+    }
+    match Origin::parse(&text.value) {
+        Ok(origin) => Some(origin),
+        Err(_) => {
+            let title = format!("`public_url` is no web origin: `{}`", text.shown);
+            report.error(&text.place, title, "expected something like `https://api.example.com`");
+            None
+        }
+    }
+}
+
+fn plans(sections: &[Section], report: &mut Report) -> Vec<String> {
+    let mut plans: Vec<String> = Vec::new();
+    for section in sections {
+        let price = section.text("price");
+        if !price.value.is_empty() {
+            report.error(&price.place, "`plan.price` is not built yet", "expected `\"\"`: granted by the operator");
+        }
+        let Some(name) = section.given("name").filter(|name| is_name("a plan", name, report)) else {
+            continue;
+        };
+        if plans.contains(&name.value) {
+            report.error(&name.place, format!("plan \"{}\" stands twice", name.shown), "");
+        } else if name.value == DEFAULT_PLAN {
+            report.error(&name.place, "plan \"default\" needs no entry", "it is there in every configuration");
+        } else {
+            plans.push(name.value.clone());
+        }
+    }
+    plans
+}
+
+fn level(word: &str) -> LogLevel {
+    match word {
+        "error" => LogLevel::Error,
+        "warn" => LogLevel::Warn,
+        "debug" => LogLevel::Debug,
+        "trace" => LogLevel::Trace,
+        _ => LogLevel::Info,
+    }
+}
+
+/// Whether a name may be a metric label and a part of stored keys; if not, a fault.
+fn is_name(what: &str, name: &Text, report: &mut Report) -> bool {
+    let good = (1..=NAME_BYTES_MAX).contains(&name.value.len())
+        && name.value.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-'));
+    if !good {
+        let title = format!("`{}` is no name of {what}", name.shown);
+        report.error(&name.place, title, "expected 1 to 32 characters out of a-z, 0-9, `_` and `-`");
+    }
+    good
+}
+
+/// A comma list of names for a hint, or a word that there are none.
+fn listed<'n>(names: impl IntoIterator<Item = &'n str>) -> String {
+    let names: Vec<&str> = names.into_iter().collect();
+    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+}

@@ -1,0 +1,214 @@
+//! `[auth]`, `[chains.*]`, `[cache]`: what requests are judged by.
+
+use std::collections::HashSet;
+
+use super::edge::Served;
+use crate::{
+    caip::{AccountId, AccountKey, ChainId, is_address},
+    chain::{Accepts, DIALECTS},
+    config::{report::Report, section::Section, tree::Text},
+    gate::settings::{CacheSettings, Settings},
+    siwx::{
+        claims::{Expectation, Origin, UriMatch},
+        message::{NonceCharset, Reading, StatementCharset},
+    },
+};
+
+/// The scheme names that may be given; others belong to somebody else.
+const SCHEMES: [&str; 3] = ["SIWX", "SIWE", "SIWS"];
+
+/// Reads everything. Nothing without `public_url`, which messages must name.
+pub(super) fn settings(
+    root: &Section,
+    public_url: Option<&Origin>,
+    served: &[Served],
+    report: &mut Report,
+) -> Option<Settings> {
+    let (auth, chains, cache) = (root.section("auth"), root.section("chains"), root.section("cache"));
+    for carrier in auth.texts("carriers") {
+        check_carrier(carrier, report);
+    }
+    if auth.texts("carriers").is_empty() {
+        report.error(auth.place("carriers"), "`auth.carriers` is empty", "expected `authorization`");
+    }
+    let schemes = schemes(auth, report);
+    let denied = denied(auth.texts("deny_accounts"), report);
+    let expectation = expectation(auth, chains, served, report);
+    let (proofs, subscriptions) = (cache.section("proofs"), cache.section("subscriptions"));
+    let solana = chains.section("solana");
+    public_url?;
+    Some(Settings {
+        reading: reading(auth),
+        expectation,
+        accepts: Accepts { offchain: solana.flag("offchain"), memo: solana.flag("memo"), ..Accepts::default() },
+        schemes,
+        single_use_nonce: auth.text("nonce").value == "single-use",
+        denied,
+        proofs: remembered(proofs),
+        subscriptions: remembered(subscriptions),
+        negative_ttl: subscriptions.duration("negative_ttl"),
+        stale_if_error: root.section("store").duration("stale_if_error"),
+        auth_failures: root.section("limits").rate("auth_failures"),
+    })
+}
+
+/// A fault, unless the carrier is there in this build.
+pub(super) fn check_carrier(carrier: &Text, report: &mut Report) {
+    match carrier.value.as_str() {
+        "authorization" => {}
+        "sign-in-with-x" | "session" => {
+            let title = format!("carrier `{}` is not built yet", carrier.shown);
+            report.error(&carrier.place, title, "expected `authorization`");
+        }
+        _ => report.error(&carrier.place, format!("unknown carrier `{}`", carrier.shown), "expected `authorization`"),
+    }
+}
+
+/// The first part of the identity headers: a name that is ours alone.
+pub(super) fn identity_prefix(auth: &Section, report: &mut Report) -> String {
+    let text = auth.text("identity_prefix");
+    let prefix = &text.value;
+    let lower = prefix.to_ascii_lowercase();
+    // An upstream could not tell such headers from those that say where a request comes from.
+    let reserved = lower == "x-" || lower.starts_with("x-forwarded") || lower.starts_with("sec-");
+    let good = (2..=32).contains(&prefix.len())
+        && prefix.ends_with('-')
+        && prefix.starts_with(|c: char| c.is_ascii_alphabetic())
+        && prefix.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+    if !good || reserved {
+        let title = format!("`{}` cannot begin the identity headers", text.shown);
+        report.error(&text.place, title, "expected letters, digits and dashes that end in a dash, such as `X-SIWX-`");
+    }
+    prefix.clone()
+}
+
+fn schemes(auth: &Section, report: &mut Report) -> Vec<String> {
+    let texts = auth.texts("schemes");
+    if texts.is_empty() {
+        report.error(auth.place("schemes"), "`auth.schemes` is empty", "expected `SIWX`, `SIWE` or `SIWS`");
+    }
+    for text in texts.iter().filter(|text| !SCHEMES.contains(&text.value.as_str())) {
+        let title = format!("unknown scheme `{}`", text.shown);
+        report.error(&text.place, title, "expected `SIWX`, `SIWE` or `SIWS`");
+    }
+    texts.iter().map(|text| text.value.clone()).collect()
+}
+
+fn reading(auth: &Section) -> Reading {
+    let mut reading = Reading::default();
+    if auth.text("nonce_charset").value == "token" {
+        reading.nonce_charset = NonceCharset::Token;
+    }
+    if auth.text("statement_charset").value == "unicode" {
+        reading.statement_charset = StatementCharset::Unicode;
+    }
+    reading
+}
+
+fn expectation(auth: &Section, chains: &Section, served: &[Served], report: &mut Report) -> Expectation {
+    let mut origins: Vec<Origin> = served.iter().filter_map(|served| served.origin.clone()).collect();
+    for text in auth.texts("origins") {
+        match Origin::parse(&text.value) {
+            Ok(origin) => origins.push(origin),
+            Err(_) => {
+                let title = format!("`{}` is no web origin", text.shown);
+                report.error(&text.place, title, "expected something like `https://app.example.com`");
+            }
+        }
+    }
+    let mut expectation = Expectation::new(origins);
+    expectation.labels = labels(auth, report);
+    expectation.chains = ["eip155", "solana"]
+        .into_iter()
+        .flat_map(|namespace| allowed_chains(namespace, chains.section(namespace), report))
+        .collect();
+    schemes_of_eip155(chains.section("eip155"), report);
+    expectation.uri_match = match auth.text("uri_match").value.as_str() {
+        "off" => UriMatch::Off,
+        "request" => UriMatch::Request,
+        _ => UriMatch::Origin,
+    };
+    let secs = |key| auth.duration_if_any(key).map(|duration| u32::try_from(duration.as_secs()).unwrap_or(u32::MAX));
+    expectation.clock_skew_secs = secs("clock_skew").unwrap_or_default();
+    expectation.default_lifetime_secs = secs("default_lifetime").unwrap_or_default();
+    expectation.lifetime_secs_max = secs("lifetime_max").unwrap_or_default();
+    expectation.age_secs_max = secs("age_max");
+    expectation.require_expiration = auth.flag("require_expiration");
+    expectation
+}
+
+fn labels(auth: &Section, report: &mut Report) -> Vec<(String, Vec<String>)> {
+    let known = ["eip155", "solana", "bip122"];
+    let lists = auth.lists("labels").iter().map(|(namespace, labels)| {
+        if !known.contains(&namespace.value.as_str()) {
+            let title = format!("`auth.labels` has no chain family `{}`", namespace.shown);
+            report.error(&namespace.place, title, "expected `eip155`, `solana` or `bip122`");
+        }
+        (namespace.value.clone(), labels.iter().map(|label| label.value.clone()).collect())
+    });
+    lists.collect()
+}
+
+/// The chains of a family that are let in, as messages name them once they are read.
+fn allowed_chains(namespace: &str, section: &Section, report: &mut Report) -> Vec<String> {
+    let mut chains = Vec::new();
+    for text in section.texts("allow") {
+        if let Some(chain) = allowed_chain(namespace, &text.value) {
+            chains.push(chain);
+        } else {
+            let title = format!("`{}` is no chain of `{namespace}`", text.shown);
+            report.error(&text.place, title, format!("expected a CAIP-2 id, or `{namespace}:*`"));
+        }
+    }
+    chains
+}
+
+fn allowed_chain(namespace: &str, text: &str) -> Option<String> {
+    let reference = text.strip_prefix(namespace)?.strip_prefix(':')?;
+    if reference == "*" {
+        return Some(text.to_owned());
+    }
+    let dialect = DIALECTS.iter().find(|dialect| dialect.namespace == namespace)?;
+    let chain = ChainId::new(namespace, &(dialect.reference)(reference)?).ok()?;
+    Some(chain.as_str().to_owned())
+}
+
+fn schemes_of_eip155(section: &Section, report: &mut Report) {
+    let texts = section.texts("schemes");
+    if texts.is_empty() {
+        report.error(section.place("schemes"), "`chains.eip155.schemes` is empty", "expected `eip191`");
+    }
+    for text in texts {
+        match text.value.as_str() {
+            "eip191" => {}
+            "eip1271" | "eip6492" => {
+                let title = format!("scheme `{}` is not built yet", text.shown);
+                report.error(&text.place, title, "expected `eip191`");
+            }
+            _ => report.error(&text.place, format!("unknown scheme `{}`", text.shown), "expected `eip191`"),
+        }
+    }
+}
+
+/// Accounts that are refused, as the gate looks them up: EVM ones in lower case, because one account has many
+/// spellings there.
+fn denied(texts: &[Text], report: &mut Report) -> HashSet<String> {
+    let mut denied = HashSet::with_capacity(texts.len());
+    for text in texts {
+        if let Ok(account) = AccountId::parse(&text.value) {
+            denied.insert(format!("{}:{}", account.chain_str(), account.key().address()));
+        } else if is_address(&text.value) {
+            let evm = text.value.len() == 42 && text.value[..2].eq_ignore_ascii_case("0x");
+            let namespace = if evm { "eip155" } else { "" };
+            denied.insert(AccountKey::new(namespace, &text.value).address().to_owned());
+        } else {
+            let title = format!("`{}` is no account", text.shown);
+            report.error(&text.place, title, "expected a CAIP-10 id or an address");
+        }
+    }
+    denied
+}
+
+fn remembered(section: &Section) -> CacheSettings {
+    CacheSettings { entries: section.whole("entries"), ttl: section.duration("ttl") }
+}

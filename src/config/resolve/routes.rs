@@ -1,0 +1,295 @@
+//! `[[route]]`: what may be asked for, by whom, and where it goes.
+//!
+//! Patterns are looked at for their outer form here; that they are canonical paths, and which rule a request is
+//! for, is the business of `policy::routes`.
+
+use http::Method;
+
+use super::{DEFAULT_PLAN, is_name, listed};
+use crate::{
+    config::{
+        amounts::Size,
+        keys,
+        report::{Place, Report},
+        section::Section,
+        tree::Text,
+    },
+    policy::rule::{AllowEncoded, Pattern, Requirement, Rule},
+    siwx::claims::Origin,
+};
+
+/// More would make labels without end, and a longer walk for every request.
+const ROUTES_MAX: usize = 64;
+
+/// Reads all routes, and where the pattern of each is. One that is wrong is left out.
+pub(super) fn routes(
+    root: &Section,
+    upstreams: &[&str],
+    plans: &[String],
+    report: &mut Report,
+) -> (Vec<Rule>, Vec<Place>) {
+    let sections = root.sections("route");
+    if let Some(section) = sections.get(ROUTES_MAX) {
+        report.error(&section.place, format!("more than {ROUTES_MAX} routes"), "");
+    }
+    let mut rules: Vec<Rule> = Vec::new();
+    let mut places = Vec::new();
+    for section in sections {
+        let (rule, place) = route(section, upstreams, plans, report);
+        let Some(rule) = rule else {
+            continue;
+        };
+        if rules.iter().any(|earlier| earlier.name == rule.name) {
+            report.error(section.place("name"), format!("route \"{}\" stands twice", rule.name), "");
+        }
+        if let Some(earlier) = rules.iter().find(|earlier| is_equal(earlier, &rule)) {
+            let title = format!("routes \"{}\" and \"{}\" are for the same requests", earlier.name, rule.name);
+            report.error(&place, title, "");
+        }
+        rules.push(rule);
+        places.push(place);
+    }
+    warn_of_public_prefixes(&rules, &places, report);
+    (rules, places)
+}
+
+/// Reads one route; its place is that of its pattern.
+fn route(section: &Section, upstreams: &[&str], plans: &[String], report: &mut Report) -> (Option<Rule>, Place) {
+    let name = section.given("name").filter(|name| is_name("a route", name, report));
+    let label = name.map_or_else(|| "this route".to_owned(), |name| format!("route \"{}\"", name.value));
+    let (pattern, place) = pattern(section, &label, report);
+    let upstream = section.given("upstream").and_then(|text| upstream(text, &label, upstreams, report));
+    let requirement = requirement(section, &label, plans, report);
+    let methods = methods(section, report);
+    let host = host(section.text("host"), report);
+    carriers(section, report);
+    let allow_encoded = allow_encoded(section, requirement.as_ref(), report);
+    let (strip_prefix, add_prefix) = (section.text("strip_prefix"), section.text("add_prefix"));
+    is_path(add_prefix, "add_prefix", report);
+    if is_path(strip_prefix, "strip_prefix", report) {
+        check_stripped(strip_prefix, pattern.as_ref(), report);
+    }
+    let rule = || {
+        Some(Rule {
+            name: name?.value.clone(),
+            host: host?,
+            methods: methods?,
+            pattern: pattern?,
+            requirement: requirement?,
+            upstream: upstream?,
+            allow_encoded,
+            strip_prefix: strip_prefix.value.clone(),
+            add_prefix: add_prefix.value.clone(),
+            body_bytes: section.size("body_bytes").map(|size| match size {
+                Size::Bytes(bytes) => Some(bytes),
+                Size::Unlimited => None,
+            }),
+            shared_cache: section.flag("shared_cache"),
+        })
+    };
+    (rule(), place)
+}
+
+fn pattern(section: &Section, label: &str, report: &mut Report) -> (Option<Pattern>, Place) {
+    let (text, pattern) = match (section.given("path"), section.given("prefix")) {
+        (Some(path), None) => (path, Pattern::Exact(path.value.clone())),
+        (None, Some(prefix)) => (prefix, Pattern::Prefix(prefix.value.clone())),
+        (Some(_), Some(prefix)) => {
+            let title = format!("{label} has both `path` and `prefix`");
+            report.error(&prefix.place, title, "expected one of them");
+            return (None, prefix.place.clone());
+        }
+        (None, None) => {
+            let title = format!("{label} has neither `path` nor `prefix`");
+            report.error(&section.place, title, "expected one of them");
+            return (None, section.place.clone());
+        }
+    };
+    let good = !text.value.is_empty() && is_path(text, "path or prefix", report);
+    if text.value.is_empty() {
+        report.error(&text.place, format!("the path of {label} is empty"), "expected it to begin with `/`");
+    }
+    (Some(pattern).filter(|_| good), text.place.clone())
+}
+
+/// Whether a text is empty or has the outer form of a path; if not, a fault.
+fn is_path(text: &Text, what: &str, report: &mut Report) -> bool {
+    let path = &text.value;
+    let title = format!("`{}` is no {what}", text.shown);
+    let hint = if path.is_empty() {
+        return true;
+    } else if !path.starts_with('/') {
+        "expected it to begin with `/`"
+    } else if path.bytes().any(|b| !b.is_ascii_graphic() || matches!(b, b'?' | b'#' | b'\\')) {
+        "expected a path in ASCII, without blanks, query or fragment"
+    } else if path.contains("//") || path.split('/').any(|segment| matches!(segment, "." | "..")) {
+        "expected no empty segments, and none of dots alone"
+    } else {
+        return true;
+    };
+    report.error(&text.place, title, hint);
+    false
+}
+
+/// What is cut must be there in every path that the route matches, or some requests would go on uncut.
+fn check_stripped(strip: &Text, pattern: Option<&Pattern>, report: &mut Report) {
+    let Some(Pattern::Exact(path) | Pattern::Prefix(path)) = pattern else {
+        return;
+    };
+    let bare = strip.value.trim_end_matches('/');
+    let rest = path.strip_prefix(bare);
+    if !rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/')) {
+        let title = format!("`strip_prefix` cuts `{}`, with which `{path}` does not begin", strip.shown);
+        report.error(&strip.place, title, "expected a part of the route's own path, cut at a `/`");
+    }
+}
+
+fn upstream(text: &Text, label: &str, upstreams: &[&str], report: &mut Report) -> Option<usize> {
+    let index = upstreams.iter().position(|name| *name == text.value);
+    if index.is_none() {
+        let title = format!("{label} names upstream \"{}\", which no [upstreams.*] defines", text.shown);
+        report.error(&text.place, title, known("upstreams", &text.value, upstreams));
+    }
+    index
+}
+
+fn known(what: &str, name: &str, names: &[&str]) -> String {
+    match keys::nearest(name, names.iter().copied()) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => format!("{what}: {}", listed(names.iter().copied())),
+    }
+}
+
+fn requirement(section: &Section, label: &str, plans: &[String], report: &mut Report) -> Option<Requirement> {
+    let (auth, named) = (section.text("auth"), section.texts("plans"));
+    if auth.value != "subscription" && !named.is_empty() {
+        let title = format!("{label} names plans, but `auth = \"{}\"` asks for none", auth.shown);
+        report.error(section.place("plans"), title, "they count with `auth = \"subscription\"`");
+    }
+    for plan in named.iter().filter(|plan| plan.value != DEFAULT_PLAN && !plans.contains(&plan.value)) {
+        let title = format!("{label} names plan \"{}\", which no [[plan]] defines", plan.shown);
+        let names: Vec<&str> = plans.iter().map(String::as_str).collect();
+        report.error(&plan.place, title, known("plans", &plan.value, &names));
+    }
+    match auth.value.as_str() {
+        "none" => Some(Requirement::Public),
+        "wallet" => Some(Requirement::Wallet),
+        "subscription" => {
+            Some(Requirement::Subscription { plans: named.iter().map(|plan| plan.value.clone()).collect() })
+        }
+        _ => {
+            let hint = "expected `none`, `wallet` or `subscription`";
+            report.error(&auth.place, format!("`auth = \"{}\"` is not built yet", auth.shown), hint);
+            None
+        }
+    }
+}
+
+fn methods(section: &Section, report: &mut Report) -> Option<Vec<Method>> {
+    let methods = section.texts("methods").iter().map(|text| {
+        let method = Method::from_bytes(text.value.as_bytes()).ok();
+        let hint = match &method {
+            None => "expected a method such as `GET`",
+            Some(method) if *method == Method::TRACE || *method == Method::CONNECT => "it is always answered 405",
+            Some(_) if text.value.bytes().any(|b| b.is_ascii_lowercase()) => {
+                "methods tell letter case apart, and those of HTTP are in upper case"
+            }
+            Some(_) => return method,
+        };
+        report.error(&text.place, format!("`{}` is no method of a route", text.shown), hint);
+        None
+    });
+    // All are looked at before the first that failed ends it.
+    methods.collect::<Vec<_>>().into_iter().collect()
+}
+
+/// The host of a route in lower case; the inner nothing is any that is served.
+#[expect(clippy::option_option, reason = "the outer one says whether there was a fault")]
+fn host(text: &Text, report: &mut Report) -> Option<Option<String>> {
+    if text.value.is_empty() {
+        return Some(None);
+    }
+    match Origin::parse(&format!("http://{}", text.value)) {
+        Ok(origin) if origin.port().is_none() => Some(Some(origin.host().to_owned())),
+        _ => {
+            let title = format!("`{}` is no host of a route", text.shown);
+            report.error(&text.place, title, "expected a host name or address without port");
+            None
+        }
+    }
+}
+
+/// So far a route has no choice of carriers: its list must say what [auth] says.
+fn carriers(section: &Section, report: &mut Report) {
+    for carrier in section.texts("carriers") {
+        super::gate::check_carrier(carrier, report);
+    }
+}
+
+fn allow_encoded(section: &Section, requirement: Option<&Requirement>, report: &mut Report) -> AllowEncoded {
+    let mut allowed = AllowEncoded::default();
+    let texts = section.texts("allow_encoded");
+    if !texts.is_empty() && requirement == Some(&Requirement::Public) {
+        report.error(section.place("allow_encoded"), "`allow_encoded` on a public route", "it is for protected routes");
+    }
+    for text in texts {
+        match text.value.to_ascii_lowercase().as_str() {
+            "%2f" => allowed.slash = true,
+            ";" => allowed.semicolon = true,
+            _ => {
+                let title = format!("`{}` cannot be allowed", text.shown);
+                report.error(&text.place, title, "expected `%2f` or `;`");
+            }
+        }
+    }
+    allowed
+}
+
+/// Whether two routes are for the same requests: letter case does not tell them apart, because upstreams exist
+/// that ignore it (hardening.md section 3).
+fn is_equal(left: &Rule, right: &Rule) -> bool {
+    let same_pattern = match (&left.pattern, &right.pattern) {
+        (Pattern::Exact(left), Pattern::Exact(right)) | (Pattern::Prefix(left), Pattern::Prefix(right)) => {
+            left.trim_end_matches('/').eq_ignore_ascii_case(right.trim_end_matches('/'))
+        }
+        _ => false,
+    };
+    let same_methods = match (left.methods.as_slice(), right.methods.as_slice()) {
+        ([], []) => true,
+        (left, right) => left.iter().any(|method| right.contains(method)),
+    };
+    same_pattern && same_methods && left.host == right.host
+}
+
+/// A public prefix opens whatever it covers and no other route names, so what it covers is told.
+fn warn_of_public_prefixes(rules: &[Rule], places: &[Place], report: &mut Report) {
+    for (rule, place) in rules.iter().zip(places) {
+        let Pattern::Prefix(prefix) = &rule.pattern else {
+            continue;
+        };
+        if rule.requirement != Requirement::Public {
+            continue;
+        }
+        if prefix == "/" {
+            let title = format!("route \"{}\" is public and its prefix is `/`", rule.name);
+            report.warn(place, title, "whatever no other route names is open to everybody");
+            continue;
+        }
+        for other in rules {
+            let (Pattern::Exact(path) | Pattern::Prefix(path)) = &other.pattern;
+            let hosts_meet = rule.host.is_none() || other.host.is_none() || rule.host == other.host;
+            if other.requirement != Requirement::Public && hosts_meet && covers(prefix, path) {
+                let title = format!(
+                    "route \"{}\" is public and its prefix also covers \"{path}\" (route \"{}\")",
+                    rule.name, other.name
+                );
+                report.warn(place, title, "");
+            }
+        }
+    }
+}
+
+fn covers(prefix: &str, path: &str) -> bool {
+    let rest = path.strip_prefix(prefix.trim_end_matches('/'));
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}

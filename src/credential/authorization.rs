@@ -1,0 +1,178 @@
+//! Carries a proof in the `Authorization` header (x402.md section 13).
+//!
+//! 1. The scheme is one of the configured names (`SIWX`), compared without regard to case, then one space.
+//! 2. What follows is `base64(message) "." signature`; exactly one dot.
+//! 3. Base64 is standard or URL-safe but not both, padded right or not at all, without stray bits in the last
+//!    character: one message has few spellings, and none of them hides bytes.
+//! 4. Two `Authorization` fields are a refusal when one of them is ours, never "the first one wins".
+//! 5. A signature in base64 that holds a `0x…` text is taken as that text, as one client library sends it.
+
+use data_encoding::{BASE64, BASE64_NOPAD, BASE64URL, BASE64URL_NOPAD, Encoding};
+use http::{HeaderMap, header::AUTHORIZATION};
+
+use super::{Carrier, CredentialError, Presented};
+
+/// The `Authorization` carrier with its scheme names.
+#[derive(Debug, Clone)]
+pub struct Authorization {
+    schemes: Vec<String>,
+}
+
+impl Authorization {
+    /// A carrier that knows these scheme names.
+    pub const fn new(schemes: Vec<String>) -> Self {
+        Self { schemes }
+    }
+
+    /// Whether a field value is of one of our schemes, and what follows the scheme name.
+    pub fn ours<'v>(&self, value: &'v [u8]) -> Option<&'v [u8]> {
+        self.schemes.iter().find_map(|scheme| after_scheme(value, scheme))
+    }
+}
+
+impl Carrier for Authorization {
+    fn name(&self) -> &'static str {
+        "authorization"
+    }
+
+    fn present<'h>(&self, headers: &'h HeaderMap) -> Result<Option<Presented<'h>>, CredentialError> {
+        let mut fields = headers.get_all(AUTHORIZATION).iter();
+        let Some(first) = fields.next() else {
+            return Ok(None);
+        };
+        let found = self.ours(first.as_bytes());
+        if let Some(second) = fields.next() {
+            let any = found.is_some()
+                || self.ours(second.as_bytes()).is_some()
+                || fields.any(|more| self.ours(more.as_bytes()).is_some());
+            return if any { Err(CredentialError::Conflict("authorization")) } else { Ok(None) };
+        }
+        Ok(found.map(|bytes| Presented { carrier: self.name(), bytes }))
+    }
+}
+
+/// What follows `scheme` and one space; empty if nothing does.
+fn after_scheme<'v>(value: &'v [u8], scheme: &str) -> Option<&'v [u8]> {
+    let (name, rest) = value.split_at_checked(scheme.len())?;
+    if !name.eq_ignore_ascii_case(scheme.as_bytes()) {
+        return None;
+    }
+    match rest {
+        [] => Some(rest),
+        [b' ', token @ ..] => Some(token),
+        _ => None,
+    }
+}
+
+/// Takes `base64(message) "." signature` apart.
+pub(super) fn split(token: &[u8]) -> Result<(Vec<u8>, String), CredentialError> {
+    let dot = token.iter().position(|b| *b == b'.').ok_or(CredentialError::Form)?;
+    let (message, signature) = (&token[..dot], &token[dot + 1..]);
+    if signature.contains(&b'.') {
+        return Err(CredentialError::Form);
+    }
+    let text = decode(message).ok_or(CredentialError::Encoding)?;
+    let printable = signature.iter().all(|b| b.is_ascii_graphic());
+    let signature = if printable { String::from_utf8(signature.to_vec()).ok() } else { None };
+    let signature = signature.ok_or(CredentialError::SignatureForm("printable ASCII"))?;
+    Ok((text, unwrapped(signature)))
+}
+
+/// The text inside a signature that is base64 of `0x` and 130 hex digits; any other signature as it is. No
+/// scheme of signature this gateway takes has such a form otherwise: hex has no upper-case `M` at its front,
+/// and 64 bytes of base58 or base64 are shorter.
+fn unwrapped(signature: String) -> String {
+    // 132 characters are 176 of base64, and `0x` begins it with `MHg`.
+    let wrapped = signature.len() == 176 && signature.starts_with("MHg");
+    let inner = if wrapped { decode(signature.as_bytes()) } else { None };
+    inner.and_then(|bytes| String::from_utf8(bytes).ok()).unwrap_or(signature)
+}
+
+fn decode(text: &[u8]) -> Option<Vec<u8>> {
+    let url = text.iter().any(|b| matches!(b, b'-' | b'_'));
+    let padded = text.last() == Some(&b'=');
+    let encoding: &Encoding = match (url, padded) {
+        (false, false) => &BASE64_NOPAD,
+        (false, true) => &BASE64,
+        (true, false) => &BASE64URL_NOPAD,
+        (true, true) => &BASE64URL,
+    };
+    encoding.decode(text).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn carrier() -> Authorization {
+        Authorization::new(vec!["SIWX".to_owned()])
+    }
+
+    fn presented(values: &[&str]) -> Result<Option<Vec<u8>>, CredentialError> {
+        let mut headers = HeaderMap::new();
+        for value in values {
+            headers.append(AUTHORIZATION, value.parse().expect("a header value"));
+        }
+        carrier().present(&headers).map(|found| found.map(|found| found.bytes.to_vec()))
+    }
+
+    #[test]
+    fn what_is_ours_and_what_is_not() {
+        let conflict = || Err(CredentialError::Conflict("authorization"));
+        let rows: [(&str, &[&str], Result<Option<Vec<u8>>, CredentialError>); 12] = [
+            ("nothing", &[], Ok(None)),
+            ("ours", &["SIWX a.b"], Ok(Some(b"a.b".to_vec()))),
+            ("any letter case", &["sIwX a.b"], Ok(Some(b"a.b".to_vec()))),
+            ("two spaces leave one in the token", &["SIWX  a.b"], Ok(Some(b" a.b".to_vec()))),
+            ("scheme alone", &["SIWX"], Ok(Some(Vec::new()))),
+            ("another scheme", &["Basic dTpw"], Ok(None)),
+            ("a longer scheme", &["SIWXY a.b"], Ok(None)),
+            ("no scheme", &["a.b"], Ok(None)),
+            ("twice ours", &["SIWX a.b", "SIWX a.b"], conflict()),
+            ("ours first", &["SIWX a.b", "Basic dTpw"], conflict()),
+            ("ours last", &["Basic dTpw", "Basic dTpw", "SIWX a.b"], conflict()),
+            ("two of others", &["Basic dTpw", "Basic dTpw"], Ok(None)),
+        ];
+        for (name, values, expected) in rows {
+            assert_eq!(presented(values), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn tokens_come_apart_one_way() {
+        let good = |text: &str, signature: &str| Ok((text.as_bytes().to_vec(), signature.to_owned()));
+        let rows = [
+            ("padded", "aGV5IQ==.0x00", good("hey!", "0x00")),
+            ("without padding", "aGV5IQ.0x00", good("hey!", "0x00")),
+            ("URL-safe", "Pj4-.s", good(">>>", "s")),
+            ("standard", "Pj4+.s", good(">>>", "s")),
+            ("empty signature", "aGV5IQ==.", good("hey!", "")),
+            ("empty message", ".s", good("", "s")),
+            ("no dot", "aGV5IQ==", Err(CredentialError::Form)),
+            ("second dot", "aGV5IQ==.s.t", Err(CredentialError::Form)),
+            ("both alphabets", "Pj4-Pj4+.s", Err(CredentialError::Encoding)),
+            ("too little padding", "aGV5IQ=.s", Err(CredentialError::Encoding)),
+            ("too much padding", "aGV5IQ===.s", Err(CredentialError::Encoding)),
+            ("stray bits in the last character", "aGV5IR==.s", Err(CredentialError::Encoding)),
+            ("stray bits without padding", "aGV5IR.s", Err(CredentialError::Encoding)),
+            ("white space", "aGV5 IQ==.s", Err(CredentialError::Encoding)),
+            ("percent escape", "aGV5IQ%3d%3d.s", Err(CredentialError::Encoding)),
+            ("white space in the signature", "aGV5IQ==.s s", Err(CredentialError::SignatureForm("printable ASCII"))),
+            (
+                "bytes above ASCII in the signature",
+                "aGV5IQ==.é",
+                Err(CredentialError::SignatureForm("printable ASCII")),
+            ),
+        ];
+        for (name, token, expected) in rows {
+            assert_eq!(split(token.as_bytes()), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_signature_wrapped_in_base64_is_the_text_inside() {
+        let signature = format!("0x{}", "ab".repeat(65));
+        let token = format!("aGV5IQ==.{}", BASE64.encode(signature.as_bytes()));
+        assert_eq!(split(token.as_bytes()), Ok((b"hey!".to_vec(), signature)));
+    }
+}

@@ -1,0 +1,255 @@
+//! Bodies on their way through: bounded, watched for silence, counted, never collected.
+//!
+//! 1. A request body has a bound in bytes and a bound on the silence between two pieces. What it breaks is
+//!    kept in its [`Breach`], for the error that hyper hands on has no shape of its own.
+//! 2. Request trailers end here: no route of this build passes them on.
+//! 3. An answer's body that ends early ends with an error, so that the client never sees a clean end; one that
+//!    ends well gives its connection back to the pool.
+//! 4. Timers are made when a body first keeps us waiting, not before: most are here already.
+
+use std::{
+    cell::Cell,
+    future::Future as _,
+    pin::Pin,
+    rc::Rc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use bytes::{Buf as _, Bytes};
+use http_body_util::Full;
+use hyper::body::{Body, Frame, Incoming, SizeHint};
+use thiserror::Error;
+use tokio::time::{Instant, Sleep};
+
+use super::{record::Record, upstream::Lease};
+
+/// Why a body ended before its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub(crate) enum BodyError {
+    /// More bytes than allowed.
+    #[error("the body is longer than allowed")]
+    TooLarge,
+    /// No byte for too long.
+    #[error("the body stalled")]
+    Stalled,
+    /// The sender broke it off, or framed it wrongly.
+    #[error("the body was broken off")]
+    Broken,
+}
+
+/// Shared by a request body and whoever waits for the answer: what the body did wrong, if anything, and whether
+/// any of it was taken.
+#[derive(Debug, Default)]
+pub(crate) struct Breach {
+    error: Cell<Option<BodyError>>,
+    bytes: Cell<u64>,
+}
+
+/// A client's body on its way to an upstream.
+pub(crate) struct RequestBody {
+    inner: Option<Incoming>,
+    left: Option<u64>,
+    silence: Silence,
+    breach: Rc<Breach>,
+}
+
+/// A body on its way to a client.
+pub(crate) struct ResponseBody {
+    kind: Kind,
+    record: Record,
+}
+
+enum Kind {
+    Own(Full<Bytes>),
+    Upstream { inner: Incoming, lease: Option<Lease>, silence: Silence },
+}
+
+/// The bound on the time between two pieces.
+struct Silence {
+    limit: Duration,
+    timer: Option<Pin<Box<Sleep>>>,
+    armed: bool,
+}
+
+// === impl Breach ===
+
+impl Breach {
+    /// What the body did wrong.
+    pub(crate) fn error(&self) -> Option<BodyError> {
+        self.error.get()
+    }
+
+    /// Bytes that were taken from it.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes.get()
+    }
+
+    fn set(&self, error: BodyError) -> BodyError {
+        self.error.set(Some(error));
+        error
+    }
+}
+
+// === impl Silence ===
+
+impl Silence {
+    const fn new(limit: Duration) -> Self {
+        Self { limit, timer: None, armed: false }
+    }
+
+    /// A piece came: the next silence starts anew.
+    const fn broken(&mut self) {
+        self.armed = false;
+    }
+
+    /// Nothing came: ready once that has lasted too long.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(self.limit)));
+        if !self.armed {
+            timer.as_mut().reset(Instant::now() + self.limit);
+            self.armed = true;
+        }
+        timer.as_mut().poll(cx)
+    }
+}
+
+// === impl RequestBody ===
+
+impl RequestBody {
+    /// Wraps what a client sends. `limit` is in bytes; nothing: any number.
+    pub(crate) fn new(inner: Incoming, limit: Option<u64>, idle: Duration, breach: Rc<Breach>) -> Self {
+        let inner = (!inner.is_end_stream()).then_some(inner);
+        Self { inner, left: limit, silence: Silence::new(idle), breach }
+    }
+
+    /// A body without a byte, for a request that is sent a second time.
+    pub(crate) fn empty() -> Self {
+        Self { inner: None, left: None, silence: Silence::new(Duration::ZERO), breach: Rc::default() }
+    }
+}
+
+impl Body for RequestBody {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let this = self.get_mut();
+        let Some(inner) = this.inner.as_mut() else {
+            return Poll::Ready(None);
+        };
+        let frame = match Pin::new(inner).poll_frame(cx) {
+            Poll::Ready(Some(Ok(frame))) => frame,
+            Poll::Ready(Some(Err(_))) => return Poll::Ready(Some(Err(this.breach.set(BodyError::Broken)))),
+            Poll::Ready(None) => return Poll::Ready(None),
+            Poll::Pending => {
+                ready!(this.silence.poll(cx));
+                return Poll::Ready(Some(Err(this.breach.set(BodyError::Stalled))));
+            }
+        };
+        this.silence.broken();
+        let Ok(data) = frame.into_data() else {
+            // Trailers end the body; they stay here.
+            this.inner = None;
+            return Poll::Ready(None);
+        };
+        let length = data.remaining() as u64;
+        this.breach.bytes.set(this.breach.bytes.get() + length);
+        if let Some(left) = this.left.as_mut() {
+            let Some(rest) = left.checked_sub(length) else {
+                return Poll::Ready(Some(Err(this.breach.set(BodyError::TooLarge))));
+            };
+            *left = rest;
+        }
+        Poll::Ready(Some(Ok(Frame::data(data))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.as_ref().is_none_or(Body::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
+    }
+}
+
+// === impl ResponseBody ===
+
+impl ResponseBody {
+    /// A body of our own.
+    pub(crate) fn own(bytes: Bytes, record: Record) -> Self {
+        Self { kind: Kind::Own(Full::new(bytes)), record }
+    }
+
+    /// The body of an upstream's answer; `lease` is its connection.
+    pub(crate) fn upstream(inner: Incoming, lease: Lease, idle: Duration, record: Record) -> Self {
+        let mut lease = Some(lease);
+        if inner.is_end_stream() {
+            lease.take().map(Lease::give_back);
+        }
+        Self { kind: Kind::Upstream { inner, lease, silence: Silence::new(idle) }, record }
+    }
+}
+
+impl Body for ResponseBody {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let this = self.get_mut();
+        let frame = match &mut this.kind {
+            Kind::Own(full) => match ready!(Pin::new(full).poll_frame(cx)) {
+                Some(Ok(frame)) => Some(frame),
+                Some(Err(never)) => match never {},
+                None => None,
+            },
+            Kind::Upstream { inner, lease, silence } => match Pin::new(&mut *inner).poll_frame(cx) {
+                Poll::Ready(Some(Ok(frame))) => {
+                    silence.broken();
+                    if inner.is_end_stream() {
+                        lease.take().map(Lease::give_back);
+                    }
+                    Some(frame)
+                }
+                Poll::Ready(None) => {
+                    lease.take().map(Lease::give_back);
+                    None
+                }
+                Poll::Ready(Some(Err(_))) => {
+                    this.record.upstream_broke_off();
+                    return Poll::Ready(Some(Err(BodyError::Broken)));
+                }
+                Poll::Pending => {
+                    ready!(silence.poll(cx));
+                    this.record.upstream_broke_off();
+                    return Poll::Ready(Some(Err(BodyError::Stalled)));
+                }
+            },
+        };
+        let Some(frame) = frame else {
+            this.record.completed();
+            return Poll::Ready(None);
+        };
+        if let Some(data) = frame.data_ref() {
+            this.record.sent(data.remaining() as u64);
+        }
+        if this.is_end_stream() {
+            this.record.completed();
+        }
+        Poll::Ready(Some(Ok(frame)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.kind {
+            Kind::Own(full) => full.is_end_stream(),
+            Kind::Upstream { inner, .. } => inner.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.kind {
+            Kind::Own(full) => full.size_hint(),
+            Kind::Upstream { inner, .. } => inner.size_hint(),
+        }
+    }
+}

@@ -1,0 +1,408 @@
+//! One request from end to end: judged by its head, then forwarded or answered here.
+//!
+//! 1. A request's target and framing are judged before it has a route: what could be read two ways is refused.
+//! 2. The clock is read once, the configuration taken once; a decision is never inherited by the next request on
+//!    the connection.
+//! 3. The body is not touched before the decision, so a client that expects `100-continue` is told to go on by
+//!    nobody but a permit.
+//! 4. A panic ends one request with 500, not the worker.
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    panic::AssertUnwindSafe,
+    pin::pin,
+    rc::Rc,
+    sync::Arc,
+    task::Poll,
+    time::{Duration, Instant},
+};
+
+use http::{
+    HeaderMap, HeaderValue, Method, Request, Response, Uri, Version,
+    header::{EXPECT, HOST, USER_AGENT},
+    uri::PathAndQuery,
+};
+use hyper::body::{Body as _, Incoming};
+
+use super::{
+    access_log::{Line, Log},
+    body::{BodyError, Breach, RequestBody, ResponseBody},
+    headers::{HeaderRules, Origin, transfer_encoding_is_plain},
+    record::{Head, Outcome, Record},
+    respond::Answer,
+    settings::Settings,
+    upstream::{Lease, Pool, Upstream},
+};
+use crate::{
+    gate::{Gate, Judged, Verdict, view::RequestView},
+    metrics::Metrics,
+    policy::{
+        decision::{Decision, Permit},
+        rule::Rule,
+        target::{self, CanonicalPath},
+    },
+    time::{Clock, UnixTime},
+};
+
+/// Everything a request reads, shared by all workers.
+pub(crate) struct Live {
+    pub(crate) settings: Settings,
+    pub(crate) gate: Arc<Gate>,
+    pub(crate) headers: HeaderRules,
+    pub(crate) upstreams: Vec<Arc<Upstream>>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) clock: Arc<dyn Clock>,
+}
+
+/// What a worker has of its own.
+pub(crate) struct Worker {
+    pub(crate) live: Arc<Live>,
+    pub(crate) pools: Vec<Rc<Pool>>,
+    pub(crate) log: Rc<Log>,
+    pub(crate) ids: RequestIds,
+}
+
+/// What is known of a connection before its first request.
+pub(crate) struct Peer {
+    address: SocketAddr,
+    shown: HeaderValue,
+    tls: Option<&'static str>,
+}
+
+/// Ids of requests: unique, not secret.
+pub(crate) struct RequestIds {
+    prefix: [u8; 16],
+    next: std::cell::Cell<u64>,
+}
+
+/// A request whose head is in order.
+struct Target<'r> {
+    host: target::Host<'r>,
+    path: CanonicalPath<'r>,
+}
+
+// === impl Peer ===
+
+impl Peer {
+    pub(crate) fn new(address: SocketAddr, tls: Option<&'static str>) -> Self {
+        let ip = address.ip().to_canonical();
+        let shown = HeaderValue::try_from(ip.to_string()).unwrap_or_else(|_| HeaderValue::from_static("unknown"));
+        Self { address: SocketAddr::new(ip, address.port()), shown, tls }
+    }
+
+    fn ip(&self) -> IpAddr {
+        self.address.ip()
+    }
+}
+
+// === impl RequestIds ===
+
+impl RequestIds {
+    /// Ids that begin with 8 bytes of a random source.
+    pub(crate) fn new(random: [u8; 8]) -> Self {
+        let mut prefix = [0; 16];
+        data_encoding::HEXLOWER.encode_mut(&random, &mut prefix);
+        Self { prefix, next: std::cell::Cell::new(0) }
+    }
+
+    /// The next id and its number: 32 hex digits, the prefix and the number.
+    fn next(&self) -> (HeaderValue, u64) {
+        let number = self.next.get();
+        self.next.set(number.wrapping_add(1));
+        let mut text = [0; 32];
+        text[..16].copy_from_slice(&self.prefix);
+        data_encoding::HEXLOWER.encode_mut(&number.to_be_bytes(), &mut text[16..]);
+        let id = HeaderValue::from_bytes(&text).unwrap_or_else(|_| HeaderValue::from_static(""));
+        (id, number)
+    }
+}
+
+// === impl Worker ===
+
+impl Worker {
+    /// Answers a request, whatever happens.
+    pub(crate) async fn serve(self: Rc<Self>, peer: Rc<Peer>, request: Request<Incoming>) -> Response<ResponseBody> {
+        let started = Instant::now();
+        let now = self.live.clock.now();
+        let (id, number) = self.ids.next();
+        let line = self.first_line(now, &id, &peer, &request);
+        let mut record = Record::new(
+            started,
+            request.method().clone(),
+            Arc::clone(self.live.gate.no_route()),
+            Arc::clone(&self.live.metrics),
+            Rc::clone(&self.log),
+            line,
+        );
+        let handled = caught(self.handle(&peer, request, &id, number, started, now, &mut record)).await;
+        match handled {
+            Ok(Ok(forwarded)) => forwarded.into_response(record),
+            Ok(Err(answer)) => self.answer_here(&answer, id, record),
+            Err(Panicked) => {
+                self.live.metrics.panics.inc();
+                tracing::error!(request_id = ?id, "a request made the gateway panic; please report this");
+                self.answer_here(&Answer::Internal, id, record)
+            }
+        }
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "the facts of one request, read in one place")]
+    async fn handle(
+        &self,
+        peer: &Peer,
+        request: Request<Incoming>,
+        id: &HeaderValue,
+        number: u64,
+        started: Instant,
+        now: UnixTime,
+        record: &mut Record,
+    ) -> Result<Forwarded, Answer> {
+        let live = &*self.live;
+        let (parts, body) = request.into_parts();
+        let target = self.target(&parts).inspect_err(|answer| {
+            if let Some(reason) = answer.rejected() {
+                live.metrics.http_rejected.inc(reason);
+            }
+        })?;
+        let view = RequestView {
+            method: &parts.method,
+            host: target.host.as_str(),
+            path: &target.path,
+            headers: &parts.headers,
+            client: peer.ip(),
+            started,
+        };
+        let judged = live.gate.decide(&view, now).await;
+        let auth = started.elapsed();
+        record.routed(judged.metrics);
+        if let Some(line) = record.line() {
+            self.judged_line(line, &judged, auth);
+        }
+        let (rule, permit) = admitted(judged)?;
+        if !self.log.sampled(number) {
+            record.unlogged();
+        }
+        let path_and_query = rewritten(rule, &target.path, &parts.uri)?;
+        let limit = rule.body_bytes.unwrap_or(live.settings.limits.body_bytes);
+        if limit.is_some_and(|limit| body.size_hint().lower() > limit) {
+            return Err(Answer::BodyTooLarge);
+        }
+        let pool = self.pools.get(rule.upstream).ok_or(Answer::Internal)?;
+        let host = host_field(&parts.headers, &parts.uri);
+        let breach = Rc::new(Breach::default());
+        record.receiving(Rc::clone(&breach));
+
+        let shared_cache = rule.shared_cache;
+        let is_protected = permit.identity().is_some();
+        let mut parts = parts;
+        live.headers
+            .forward(&mut parts.headers, Origin { client: &peer.shown, host: host.clone(), request_id: id.clone() });
+        live.headers.attach_identity(&mut parts.headers, &permit);
+        parts.headers.insert(HOST, pool.upstream().host().cloned().unwrap_or(host));
+        parts.version = Version::HTTP_11;
+        parts.uri = Uri::from(path_and_query);
+        parts.extensions.clear();
+        let body = RequestBody::new(body, limit, live.settings.limits.body_idle_timeout, Rc::clone(&breach));
+        let sent = pool.send(Request::from_parts(parts, body), &breach, &permit).await;
+        let answer = match sent {
+            Ok(answer) => answer,
+            Err(error) => {
+                tracing::warn!(request_id = ?id, upstream = pool.upstream().name(), %error, "no answer from the upstream");
+                return Err(body_fault(&breach).unwrap_or_else(|| Answer::of_upstream(&error)));
+            }
+        };
+        if let Some(line) = record.line() {
+            line.text("upstream", pool.upstream().name());
+            line.plain("upstream_addr", answer.lease.address());
+            line.number("upstream_status", answer.response.status().as_u16());
+            line.millis("upstream_ms", answer.waited);
+            line.number("retries", answer.retries);
+        }
+        let idle = pool.upstream().body_idle();
+        let (mut head, body) = answer.response.into_parts();
+        live.headers.answer(&mut head.headers, is_protected && !shared_cache);
+        Ok(Forwarded { head, body, lease: answer.lease, waited: answer.waited, idle })
+    }
+
+    /// Judges method, target, host and framing (hardening.md section 3, steps 1 and 2, and rows S2, S7, S11).
+    fn target<'r>(&self, parts: &'r http::request::Parts) -> Result<Target<'r>, Answer> {
+        let live = &*self.live;
+        let limits = &live.settings.limits;
+        let in_flight = usize::try_from(live.metrics.http_requests_in_flight.get()).unwrap_or(0);
+        if in_flight > limits.in_flight {
+            return Err(Answer::Overloaded);
+        }
+        if matches!(parts.method, Method::TRACE | Method::CONNECT) {
+            return Err(Answer::MethodNotAllowed);
+        }
+        if !transfer_encoding_is_plain(&parts.headers) {
+            return Err(Answer::TransferCodingNotSupported);
+        }
+        if expects_something_else(&parts.headers) {
+            return Err(Answer::ExpectationFailed);
+        }
+        let written = parts.uri.path_and_query().map_or("", PathAndQuery::as_str);
+        if written.len() > limits.target_bytes {
+            return Err(Answer::TargetTooLong);
+        }
+        let host =
+            target::Host::parse(one_host(parts)?).map_err(|_| Answer::BadRequest("the Host is not a host name"))?;
+        if !live.settings.hosts.iter().any(|served| served == host.as_str()) {
+            return Err(Answer::UnknownHost);
+        }
+        if parts.uri.path() == "*" && parts.method == Method::OPTIONS {
+            return Err(Answer::OptionsAsterisk);
+        }
+        let path = CanonicalPath::parse(parts.uri.path()).map_err(|error| Answer::BadPath(error.to_string()))?;
+        if let Some(query) = parts.uri.query() {
+            target::check_query(query).map_err(|error| Answer::BadPath(error.to_string()))?;
+        }
+        Ok(Target { host, path })
+    }
+
+    fn answer_here(&self, answer: &Answer, id: HeaderValue, mut record: Record) -> Response<ResponseBody> {
+        let response = answer.respond(&self.live.settings.realm, id);
+        let status = response.status();
+        let outcome = if status.is_server_error() { Outcome::Error } else { Outcome::Denied };
+        if let Some(line) = record.line() {
+            line.text("code", answer.code());
+        }
+        let bodiless = response.body().is_empty();
+        record.head(&Head { status: status.as_u16(), outcome, waited: Duration::ZERO, bodiless });
+        response.map(|bytes| ResponseBody::own(bytes, record))
+    }
+
+    /// The part of the access line that is known from the head alone.
+    fn first_line(&self, now: UnixTime, id: &HeaderValue, peer: &Peer, request: &Request<Incoming>) -> Option<Line> {
+        let mut line = self.log.line(now)?;
+        let shown = |value: &HeaderValue| value.to_str().unwrap_or("").to_owned();
+        line.plain("request_id", shown(id));
+        line.plain("client_ip", peer.ip());
+        line.plain("peer_ip", peer.ip());
+        line.text("method", request.method().as_str());
+        let host = request.headers().get(HOST).and_then(|host| host.to_str().ok());
+        line.optional("host", host.or_else(|| request.uri().host()));
+        line.path(request.uri().path());
+        line.query(request.uri().query(), self.log.query_shown());
+        line.plain("proto", format_args!("{:?}", request.version()));
+        line.optional("tls", peer.tls);
+        line.agent(request.headers().get(USER_AGENT));
+        Some(line)
+    }
+
+    fn judged_line(&self, line: &mut Line, judged: &Judged<'_>, auth: Duration) {
+        line.text("route", judged.rule.map_or("none", |rule| &rule.name));
+        let reason = judged.reason();
+        line.optional("decision", reason.map(|reason| reason.decision()));
+        line.optional("reason", reason.map(|reason| reason.as_str()));
+        let identity = judged.identity.as_ref();
+        line.account(identity.map(|identity| identity.account()), self.log.account_shown());
+        line.optional("chain", identity.map(|identity| identity.account().chain_str()));
+        line.optional("scheme", identity.map(|identity| identity.scheme().as_str()));
+        line.optional("plan", judged.plan());
+        line.optional("cache", judged.warm.map(|warm| if warm { "hit" } else { "miss" }));
+        line.number("auth_us", auth.as_micros());
+    }
+}
+
+/// An answer of an upstream, on its way.
+struct Forwarded {
+    head: http::response::Parts,
+    body: Incoming,
+    lease: Lease,
+    waited: Duration,
+    idle: Duration,
+}
+
+impl Forwarded {
+    fn into_response(self, mut record: Record) -> Response<ResponseBody> {
+        let status = self.head.status.as_u16();
+        let bodiless = self.body.is_end_stream();
+        record.head(&Head { status, outcome: Outcome::Allowed, waited: self.waited, bodiless });
+        if let Some(line) = record.line() {
+            line.null("code");
+        }
+        Response::from_parts(self.head, ResponseBody::upstream(self.body, self.lease, self.idle, record))
+    }
+}
+
+/// The permit of an admitted request, or the answer of any other.
+fn admitted(judged: Judged<'_>) -> Result<(&Rule, Permit), Answer> {
+    match (judged.verdict, judged.rule) {
+        (Verdict::Decided(Decision::Admit(permit)), Some(rule)) => Ok((rule, permit)),
+        (Verdict::Decided(Decision::Admit(_)), None) | (Verdict::NoRoute, _) => Err(Answer::NoRoute),
+        (Verdict::Decided(Decision::Refuse(refusal)), _) => Err(Answer::Refused(refusal)),
+        (Verdict::MethodNotAllowed, _) => Err(Answer::MethodNotAllowed),
+        (Verdict::AmbiguousPath, _) => Err(Answer::AmbiguousPath),
+        (Verdict::BadPath(error), _) => Err(Answer::BadPath(error.to_string())),
+    }
+}
+
+/// The target towards the upstream: the canonical path, rewritten if the rule says so, and the query untouched.
+fn rewritten(rule: &Rule, path: &CanonicalPath<'_>, uri: &Uri) -> Result<PathAndQuery, Answer> {
+    let path = target::rewrite(path, &rule.strip_prefix, &rule.add_prefix)
+        .map_err(|error| Answer::BadPath(error.to_string()))?;
+    let as_sent = uri.path_and_query().ok_or(Answer::Internal)?;
+    if *path == *as_sent.path() {
+        return Ok(as_sent.clone());
+    }
+    let text = as_sent.query().map_or_else(|| path.to_string(), |query| format!("{path}?{query}"));
+    PathAndQuery::try_from(text).map_err(|_| Answer::Internal)
+}
+
+/// The one host of a request: `:authority`, the Host field, or both if they agree. An absolute target must name
+/// the Host (RFC 9112 §3.2.2 lets it win; two that differ are refused here).
+fn one_host(parts: &http::request::Parts) -> Result<&str, Answer> {
+    let mut fields = parts.headers.get_all(HOST).iter();
+    let field = fields.next();
+    if fields.next().is_some() {
+        return Err(Answer::BadRequest("the request has two Host fields"));
+    }
+    let field = field.map(|value| value.to_str().map_err(|_| Answer::BadRequest("the Host is not a host name")));
+    let field = field.transpose()?;
+    let authority = parts.uri.authority().map(http::uri::Authority::as_str);
+    match (authority, field) {
+        (None, None) => Err(Answer::BadRequest("the request has no Host")),
+        (None, Some(host)) | (Some(host), None) if !host.contains('@') => Ok(host),
+        (Some(authority), Some(field)) if authority.eq_ignore_ascii_case(field) && !field.contains('@') => Ok(field),
+        (Some(_), Some(_)) => Err(Answer::BadRequest("the target of the request names another host than its Host")),
+        _ => Err(Answer::BadRequest("the Host is not a host name")),
+    }
+}
+
+/// The Host field as the client wrote it.
+fn host_field(headers: &HeaderMap, uri: &Uri) -> HeaderValue {
+    let authority = || uri.authority().and_then(|authority| HeaderValue::from_str(authority.as_str()).ok());
+    headers.get(HOST).cloned().or_else(authority).unwrap_or_else(|| HeaderValue::from_static(""))
+}
+
+/// Whether `Expect` says anything but `100-continue` (RFC 9110 §10.1.1).
+fn expects_something_else(headers: &HeaderMap) -> bool {
+    headers.get_all(EXPECT).iter().any(|value| !value.as_bytes().eq_ignore_ascii_case(b"100-continue"))
+}
+
+/// What the client's body did wrong, if that is why there is no answer.
+fn body_fault(breach: &Breach) -> Option<Answer> {
+    breach.error().map(|error| match error {
+        BodyError::Broken => Answer::BadRequest("the body of the request was broken off"),
+        BodyError::Stalled => Answer::RequestTimeout,
+        BodyError::TooLarge => Answer::BodyTooLarge,
+    })
+}
+
+struct Panicked;
+
+/// Runs a future; a panic in it is its result.
+async fn caught<F: Future>(future: F) -> Result<F::Output, Panicked> {
+    let mut future = pin!(future);
+    std::future::poll_fn(|cx| {
+        // What a request leaves half-done is its own: shared state is atomics, caches and channels, none of which
+        // a panic between two awaits can leave in disorder.
+        match std::panic::catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
+            Ok(Poll::Ready(output)) => Poll::Ready(Ok(output)),
+            Ok(Poll::Pending) => Poll::Pending,
+            Err(_) => Poll::Ready(Err(Panicked)),
+        }
+    })
+    .await
+}

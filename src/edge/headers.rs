@@ -1,0 +1,510 @@
+//! Header fields on their way through: what stays here, what is added, what an upstream may say back.
+//!
+//! 1. Set ours, or remove theirs: every name that an upstream could read as identity, source address, scheme or
+//!    path is removed from what the client sent, on every route, public ones too; then ours are added
+//!    (hardening.md sections 1.3 and 4).
+//! 2. Names are compared in *normal form*: lower case, every byte but letters and digits read as `-`, because
+//!    CGI-like upstreams read `X_SIWX_Address` as `X-SIWX-Address`.
+//! 3. `Connection` and the fields it names end here (RFC 9110 §7.6.1). Naming a field of the framing, the Host,
+//!    a credential or one of ours has no effect.
+//! 4. Fields are walked once and looked up in one prepared set; nothing is removed by searching for it.
+
+use std::collections::HashSet;
+
+use http::{
+    HeaderMap, HeaderName, HeaderValue,
+    header::{
+        AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, TE, TRANSFER_ENCODING,
+    },
+};
+
+use crate::{credential::Authorization, policy::decision::Permit};
+
+/// What holds for every request's fields.
+pub(crate) struct HeaderRules {
+    reserved: HashSet<&'static str>,
+    /// The identity prefix in normal form.
+    prefix: String,
+    names: IdentityNames,
+    keep_odd: bool,
+    forward_credential: bool,
+    carrier: Authorization,
+    proto: HeaderValue,
+    port: HeaderValue,
+}
+
+/// Names under which an upstream is told who a request is.
+struct IdentityNames {
+    account: HeaderName,
+    address: HeaderName,
+    chain: HeaderName,
+    expires: HeaderName,
+    plan: HeaderName,
+    scheme: HeaderName,
+}
+
+/// What an upstream is told about where a request came from.
+pub(crate) struct Origin<'r> {
+    /// The client's address, ready to be sent.
+    pub(crate) client: &'r HeaderValue,
+    /// The Host as the client sent it.
+    pub(crate) host: HeaderValue,
+    /// The id of this request.
+    pub(crate) request_id: HeaderValue,
+}
+
+/// Names, in normal form, that a client cannot send through: hop-by-hop fields, and whatever an upstream might
+/// take for identity, source, scheme, method or path (hardening.md rows F1, F5, F6, F8).
+const RESERVED: [&str; 44] = [
+    // Hop by hop, and what is made anew here.
+    "connection",
+    "expect",
+    "http2-settings",
+    "keep-alive",
+    "proxy",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    // Another path or method.
+    "x-forwarded-method",
+    "x-forwarded-path",
+    "x-forwarded-uri",
+    "x-http-method",
+    "x-http-method-override",
+    "x-method-override",
+    "x-original-method",
+    "x-original-uri",
+    "x-original-url",
+    "x-rewrite-url",
+    // Where a request came from.
+    "cf-connecting-ip",
+    "fastly-client-ip",
+    "forwarded",
+    "true-client-ip",
+    "x-client-ip",
+    "x-cluster-client-ip",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-port",
+    "x-forwarded-prefix",
+    "x-forwarded-proto",
+    "x-forwarded-scheme",
+    "x-forwarded-server",
+    "x-forwarded-ssl",
+    "x-originating-ip",
+    "x-real-ip",
+    "x-request-id",
+    // Credentials of ours that have a header of their own; `Authorization` is looked at by its value.
+    "payment-signature",
+    "sign-in-with-x",
+    "x-payment",
+    // Odd spellings of the framing, which some upstream might read.
+    "content-length",
+    "host",
+];
+
+/// Fields that `Connection` cannot remove, in normal form. The names of ours are added after it was obeyed.
+const UNREMOVABLE: [&str; 6] =
+    ["authorization", "content-length", "content-type", "cookie", "host", "transfer-encoding"];
+
+/// Fields of an answer that end here.
+const ANSWER_HOP_BY_HOP: [&str; 8] = [
+    "connection",
+    "http2-settings",
+    "keep-alive",
+    "proxy-authenticate",
+    "proxy-connection",
+    "te",
+    "transfer-encoding",
+    "upgrade",
+];
+
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
+/// The id of a request, towards the upstream and towards the client.
+pub(crate) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+// === impl HeaderRules ===
+
+impl HeaderRules {
+    /// Rules with an identity prefix such as `X-SIWX-`, which the configuration has checked to be part of a name.
+    /// `proto` and `port` are those of the public URL.
+    pub(crate) fn new(
+        prefix: &str,
+        carrier: Authorization,
+        keep_odd: bool,
+        forward_credential: bool,
+        proto: &str,
+        port: u16,
+    ) -> Result<Self, http::header::InvalidHeaderName> {
+        let name = |word: &str| HeaderName::from_bytes(format!("{prefix}{word}").to_ascii_lowercase().as_bytes());
+        Ok(Self {
+            reserved: RESERVED.into_iter().collect(),
+            prefix: normal_form(prefix),
+            names: IdentityNames {
+                account: name("account")?,
+                address: name("address")?,
+                chain: name("chain")?,
+                expires: name("expires")?,
+                plan: name("plan")?,
+                scheme: name("scheme")?,
+            },
+            keep_odd,
+            forward_credential,
+            carrier,
+            proto: HeaderValue::from_str(proto).unwrap_or_else(|_| HeaderValue::from_static("https")),
+            port: HeaderValue::from(port),
+        })
+    }
+
+    /// Makes a client's fields into those an upstream sees. Host is set by the caller; the identity is attached
+    /// by [`Self::attach_identity`].
+    pub(crate) fn forward(&self, headers: &mut HeaderMap, origin: Origin<'_>) {
+        let trailers = headers.get(TE).is_some_and(|te| te.as_bytes().eq_ignore_ascii_case(b"trailers"));
+        let mut doomed: Vec<HeaderName> = Vec::new();
+        if headers.contains_key(CONNECTION) {
+            doomed
+                .extend(named_by_connection(headers).into_iter().filter(|name| !UNREMOVABLE.contains(&name.as_str())));
+        }
+        doomed.extend(headers.keys().filter(|name| !self.passes(name)).cloned());
+        if let Some(value) = headers.get(AUTHORIZATION)
+            && !self.forward_credential
+            && self.carrier.ours(value.as_bytes()).is_some()
+        {
+            doomed.push(AUTHORIZATION);
+        }
+        for name in doomed {
+            headers.remove(name);
+        }
+        join_cookies(headers);
+        if trailers {
+            headers.insert(TE, HeaderValue::from_static("trailers"));
+        }
+        headers.insert(X_FORWARDED_FOR, origin.client.clone());
+        headers.insert(X_REAL_IP, origin.client.clone());
+        headers.insert(X_FORWARDED_HOST, origin.host);
+        headers.insert(X_FORWARDED_PORT, self.port.clone());
+        headers.insert(X_FORWARDED_PROTO, self.proto.clone());
+        headers.insert(X_REQUEST_ID, origin.request_id);
+    }
+
+    /// Tells the upstream who the request is, by the permit it was given.
+    pub(crate) fn attach_identity(&self, headers: &mut HeaderMap, permit: &Permit) {
+        let Some(identity) = permit.identity() else {
+            return;
+        };
+        let values = identity.headers();
+        headers.insert(&self.names.address, values.address.clone());
+        headers.insert(&self.names.chain, values.chain.clone());
+        headers.insert(&self.names.account, values.account.clone());
+        headers.insert(&self.names.scheme, values.scheme.clone());
+        if let Some(plan) = permit.opened_by().and_then(|opened| HeaderValue::from_str(&opened.plan).ok()) {
+            headers.insert(&self.names.plan, plan);
+        }
+        if let Some(until) = permit.valid_until().and_then(|until| HeaderValue::try_from(until.to_string()).ok()) {
+            headers.insert(&self.names.expires, until);
+        }
+    }
+
+    /// Makes an upstream's fields into those the client sees. `private`: the answer was for one wallet, and no
+    /// shared cache may keep it.
+    pub(crate) fn answer(&self, headers: &mut HeaderMap, private: bool) {
+        let mut doomed: Vec<HeaderName> = Vec::new();
+        if headers.contains_key(CONNECTION) {
+            doomed.extend(
+                named_by_connection(headers).into_iter().filter(|name| !matches!(*name, CONTENT_LENGTH | CONTENT_TYPE)),
+            );
+        }
+        doomed.extend(headers.keys().filter(|name| !self.answer_passes(name.as_str())).cloned());
+        for name in doomed {
+            headers.remove(name);
+        }
+        if private {
+            make_private(headers);
+        }
+    }
+
+    fn answer_passes(&self, name: &str) -> bool {
+        // Names that hyper hands out are in lower case.
+        !ANSWER_HOP_BY_HOP.contains(&name) && !begins_in_normal_form(name, &self.prefix)
+    }
+
+    /// Whether a client's field goes on.
+    fn passes(&self, name: &HeaderName) -> bool {
+        if matches!(*name, HOST | CONTENT_LENGTH | AUTHORIZATION | COOKIE | CONTENT_TYPE) {
+            return true;
+        }
+        let name = name.as_str();
+        if begins_in_normal_form(name, &self.prefix) {
+            return false;
+        }
+        let plain = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+        if plain {
+            return !self.reserved.contains(name) && !name.starts_with("x-envoy-");
+        }
+        let normal = normal_form(name);
+        self.keep_odd
+            && !self.reserved.contains(normal.as_str())
+            && !normal.starts_with("x-envoy-")
+            && !UNREMOVABLE.contains(&normal.as_str())
+    }
+}
+
+/// Lower case, every byte but letters and digits read as `-`.
+fn normal_form(name: &str) -> String {
+    name.bytes().map(|b| char::from(normal_byte(b))).collect()
+}
+
+const fn normal_byte(b: u8) -> u8 {
+    if b.is_ascii_alphanumeric() { b.to_ascii_lowercase() } else { b'-' }
+}
+
+fn begins_in_normal_form(name: &str, prefix: &str) -> bool {
+    name.len() >= prefix.len() && name.bytes().zip(prefix.bytes()).all(|(b, wanted)| normal_byte(b) == wanted)
+}
+
+/// The fields that `Connection` says end here.
+fn named_by_connection(headers: &HeaderMap) -> Vec<HeaderName> {
+    headers
+        .get_all(CONNECTION)
+        .iter()
+        .flat_map(|value| value.as_bytes().split(|b| *b == b','))
+        .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
+        .collect()
+}
+
+/// HTTP/2 lets a client send a cookie in pieces; HTTP/1.1 knows one field (RFC 9113 §8.2.3).
+fn join_cookies(headers: &mut HeaderMap) {
+    let mut crumbs = headers.get_all(COOKIE).iter();
+    let (Some(first), Some(second)) = (crumbs.next(), crumbs.next()) else {
+        return;
+    };
+    let mut joined = first.as_bytes().to_vec();
+    for crumb in std::iter::once(second).chain(crumbs) {
+        joined.extend_from_slice(b"; ");
+        joined.extend_from_slice(crumb.as_bytes());
+    }
+    if let Ok(joined) = HeaderValue::from_bytes(&joined) {
+        headers.insert(COOKIE, joined);
+    }
+}
+
+/// `private` in place of whatever would let a shared cache keep an answer (hardening.md row U9). `no-store` and
+/// `private` are stricter, or the same, and stay.
+fn make_private(headers: &mut HeaderMap) {
+    if !headers.contains_key(CACHE_CONTROL) {
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("private"));
+        return;
+    }
+    let directives: Vec<String> = headers
+        .get_all(CACHE_CONTROL)
+        .iter()
+        .flat_map(|value| value.to_str().unwrap_or("").split(','))
+        .map(|directive| directive.trim().to_owned())
+        .filter(|directive| !directive.is_empty())
+        .collect();
+    let named = |directive: &str, name: &str| {
+        let (word, _) = directive.split_once('=').unwrap_or((directive, ""));
+        word.trim().eq_ignore_ascii_case(name)
+    };
+    let kept: Vec<&str> = directives
+        .iter()
+        .map(String::as_str)
+        // `private="field"` allows the rest of an answer to be kept, so it is not enough.
+        .filter(|directive| {
+            !["public", "s-maxage", "private", "proxy-revalidate"].iter().any(|name| named(directive, name))
+        })
+        .chain(std::iter::once("private"))
+        .collect();
+    if let Ok(value) = HeaderValue::try_from(kept.join(", ")) {
+        headers.insert(CACHE_CONTROL, value);
+    }
+}
+
+/// Whether `Transfer-Encoding` is absent or exactly `chunked`, once (hardening.md row S2). hyper takes any list
+/// that ends in it.
+pub(crate) fn transfer_encoding_is_plain(headers: &HeaderMap) -> bool {
+    let mut values = headers.get_all(TRANSFER_ENCODING).iter();
+    match (values.next(), values.next()) {
+        (None, _) => true,
+        (Some(value), None) => value.as_bytes().eq_ignore_ascii_case(b"chunked"),
+        (Some(_), Some(_)) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rules(keep_odd: bool) -> HeaderRules {
+        let carrier = Authorization::new(vec!["SIWX".to_owned()]);
+        HeaderRules::new("X-SIWX-", carrier, keep_odd, false, "https", 443).expect("a prefix of names")
+    }
+
+    fn forwarded(rules: &HeaderRules, sent: &[(&str, &str)]) -> Vec<String> {
+        let mut headers = HeaderMap::new();
+        for (name, value) in sent {
+            headers.append(
+                HeaderName::from_bytes(name.as_bytes()).expect("a name"),
+                HeaderValue::from_str(value).expect("a value"),
+            );
+        }
+        let client = HeaderValue::from_static("192.0.2.1");
+        let host = HeaderValue::from_static("api.example.com");
+        rules.forward(&mut headers, Origin { client: &client, host, request_id: HeaderValue::from_static("id") });
+        for ours in [X_FORWARDED_FOR, X_REAL_IP, X_FORWARDED_HOST, X_FORWARDED_PORT, X_FORWARDED_PROTO, X_REQUEST_ID] {
+            assert_eq!(headers.get_all(&ours).iter().count(), 1, "{ours}");
+            headers.remove(ours);
+        }
+        let mut lines: Vec<_> =
+            headers.iter().map(|(name, value)| format!("{name}: {}", value.to_str().expect("ASCII"))).collect();
+        lines.sort();
+        lines
+    }
+
+    #[test]
+    fn what_a_client_cannot_send_through() {
+        let names = [
+            "X-SIWX-Address",
+            "x_siwx_address",
+            "X.SIWX.Plan",
+            "X-SIWX-Anything",
+            "X-Forwarded-For",
+            "X_Forwarded_For",
+            "Forwarded",
+            "X-Real-IP",
+            "X-Original-URL",
+            "X-Rewrite-URL",
+            "X-HTTP-Method-Override",
+            "CF-Connecting-IP",
+            "X-Envoy-Internal",
+            "Proxy",
+            "Proxy-Authorization",
+            "Keep-Alive",
+            "Upgrade",
+            "HTTP2-Settings",
+            "Trailer",
+            "Content_Length",
+            "Transfer_Encoding",
+            "SIGN-IN-WITH-X",
+            "PAYMENT-SIGNATURE",
+            "X-PAYMENT",
+            "X-Request-Id",
+            "X_Custom",
+            "x.custom",
+            "Te",
+            "Connection",
+            "Expect",
+        ];
+        for name in names {
+            assert_eq!(forwarded(&rules(false), &[(name, "x")]), Vec::<String>::new(), "{name}");
+        }
+    }
+
+    #[test]
+    fn odd_names_pass_when_they_may_but_never_as_an_alias() {
+        assert_eq!(forwarded(&rules(true), &[("X_Custom", "1")]), ["x_custom: 1"]);
+        for name in
+            ["x_siwx_address", "x.forwarded.for", "content_length", "transfer_encoding", "x_envoy_internal", "Host_"]
+        {
+            let passed = forwarded(&rules(true), &[(name, "1")]);
+            let expected: &[&str] = if name == "Host_" { &["host_: 1"] } else { &[] };
+            assert_eq!(passed, expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn connection_names_fields_that_end_here_but_never_ours() {
+        let sent = [
+            ("Connection", "X-Custom, Host, Authorization, X-Forwarded-For, Cookie"),
+            ("X-Custom", "1"),
+            ("Host", "api.example.com"),
+            ("Authorization", "Basic dTpw"),
+            ("Cookie", "a=1"),
+            ("Accept", "*/*"),
+        ];
+        let expected = ["accept: */*", "authorization: Basic dTpw", "cookie: a=1", "host: api.example.com"];
+        assert_eq!(forwarded(&rules(false), &sent), expected);
+    }
+
+    #[test]
+    fn our_credential_stays_here_and_others_go_on() {
+        assert_eq!(forwarded(&rules(false), &[("Authorization", "siwx a.b")]), Vec::<String>::new());
+        assert_eq!(forwarded(&rules(false), &[("Authorization", "Bearer t")]), ["authorization: Bearer t"]);
+    }
+
+    #[test]
+    fn cookie_crumbs_are_joined() {
+        assert_eq!(forwarded(&rules(false), &[("Cookie", "a=1"), ("Cookie", "b=2")]), ["cookie: a=1; b=2"]);
+    }
+
+    #[test]
+    fn te_trailers_alone_passes() {
+        assert_eq!(forwarded(&rules(false), &[("TE", "trailers")]), ["te: trailers"]);
+        assert_eq!(forwarded(&rules(false), &[("TE", "gzip, trailers")]), Vec::<String>::new());
+    }
+
+    #[test]
+    fn answers_to_one_wallet_are_private() {
+        let rows = [
+            ("nothing said", None, "private"),
+            ("public", Some("public, max-age=60"), "max-age=60, private"),
+            ("for shared caches", Some("s-maxage=600"), "private"),
+            ("private fields", Some("private=\"set-cookie\", max-age=5"), "max-age=5, private"),
+            ("stricter already", Some("no-store"), "no-store, private"),
+            ("private already", Some("private, max-age=5"), "max-age=5, private"),
+        ];
+        for (name, said, expected) in rows {
+            let mut headers = HeaderMap::new();
+            if let Some(said) = said {
+                headers.insert(CACHE_CONTROL, HeaderValue::from_static(said));
+            }
+            rules(false).answer(&mut headers, true);
+            assert_eq!(headers.get(CACHE_CONTROL).and_then(|value| value.to_str().ok()), Some(expected), "{name}");
+        }
+    }
+
+    #[test]
+    fn what_an_upstream_cannot_say() {
+        let mut headers = HeaderMap::new();
+        for (name, value) in [
+            ("x-siwx-address", "0x"),
+            ("x_siwx_plan", "gold"),
+            ("connection", "x-hop"),
+            ("x-hop", "1"),
+            ("keep-alive", "5"),
+            ("upgrade", "h2c"),
+            ("content-type", "text/plain"),
+        ] {
+            headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
+        }
+        rules(false).answer(&mut headers, false);
+        assert_eq!(headers.keys().collect::<Vec<_>>(), [CONTENT_TYPE]);
+    }
+
+    #[test]
+    fn transfer_encodings() {
+        let rows: [(&str, &[&str], bool); 6] = [
+            ("none", &[], true),
+            ("chunked", &["chunked"], true),
+            ("letter case", &["Chunked"], true),
+            ("identity first", &["identity, chunked"], false),
+            ("gzip first", &["gzip, chunked"], false),
+            ("twice", &["chunked", "chunked"], false),
+        ];
+        for (name, values, expected) in rows {
+            let mut headers = HeaderMap::new();
+            for value in values {
+                headers.append(TRANSFER_ENCODING, HeaderValue::from_str(value).expect("a value"));
+            }
+            assert_eq!(transfer_encoding_is_plain(&headers), expected, "{name}");
+        }
+    }
+}

@@ -1,0 +1,417 @@
+//! Accepting connections and keeping them: one listener a worker on each address, bounds, deadlines, drain.
+//!
+//! 1. Every worker has a listener of its own on each address (SO_REUSEPORT): the kernel spreads connections, and
+//!    nothing is shared between workers on a request's way but caches and counters.
+//! 2. Connections are bounded in all and by address (IPv6: by /64) before a byte is read; handshakes too.
+//! 3. Everything that waits for a client has a deadline: handshake, finding the protocol, and each head.
+//! 4. Drain has two steps: first requests go on while balancers notice; then listeners close, connections finish
+//!    what they carry, and what is left at the end of the time is cut.
+
+use std::{
+    collections::HashMap,
+    net::{IpAddr, SocketAddr},
+    pin::pin,
+    rc::Rc,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use hyper::{
+    Request,
+    body::Incoming,
+    server::conn::{http1, http2},
+    service::service_fn,
+};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use rustls::ProtocolVersion;
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpListener, TcpStream},
+    sync::watch,
+    time::{Instant, timeout_at},
+};
+use tokio_rustls::TlsAcceptor;
+
+use super::handler::{Peer, Worker};
+use crate::metrics::Metrics;
+
+/// Where a worker is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Phase {
+    /// It serves.
+    Serving,
+    /// It finishes what it has.
+    Closing,
+    /// It ends now.
+    Ended,
+}
+
+/// Connections that are open, shared by all workers.
+#[derive(Debug, Default)]
+pub(crate) struct Connections {
+    open: AtomicUsize,
+    handshakes: AtomicUsize,
+    by_address: Mutex<HashMap<IpAddr, usize>>,
+}
+
+/// Bounds of [`Connections`].
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Bounds {
+    pub(crate) connections: usize,
+    pub(crate) connections_per_ip: usize,
+    pub(crate) handshakes: usize,
+}
+
+/// An open connection; it is counted until this is dropped.
+struct Open {
+    connections: Arc<Connections>,
+    address: IpAddr,
+}
+
+struct Handshaking(Arc<Connections>);
+
+/// The queue of connections the kernel has accepted and we have not.
+const BACKLOG: i32 = 4096;
+
+/// Read buffers: hyper's own default grows to 400 KiB a connection.
+const READ_BUFFER_MAX: usize = 64 * 1024;
+
+/// HTTP/2 windows and frames (hardening.md section 2).
+const H2_STREAM_WINDOW: u32 = 256 * 1024;
+const H2_CONNECTION_WINDOW: u32 = 1024 * 1024;
+const H2_FRAME: u32 = 16 * 1024;
+/// Streams reset before we saw them, and streams we reset because of the peer.
+const H2_PENDING_RESETS: usize = 20;
+const H2_LOCAL_RESETS: usize = 128;
+const H2_PING_INTERVAL: Duration = Duration::from_secs(30);
+const H2_PING_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The first bytes of HTTP/2 by prior knowledge; no HTTP/1 method begins so.
+const PREFACE: &[u8] = b"PRI";
+
+/// Opens a listener that shares its address with those of other workers.
+pub(crate) fn listen(address: SocketAddr) -> std::io::Result<std::net::TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+// === impl Connections ===
+
+impl Connections {
+    /// Counts a connection in, or says which bound it breaks.
+    fn enter(self: &Arc<Self>, address: IpAddr, bounds: Bounds) -> Result<Open, &'static str> {
+        let address = group(address);
+        if self.open.fetch_add(1, Ordering::Relaxed) >= bounds.connections {
+            self.open.fetch_sub(1, Ordering::Relaxed);
+            return Err("global_cap");
+        }
+        let mut by_address = self.by_address.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = by_address.entry(address).or_insert(0);
+        if *count >= bounds.connections_per_ip {
+            drop(by_address);
+            self.open.fetch_sub(1, Ordering::Relaxed);
+            return Err("ip_cap");
+        }
+        *count += 1;
+        Ok(Open { connections: Arc::clone(self), address })
+    }
+
+    fn shake_hands(self: &Arc<Self>, bounds: Bounds) -> Option<Handshaking> {
+        let entered = Handshaking(Arc::clone(self));
+        let before = self.handshakes.fetch_add(1, Ordering::Relaxed);
+        (before < bounds.handshakes).then_some(entered)
+    }
+
+    /// Connections that are open.
+    pub(crate) fn open(&self) -> usize {
+        self.open.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.connections.open.fetch_sub(1, Ordering::Relaxed);
+        let mut by_address = self.connections.by_address.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = by_address.get_mut(&self.address) {
+            *count -= 1;
+            if *count == 0 {
+                by_address.remove(&self.address);
+            }
+        }
+    }
+}
+
+impl Drop for Handshaking {
+    fn drop(&mut self) {
+        self.0.handshakes.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// What counts as one address: IPv6 subscribers have a /64 each.
+fn group(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(v6) => IpAddr::V6((u128::from(v6) & !u128::from(u64::MAX)).into()),
+        v4 @ IpAddr::V4(_) => v4,
+    }
+}
+
+/// Everything an accept loop needs.
+#[derive(Clone)]
+pub(crate) struct Acceptor {
+    pub(crate) worker: Rc<Worker>,
+    pub(crate) tls: Option<TlsAcceptor>,
+    pub(crate) connections: Arc<Connections>,
+    pub(crate) bounds: Bounds,
+    pub(crate) phase: watch::Receiver<Phase>,
+}
+
+impl Acceptor {
+    /// Accepts until the worker closes.
+    pub(crate) async fn run(self, listener: std::net::TcpListener) -> std::io::Result<()> {
+        let listener = TcpListener::from_std(listener)?;
+        let mut phase = self.phase.clone();
+        loop {
+            let accepted = tokio::select! {
+                biased;
+                _ = phase.wait_for(|phase| *phase >= Phase::Closing) => return Ok(()),
+                accepted = listener.accept() => accepted,
+            };
+            match accepted {
+                Ok((stream, address)) => self.accepted(stream, address),
+                // Out of file descriptors, or a connection that was gone before it was taken. Wait a moment, so
+                // that the loop does not spin while there is nothing to be had.
+                Err(error) => {
+                    tracing::warn!(%error, "cannot accept a connection");
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+            }
+        }
+    }
+
+    fn accepted(&self, stream: TcpStream, address: SocketAddr) {
+        let metrics = Arc::clone(&self.worker.live.metrics);
+        match self.connections.enter(address.ip(), self.bounds) {
+            Err(reason) => metrics.connections_rejected.inc(reason),
+            Ok(open) => {
+                let this = self.clone();
+                tokio::task::spawn_local(async move {
+                    this.connection(stream, address, &metrics).await;
+                    drop(open);
+                });
+            }
+        }
+    }
+
+    async fn connection(self, stream: TcpStream, address: SocketAddr, metrics: &Metrics) {
+        // Answers are written whole; waiting for more would only delay them.
+        let _ = stream.set_nodelay(true);
+        let limits = self.worker.live.settings.limits;
+        let Some(tls) = self.tls.clone() else {
+            let http2 = self.worker.live.settings.http2;
+            let deadline = Instant::now() + limits.header_timeout;
+            let spoken = timeout_at(deadline, speaks_http2(&stream, http2)).await;
+            let Ok(Ok(spoken)) = spoken else {
+                metrics.http_rejected.inc("timeout");
+                return;
+            };
+            return self.serve(stream, spoken, Peer::new(address, None), metrics).await;
+        };
+        let Some(handshaking) = self.connections.shake_hands(self.bounds) else {
+            metrics.connections_rejected.inc("handshake_cap");
+            return;
+        };
+        let deadline = Instant::now() + limits.handshake_timeout;
+        let shaken = timeout_at(deadline, tls.accept(stream)).await;
+        drop(handshaking);
+        let stream = match shaken {
+            Ok(Ok(stream)) => stream,
+            Ok(Err(_)) => return metrics.handshakes("error", "none").inc(),
+            Err(_) => {
+                metrics.handshakes("timeout", "none").inc();
+                return metrics.connections_rejected.inc("handshake_timeout");
+            }
+        };
+        let (_, session) = stream.get_ref();
+        let version = version_word(session.protocol_version());
+        let resumed = session.handshake_kind() == Some(rustls::HandshakeKind::Resumed);
+        metrics.handshakes(if resumed { "resumed" } else { "ok" }, version).inc();
+        let http2 = session.alpn_protocol() == Some(b"h2");
+        self.serve(stream, http2, Peer::new(address, Some(version)), metrics).await;
+    }
+
+    async fn serve<S>(self, stream: S, http2: bool, peer: Peer, metrics: &Metrics)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + 'static,
+    {
+        let protocol = usize::from(http2);
+        metrics.connections_accepted.inc(crate::metrics::PROTOCOLS[protocol]);
+        metrics.connections[protocol].inc();
+        let ended = if http2 { self.serve_http2(stream, peer).await } else { self.serve_http1(stream, peer).await };
+        metrics.connections[protocol].dec();
+        // What hyper refuses by itself never reaches a handler; it is counted here.
+        if let Err(error) = ended
+            && let Some(reason) = rejected(&error)
+        {
+            metrics.http_rejected.inc(reason);
+        }
+    }
+
+    async fn serve_http1<S>(&self, stream: S, peer: Peer) -> hyper::Result<()>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + 'static,
+    {
+        let limits = self.worker.live.settings.limits;
+        let service = self.service(peer);
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(limits.header_timeout)
+            .max_headers(limits.headers)
+            .max_header_size(limits.head_bytes)
+            .max_buf_size(READ_BUFFER_MAX.max(limits.head_bytes))
+            .serve_connection(TokioIo::new(stream), service_fn(move |request| infallible(service(request))));
+        let mut connection = pin!(connection);
+        let mut phase = self.phase.clone();
+        tokio::select! {
+            ended = connection.as_mut() => return ended,
+            _ = phase.wait_for(|phase| *phase >= Phase::Closing) => connection.as_mut().graceful_shutdown(),
+        }
+        connection.await
+    }
+
+    async fn serve_http2<S>(&self, stream: S, peer: Peer) -> hyper::Result<()>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + 'static,
+    {
+        let limits = self.worker.live.settings.limits;
+        let service = self.service(peer);
+        let connection = http2::Builder::new(LocalExecutor)
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(limits.http2_streams)
+            .max_header_list_size(limits.http2_header_list)
+            .initial_stream_window_size(H2_STREAM_WINDOW)
+            .initial_connection_window_size(H2_CONNECTION_WINDOW)
+            .max_frame_size(H2_FRAME)
+            .max_pending_accept_reset_streams(H2_PENDING_RESETS)
+            .max_local_error_reset_streams(H2_LOCAL_RESETS)
+            .keep_alive_interval(H2_PING_INTERVAL)
+            .keep_alive_timeout(H2_PING_TIMEOUT)
+            .serve_connection(TokioIo::new(stream), service_fn(move |request| infallible(service(request))));
+        let mut connection = pin!(connection);
+        let mut phase = self.phase.clone();
+        tokio::select! {
+            ended = connection.as_mut() => return ended,
+            _ = phase.wait_for(|phase| *phase >= Phase::Closing) => connection.as_mut().graceful_shutdown(),
+        }
+        connection.await
+    }
+
+    fn service(
+        &self,
+        peer: Peer,
+    ) -> impl Fn(Request<Incoming>) -> std::pin::Pin<Box<dyn Future<Output = hyper::Response<super::body::ResponseBody>>>>
+    {
+        let (worker, peer) = (Rc::clone(&self.worker), Rc::new(peer));
+        move |request| Box::pin(Rc::clone(&worker).serve(Rc::clone(&peer), request))
+    }
+}
+
+async fn infallible<F: Future>(future: F) -> Result<F::Output, std::convert::Infallible> {
+    Ok(future.await)
+}
+
+/// Tasks of HTTP/2 streams stay on their worker.
+#[derive(Clone, Copy)]
+struct LocalExecutor;
+
+impl<F> hyper::rt::Executor<F> for LocalExecutor
+where
+    F: Future + 'static,
+    F::Output: 'static,
+{
+    fn execute(&self, future: F) {
+        tokio::task::spawn_local(future);
+    }
+}
+
+/// Whether a plain connection begins with HTTP/2's preface. Reads nothing: it looks.
+async fn speaks_http2(stream: &TcpStream, allowed: bool) -> std::io::Result<bool> {
+    let mut seen = [0; PREFACE.len()];
+    loop {
+        let length = stream.peek(&mut seen).await?;
+        let begun = &seen[..length];
+        if begun.is_empty() || !PREFACE.starts_with(begun) {
+            return Ok(false);
+        }
+        if length == PREFACE.len() {
+            return Ok(allowed);
+        }
+        // Its first byte or two came alone. Looking again would spin until there are more.
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+const fn version_word(version: Option<ProtocolVersion>) -> &'static str {
+    match version {
+        Some(ProtocolVersion::TLSv1_2) => "1.2",
+        Some(ProtocolVersion::TLSv1_3) => "1.3",
+        _ => "none",
+    }
+}
+
+/// The word of `siwx_http_rejected_total` for what hyper answers by itself.
+fn rejected(error: &hyper::Error) -> Option<&'static str> {
+    if error.is_parse_too_large() {
+        Some("head_too_large")
+    } else if error.is_parse() {
+        Some("bad_request")
+    } else if error.is_timeout() {
+        Some("timeout")
+    } else {
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BOUNDS: Bounds = Bounds { connections: 3, connections_per_ip: 2, handshakes: 1 };
+
+    #[test]
+    fn connections_are_bounded_in_all_and_by_address() {
+        let connections = Arc::new(Connections::default());
+        let (one, other): (IpAddr, IpAddr) = ([192, 0, 2, 1].into(), [192, 0, 2, 2].into());
+        let first = connections.enter(one, BOUNDS).ok();
+        let second = connections.enter(one, BOUNDS).ok();
+        assert_eq!(connections.enter(one, BOUNDS).err(), Some("ip_cap"));
+        let third = connections.enter(other, BOUNDS).ok();
+        assert_eq!(connections.enter(other, BOUNDS).err(), Some("global_cap"));
+        assert_eq!(connections.open(), 3);
+        drop((first, second, third));
+        assert_eq!(connections.open(), 0);
+        assert!(connections.by_address.lock().expect("not poisoned").is_empty(), "addresses are forgotten");
+        assert!(connections.enter(one, BOUNDS).is_ok());
+    }
+
+    #[test]
+    fn handshakes_are_bounded() {
+        let connections = Arc::new(Connections::default());
+        let first = connections.shake_hands(BOUNDS);
+        assert!(first.is_some());
+        assert!(connections.shake_hands(BOUNDS).is_none());
+        drop(first);
+        assert!(connections.shake_hands(BOUNDS).is_some());
+    }
+}

@@ -1,0 +1,27 @@
+//! The edge: sockets, TLS, HTTP, and everything that has a status code.
+//!
+//! | file | what |
+//! |---|---|
+//! | `listener` | connections: accepting, bounds, deadlines, drain |
+//! | `tls` | certificates and versions |
+//! | `handler` | one request from end to end |
+//! | `headers` | what ends here, what is added, what an upstream may say |
+//! | `upstream` | connections to services, and the requests they carry |
+//! | `body` | bodies on their way through |
+//! | `respond` | answers of our own: all status codes |
+//! | `record`, `access_log` | what is said about a request when it ends |
+//! | `admin` | metrics, health and the admin API |
+//! | `server` | workers, and their life |
+
+mod access_log;
+mod admin;
+mod body;
+mod handler;
+mod headers;
+mod listener;
+mod record;
+mod respond;
+pub mod server;
+pub mod settings;
+pub mod tls;
+mod upstream;

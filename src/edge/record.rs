@@ -1,0 +1,202 @@
+//! What is said about one request when it ends: counters, histograms, the access line.
+//!
+//! A [`Record`] is made when a request arrives and travels with the answer's body; when it is dropped, the
+//! request is over, however it ended, and is counted once.
+
+use std::{
+    rc::Rc,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use http::Method;
+
+use super::{
+    access_log::{Line, Log},
+    body::Breach,
+};
+use crate::metrics::{Metrics, RouteMetrics};
+
+/// One request, from its head to the last byte of its answer.
+pub(crate) struct Record {
+    inner: Option<Box<Inner>>,
+}
+
+struct Inner {
+    started: Instant,
+    method: Method,
+    status: u16,
+    outcome: Outcome,
+    /// Time that was not ours: the wait for the upstream's head.
+    waited: Duration,
+    /// Until the answer's head was ready.
+    head_after: Duration,
+    sent: u64,
+    completed: bool,
+    upstream_aborted: bool,
+    received: Option<Rc<Breach>>,
+    route: Arc<RouteMetrics>,
+    metrics: Arc<Metrics>,
+    log: Rc<Log>,
+    line: Option<Line>,
+}
+
+/// How a request ended, for the histogram.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// It was forwarded and answered.
+    Allowed,
+    /// It was refused.
+    Denied,
+    /// Something failed, here or behind.
+    Error,
+}
+
+/// What is known when the answer's head is ready.
+pub(crate) struct Head {
+    pub(crate) status: u16,
+    pub(crate) outcome: Outcome,
+    pub(crate) waited: Duration,
+    /// Whether the answer has no body to wait for.
+    pub(crate) bodiless: bool,
+}
+
+impl Record {
+    pub(crate) fn new(
+        started: Instant,
+        method: Method,
+        route: Arc<RouteMetrics>,
+        metrics: Arc<Metrics>,
+        log: Rc<Log>,
+        line: Option<Line>,
+    ) -> Self {
+        metrics.http_requests_in_flight.inc();
+        Self {
+            inner: Some(Box::new(Inner {
+                started,
+                method,
+                status: 0,
+                outcome: Outcome::Error,
+                waited: Duration::ZERO,
+                head_after: Duration::ZERO,
+                sent: 0,
+                completed: false,
+                upstream_aborted: false,
+                received: None,
+                route,
+                metrics,
+                log,
+                line,
+            })),
+        }
+    }
+
+    /// The request has a route after all.
+    pub(crate) fn routed(&mut self, route: &Arc<RouteMetrics>) {
+        if let Some(inner) = self.inner.as_mut() {
+            inner.route = Arc::clone(route);
+        }
+    }
+
+    /// The line in the making.
+    pub(crate) fn line(&mut self) -> Option<&mut Line> {
+        self.inner.as_mut().and_then(|inner| inner.line.as_mut())
+    }
+
+    /// This request is not among those that are logged.
+    pub(crate) fn unlogged(&mut self) {
+        if let Some(inner) = self.inner.as_mut() {
+            inner.line = None;
+        }
+    }
+
+    /// The request's body is counted here.
+    pub(crate) fn receiving(&mut self, body: Rc<Breach>) {
+        if let Some(inner) = self.inner.as_mut() {
+            inner.received = Some(body);
+        }
+    }
+
+    /// The answer's head is ready.
+    pub(crate) fn head(&mut self, head: &Head) {
+        if let Some(inner) = self.inner.as_mut() {
+            inner.status = head.status;
+            inner.outcome = head.outcome;
+            inner.waited = head.waited;
+            inner.head_after = inner.started.elapsed();
+            inner.completed = head.bodiless || inner.method == Method::HEAD;
+        }
+    }
+
+    /// Bytes of the answer's body went out.
+    pub(crate) fn sent(&mut self, bytes: u64) {
+        if let Some(inner) = self.inner.as_mut() {
+            inner.sent += bytes;
+        }
+    }
+
+    /// The answer's body came to its end.
+    pub(crate) fn completed(&mut self) {
+        if let Some(inner) = self.inner.as_mut() {
+            inner.completed = true;
+        }
+    }
+
+    /// The upstream broke its answer off.
+    pub(crate) fn upstream_broke_off(&mut self) {
+        if let Some(inner) = self.inner.as_mut() {
+            inner.upstream_aborted = true;
+        }
+    }
+}
+
+impl Drop for Record {
+    fn drop(&mut self) {
+        if let Some(inner) = self.inner.take() {
+            inner.finish();
+        }
+    }
+}
+
+impl Inner {
+    fn finish(mut self: Box<Self>) {
+        self.metrics.http_requests_in_flight.dec();
+        let duration = self.started.elapsed();
+        let route = &self.route;
+        if self.status == 0 {
+            // The client went away before there was an answer: 499 is what proxies call that.
+            self.status = 499;
+            self.outcome = Outcome::Denied;
+        }
+        route.finished(&self.method, self.status);
+        let histogram = match self.outcome {
+            Outcome::Allowed => &route.allowed,
+            Outcome::Denied => &route.denied,
+            Outcome::Error => &route.error,
+        };
+        histogram.observe(duration.as_secs_f64());
+        let overhead = self.head_after.saturating_sub(self.waited);
+        route.overhead.observe(overhead.as_secs_f64());
+        let received = self.received.as_ref().map_or(0, |body| body.bytes());
+        if received > 0 {
+            route.request_bytes.inc_by(received);
+        }
+        if self.sent > 0 {
+            route.response_bytes.inc_by(self.sent);
+        }
+        let aborted = match (self.upstream_aborted, self.completed) {
+            (true, _) => Some("upstream"),
+            (false, false) => Some("client"),
+            (false, true) => None,
+        };
+        if let Some(mut line) = self.line.take() {
+            line.number("status", self.status);
+            line.number("overhead_us", overhead.as_micros());
+            line.millis("duration_ms", duration);
+            line.number("req_bytes", received);
+            line.number("resp_bytes", self.sent);
+            line.optional("aborted", aborted);
+            self.log.push(line);
+        }
+    }
+}

@@ -1,0 +1,272 @@
+//! Answers the gateway makes itself. All status codes are chosen here, by one `match` without a wildcard arm;
+//! the rooms beneath do not know that HTTP has numbers (hardening.md section 5).
+//!
+//! 1. Every such answer is `application/problem+json` with `type`, `title`, `status`, `code`, `detail` and
+//!    `request_id`; a refused token adds `error` and `reason` (x402.md section 13).
+//! 2. None may be kept by a cache.
+//! 3. Texts are short. They name no upstream, no file and no secret, and quote at most a few escaped characters
+//!    of a message.
+
+use bytes::Bytes;
+use http::{
+    HeaderValue, Response, StatusCode,
+    header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE},
+};
+use serde_json::json;
+
+use super::{headers::X_REQUEST_ID, upstream::UpstreamError};
+use crate::policy::decision::{Reason, Refusal};
+
+/// Why the gateway answers itself.
+#[derive(Debug)]
+pub(crate) enum Answer {
+    /// Another reading of the path selects a dearer route.
+    AmbiguousPath,
+    /// The path holds what has no single reading, or what its route does not take.
+    BadPath(String),
+    /// The request is not one this gateway reads.
+    BadRequest(&'static str),
+    /// The body is longer than allowed.
+    BodyTooLarge,
+    /// An `Expect` other than `100-continue`.
+    ExpectationFailed,
+    /// A mistake of this program.
+    Internal,
+    /// The method is none that any route takes; those that are taken, if there are some.
+    MethodNotAllowed,
+    /// A good wallet asked for something that is not there.
+    NoRoute,
+    /// `OPTIONS *`: about the server as a whole, to which there is nothing to say.
+    OptionsAsterisk,
+    /// Too many requests at once.
+    Overloaded,
+    /// The gate refused.
+    Refused(Refusal),
+    /// The body stalled.
+    RequestTimeout,
+    /// The target is longer than allowed.
+    TargetTooLong,
+    /// A transfer coding other than `chunked`.
+    TransferCodingNotSupported,
+    /// A host that is not served here.
+    UnknownHost,
+    /// The upstream did not answer in HTTP.
+    UpstreamInvalid,
+    /// The upstream did not answer in time.
+    UpstreamTimeout,
+    /// The upstream cannot be reached.
+    UpstreamUnreachable,
+}
+
+/// What goes on the wire, apart from the request's id.
+struct Wire {
+    status: StatusCode,
+    code: &'static str,
+    detail: String,
+}
+
+impl Answer {
+    /// What is answered when an upstream failed. A body of the client that broke it off speaks first.
+    pub(crate) fn of_upstream(error: &UpstreamError) -> Self {
+        match error {
+            UpstreamError::Connect { .. } | UpstreamError::Reset(_) | UpstreamError::Tls { .. } => {
+                Self::UpstreamUnreachable
+            }
+            UpstreamError::ConnectTimeout(_) | UpstreamError::Timeout(_) => Self::UpstreamTimeout,
+            UpstreamError::Overloaded(_) => Self::Overloaded,
+            UpstreamError::Protocol { .. } => Self::UpstreamInvalid,
+            UpstreamError::RequestBody => Self::BadRequest("the body of the request was broken off"),
+        }
+    }
+
+    /// The word of `siwx_http_rejected_total`, for what is refused before it has a route.
+    pub(crate) const fn rejected(&self) -> Option<&'static str> {
+        match self {
+            Self::BadPath(_) | Self::AmbiguousPath => Some("bad_path"),
+            Self::BadRequest(_) | Self::ExpectationFailed => Some("bad_request"),
+            Self::MethodNotAllowed => Some("method"),
+            Self::Overloaded => Some("overload"),
+            Self::TargetTooLong => Some("uri_too_long"),
+            Self::TransferCodingNotSupported => Some("framing"),
+            Self::UnknownHost => Some("bad_host"),
+            Self::RequestTimeout => Some("timeout"),
+            Self::BodyTooLarge
+            | Self::Internal
+            | Self::NoRoute
+            | Self::OptionsAsterisk
+            | Self::Refused(_)
+            | Self::UpstreamInvalid
+            | Self::UpstreamTimeout
+            | Self::UpstreamUnreachable => None,
+        }
+    }
+
+    /// The stable code, for log and body.
+    pub(crate) fn code(&self) -> &'static str {
+        self.wire().code
+    }
+
+    /// The whole answer.
+    pub(crate) fn respond(&self, realm: &str, request_id: HeaderValue) -> Response<Bytes> {
+        let Wire { status, code, detail } = self.wire();
+        if matches!(self, Self::OptionsAsterisk) {
+            let mut response = Response::new(Bytes::new());
+            *response.status_mut() = status;
+            response.headers_mut().insert(X_REQUEST_ID, request_id);
+            return response;
+        }
+        let mut body = json!({
+            "type": "about:blank",
+            "title": status.canonical_reason().unwrap_or("Error"),
+            "status": status.as_u16(),
+            "code": code,
+            "detail": detail,
+            "request_id": request_id.to_str().unwrap_or(""),
+        });
+        let reason = self.refused_token();
+        if let Some(reason) = reason {
+            body["error"] = json!("invalid_token");
+            body["reason"] = json!(reason);
+        }
+        let mut response = Response::new(Bytes::from(body.to_string()));
+        *response.status_mut() = status;
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        headers.insert(X_REQUEST_ID, request_id);
+        if status == StatusCode::UNAUTHORIZED {
+            // A realm is the authority of the configured public URL: no quotes, no backslashes.
+            let challenge = reason.map_or_else(
+                || format!("SIWX realm=\"{realm}\""),
+                |reason| format!("SIWX realm=\"{realm}\", error=\"invalid_token\", error_description=\"{reason}\""),
+            );
+            if let Ok(challenge) = HeaderValue::try_from(challenge) {
+                headers.insert(WWW_AUTHENTICATE, challenge);
+            }
+        }
+        if let Some(seconds) = self.retry_after(status) {
+            headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if matches!(self, Self::MethodNotAllowed) {
+            // RFC 9110 §15.5.6 wants the field; which methods a path takes is nothing to tell a stranger.
+            headers.insert(ALLOW, HeaderValue::from_static(""));
+        }
+        response
+    }
+
+    /// x402.md section 13's reason, of a refused token.
+    const fn refused_token(&self) -> Option<&'static str> {
+        match self {
+            Self::Refused(Refusal::InvalidToken(fault)) => Some(match fault.reason() {
+                Reason::TooLarge => Reason::Malformed.as_str(),
+                reason => reason.as_str(),
+            }),
+            _ => None,
+        }
+    }
+
+    fn retry_after(&self, status: StatusCode) -> Option<u64> {
+        match self {
+            Self::Refused(Refusal::TooManyRefusals { retry_after_secs }) => Some(*retry_after_secs),
+            _ => (status == StatusCode::SERVICE_UNAVAILABLE).then_some(1),
+        }
+    }
+
+    fn wire(&self) -> Wire {
+        use StatusCode as S;
+        let wire = |status, code, detail: &str| Wire { status, code, detail: detail.to_owned() };
+        match self {
+            Self::AmbiguousPath => wire(
+                S::BAD_REQUEST,
+                "ambiguous_path",
+                "the path is a spelling that a service might read as another path; write it in its plain form",
+            ),
+            Self::BadPath(detail) => wire(S::BAD_REQUEST, "bad_path", detail),
+            Self::BadRequest(detail) => wire(S::BAD_REQUEST, "bad_request", detail),
+            Self::BodyTooLarge => {
+                wire(S::PAYLOAD_TOO_LARGE, "body_too_large", "the body of the request is longer than allowed here")
+            }
+            Self::ExpectationFailed => {
+                wire(S::EXPECTATION_FAILED, "expectation_failed", "expected `100-continue`, or no Expect at all")
+            }
+            Self::Internal => {
+                wire(S::INTERNAL_SERVER_ERROR, "internal", "the gateway failed; the request was not forwarded by it")
+            }
+            Self::MethodNotAllowed => {
+                wire(S::METHOD_NOT_ALLOWED, "method_not_allowed", "this method is not taken here")
+            }
+            Self::NoRoute => wire(S::NOT_FOUND, "no_route", "there is nothing at this path"),
+            Self::OptionsAsterisk => wire(S::NO_CONTENT, "", ""),
+            Self::Overloaded => {
+                wire(S::SERVICE_UNAVAILABLE, "overloaded", "too many requests at once; try again shortly")
+            }
+            Self::Refused(refusal) => refused(refusal),
+            Self::RequestTimeout => {
+                wire(S::REQUEST_TIMEOUT, "request_timeout", "the body of the request did not arrive in time")
+            }
+            Self::TargetTooLong => {
+                wire(S::URI_TOO_LONG, "target_too_long", "the request target is longer than allowed")
+            }
+            Self::TransferCodingNotSupported => wire(
+                S::NOT_IMPLEMENTED,
+                "transfer_coding_not_supported",
+                "expected `Transfer-Encoding: chunked`, or none",
+            ),
+            Self::UnknownHost => {
+                wire(S::MISDIRECTED_REQUEST, "unknown_host", "the host of the request is not served here")
+            }
+            Self::UpstreamInvalid => wire(
+                S::BAD_GATEWAY,
+                "upstream_invalid",
+                "the service behind the gateway gave an answer that is not HTTP",
+            ),
+            Self::UpstreamTimeout => {
+                wire(S::GATEWAY_TIMEOUT, "upstream_timeout", "the service behind the gateway did not answer in time")
+            }
+            Self::UpstreamUnreachable => {
+                wire(S::BAD_GATEWAY, "upstream_unreachable", "the service behind the gateway cannot be reached")
+            }
+        }
+    }
+}
+
+fn refused(refusal: &Refusal) -> Wire {
+    use StatusCode as S;
+    let wire = |status, code, detail: String| Wire { status, code, detail };
+    match refusal {
+        Refusal::AccountDenied => wire(S::FORBIDDEN, "account_denied", "this account is not let in".to_owned()),
+        Refusal::ConflictingCredentials => wire(
+            S::BAD_REQUEST,
+            "conflicting_credentials",
+            "expected one credential, found two; send one header with one token".to_owned(),
+        ),
+        Refusal::CredentialRequired => wire(
+            S::UNAUTHORIZED,
+            "credential_required",
+            "expected `Authorization: SIWX base64(message).signature`".to_owned(),
+        ),
+        Refusal::InvalidToken(fault) => {
+            wire(S::UNAUTHORIZED, "invalid_token", format!("{}: {}", fault.code(), fault.detail()))
+        }
+        Refusal::PlanRequired { plans } => {
+            let names: Vec<_> = plans.iter().map(|plan| format!("`{plan}`")).collect();
+            wire(S::FORBIDDEN, "plan_required", format!("this route needs the plan {}", names.join(" or ")))
+        }
+        Refusal::StoreUnavailable => wire(
+            S::SERVICE_UNAVAILABLE,
+            "store_unavailable",
+            "whether this account has subscribed cannot be told at the moment; try again shortly".to_owned(),
+        ),
+        Refusal::SubscriptionRequired { ended: false } => {
+            wire(S::FORBIDDEN, "subscription_required", "this account has no subscription".to_owned())
+        }
+        Refusal::SubscriptionRequired { ended: true } => {
+            wire(S::FORBIDDEN, "subscription_required", "the subscription of this account has ended".to_owned())
+        }
+        Refusal::TooManyRefusals { .. } => wire(
+            S::TOO_MANY_REQUESTS,
+            "too_many_refusals",
+            "too many refused credentials came from this address; try again later".to_owned(),
+        ),
+    }
+}

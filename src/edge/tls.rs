@@ -1,0 +1,138 @@
+//! TLS of the public listeners: certificates by name, versions, protocols.
+//!
+//! 1. The provider is named; nothing is left to what else is linked in.
+//! 2. A client that names no host gets the first certificate; one that names a host no certificate is for gets
+//!    the first as well, and is told 421 by its Host, or by its own check of the name.
+//! 3. A key that does not belong to its chain, or a file that holds none, ends the start.
+
+use std::{collections::HashMap, path::PathBuf, sync::Arc};
+
+use rustls::{
+    ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion,
+    crypto::{CryptoProvider, aws_lc_rs},
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _},
+    server::{ClientHello, ResolvesServerCert},
+    sign::CertifiedKey,
+};
+use thiserror::Error;
+
+use super::settings::{CertificateFiles, TlsSettings};
+
+/// Why a listener has no TLS.
+#[derive(Debug, Error)]
+pub enum TlsError {
+    /// A file cannot be read as PEM.
+    #[error("cannot read {what} from `{}`: {cause}", path.display())]
+    File {
+        /// What was looked for.
+        what: &'static str,
+        /// Where.
+        path: PathBuf,
+        /// What is wrong.
+        cause: String,
+    },
+    /// Key and chain do not fit each other, or rustls does not take them.
+    #[error("the key `{}` does not fit the certificate `{}`: {cause}", key.display(), cert.display())]
+    Pair {
+        /// The key's file.
+        key: PathBuf,
+        /// The chain's file.
+        cert: PathBuf,
+        /// What is wrong.
+        cause: rustls::Error,
+    },
+    /// rustls refuses the settings.
+    #[error("TLS cannot be set up: {0}")]
+    Settings(#[from] rustls::Error),
+}
+
+/// Certificates by the host a client names.
+#[derive(Debug)]
+struct ByHost {
+    first: Arc<CertifiedKey>,
+    by_host: HashMap<String, Arc<CertifiedKey>>,
+}
+
+/// The provider of all cryptography of TLS here, towards clients and upstreams.
+pub fn provider() -> Arc<CryptoProvider> {
+    Arc::new(aws_lc_rs::default_provider())
+}
+
+/// The server's side of TLS. `http2` offers it by ALPN. At least one certificate is needed; without, nothing.
+pub fn server_config(settings: &TlsSettings, http2: bool) -> Result<Option<Arc<ServerConfig>>, TlsError> {
+    let provider = provider();
+    let mut first = None;
+    let mut by_host = HashMap::new();
+    for files in &settings.certificates {
+        let key = Arc::new(certified_key(files, &provider)?);
+        first.get_or_insert_with(|| Arc::clone(&key));
+        for host in &files.hosts {
+            by_host.entry(host.clone()).or_insert_with(|| Arc::clone(&key));
+        }
+    }
+    let Some(first) = first else {
+        return Ok(None);
+    };
+    let versions: &[&SupportedProtocolVersion] =
+        if settings.tls12 { &[&rustls::version::TLS13, &rustls::version::TLS12] } else { &[&rustls::version::TLS13] };
+    let mut config = ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(versions)?
+        .with_no_client_auth()
+        .with_cert_resolver(Arc::new(ByHost { first, by_host }));
+    config.alpn_protocols = if http2 { vec![b"h2".to_vec(), b"http/1.1".to_vec()] } else { vec![b"http/1.1".to_vec()] };
+    config.ticketer = aws_lc_rs::Ticketer::new()?;
+    Ok(Some(Arc::new(config)))
+}
+
+fn certified_key(files: &CertificateFiles, provider: &CryptoProvider) -> Result<CertifiedKey, TlsError> {
+    let unreadable = |what, path: &PathBuf, cause: String| TlsError::File { what, path: path.clone(), cause };
+    let chain = CertificateDer::pem_file_iter(&files.cert)
+        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+        .map_err(|cause| unreadable("a certificate chain", &files.cert, cause.to_string()))?;
+    if chain.is_empty() {
+        return Err(unreadable("a certificate chain", &files.cert, "it holds no certificate".to_owned()));
+    }
+    let key = PrivateKeyDer::from_pem_file(&files.key)
+        .map_err(|cause| unreadable("a private key", &files.key, cause.to_string()))?;
+    CertifiedKey::from_der(chain, key, provider).map_err(|cause| TlsError::Pair {
+        key: files.key.clone(),
+        cert: files.cert.clone(),
+        cause,
+    })
+}
+
+impl ResolvesServerCert for ByHost {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let named = hello.server_name().and_then(|name| self.by_host.get(name));
+        Some(Arc::clone(named.unwrap_or(&self.first)))
+    }
+}
+
+/// The client's side of TLS, towards an upstream: authorities from a file, or those of the system.
+pub fn client_config(ca: Option<&PathBuf>) -> Result<Arc<ClientConfig>, TlsError> {
+    let mut roots = RootCertStore::empty();
+    match ca {
+        Some(path) => {
+            let unreadable = |cause: String| TlsError::File { what: "authorities", path: path.clone(), cause };
+            let authorities = CertificateDer::pem_file_iter(path)
+                .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+                .map_err(|cause| unreadable(cause.to_string()))?;
+            if authorities.is_empty() {
+                return Err(unreadable("it holds no certificate".to_owned()));
+            }
+            for authority in authorities {
+                roots.add(authority).map_err(|cause| unreadable(cause.to_string()))?;
+            }
+        }
+        None => {
+            // Some systems carry a few that nobody can read; the others serve.
+            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        }
+    }
+    let mut config = ClientConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(Arc::new(config))
+}

@@ -1,0 +1,416 @@
+//! Upstreams: connections kept per worker, requests sent, answers' heads awaited.
+//!
+//! 1. Nothing is sent without a [`Permit`]: only a decision makes one.
+//! 2. A connection belongs to one worker and carries one request at a time. It returns to the pool when the
+//!    answer's body ended well, and is closed in every other case.
+//! 3. A request is sent a second time only if the first sending certainly had no effect: hyper gives it back
+//!    unsent, or it has no body, an idempotent method, and met a kept connection that closed before a byte of
+//!    an answer. Never after a head.
+//! 4. Connect, TLS and the wait for the head have deadlines; the head has bounds. An upstream that switches
+//!    protocols unasked (101) is answered 502.
+
+use std::{
+    cell::RefCell,
+    net::SocketAddr,
+    rc::Rc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use http::{HeaderValue, Method, Request, Response, StatusCode, request::Parts};
+use hyper::{body::Incoming, client::conn::http1};
+use hyper_util::rt::TokioIo;
+use rustls::pki_types::ServerName;
+use thiserror::Error;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+    time::{Instant, timeout},
+};
+use tokio_rustls::TlsConnector;
+
+use super::{
+    body::{Breach, RequestBody},
+    settings::{HostSent, UpstreamSettings},
+};
+use crate::{metrics::UpstreamMetrics, policy::decision::Permit};
+
+/// An upstream, shared by all workers.
+pub(crate) struct Upstream {
+    settings: UpstreamSettings,
+    metrics: UpstreamMetrics,
+    tls: Option<(TlsConnector, ServerName<'static>)>,
+    host: Option<HeaderValue>,
+    authority: String,
+    in_flight: AtomicUsize,
+}
+
+/// The connections of one worker to one upstream.
+pub(crate) struct Pool {
+    upstream: Arc<Upstream>,
+    idle: RefCell<Vec<Idle>>,
+}
+
+/// A connection that carries a request; give it back when the answer ended well.
+pub(crate) struct Lease {
+    pool: Rc<Pool>,
+    sender: Option<http1::SendRequest<RequestBody>>,
+    address: SocketAddr,
+}
+
+struct Idle {
+    sender: http1::SendRequest<RequestBody>,
+    address: SocketAddr,
+    since: Instant,
+}
+
+/// An answer's head, and how it came.
+pub(crate) struct Answer {
+    pub(crate) response: Response<Incoming>,
+    pub(crate) lease: Lease,
+    pub(crate) waited: Duration,
+    pub(crate) retries: u32,
+}
+
+/// Why there is no answer. What is shown to the client is chosen in `respond`; this text is the operator's.
+#[derive(Debug, Error)]
+pub(crate) enum UpstreamError {
+    #[error("cannot connect to {authority}: {cause}")]
+    Connect { authority: String, cause: std::io::Error },
+    #[error("cannot connect to {0} in time")]
+    ConnectTimeout(String),
+    #[error("TLS with {authority} failed: {cause}")]
+    Tls { authority: String, cause: std::io::Error },
+    #[error("{0} closed the connection before it answered")]
+    Reset(String),
+    #[error("{authority} did not answer in HTTP: {cause}")]
+    Protocol { authority: String, cause: String },
+    #[error("{0} did not answer in time")]
+    Timeout(String),
+    #[error("too many requests wait for {0}")]
+    Overloaded(String),
+    #[error("the client's body ended early")]
+    RequestBody,
+}
+
+/// Idle connections kept for one upstream by one worker.
+const IDLE_MAX: usize = 64;
+
+/// Bytes of an answer's head.
+const HEAD_BYTES_MAX: usize = 64 * 1024;
+
+/// Fields of an answer's head.
+const FIELDS_MAX: usize = 200;
+
+/// A connection unused for longer than this may have been closed by the other side without our having seen it,
+/// so the head of a request that may be sent again is kept.
+const MAYBE_STALE: Duration = Duration::from_millis(20);
+
+// === impl UpstreamError ===
+
+impl UpstreamError {
+    /// The word of `siwx_upstream_errors_total`, if it is one of the upstream's.
+    const fn kind(&self) -> Option<&'static str> {
+        match self {
+            Self::Connect { .. } => Some("connect"),
+            Self::ConnectTimeout(_) | Self::Timeout(_) => Some("timeout"),
+            Self::Tls { .. } => Some("tls"),
+            Self::Reset(_) => Some("reset"),
+            Self::Protocol { .. } => Some("protocol"),
+            Self::Overloaded(_) | Self::RequestBody => None,
+        }
+    }
+}
+
+// === impl Upstream ===
+
+impl Upstream {
+    /// An upstream by its settings; `tls` speaks to it if its URL says `https`.
+    pub(crate) fn new(
+        settings: UpstreamSettings,
+        metrics: UpstreamMetrics,
+        tls: Option<(TlsConnector, ServerName<'static>)>,
+    ) -> Self {
+        let url = &settings.url;
+        let default_port = if url.tls { 443 } else { 80 };
+        let host = if url.host.contains(':') { format!("[{}]", url.host) } else { url.host.clone() };
+        let own_host = if url.port == default_port { host.clone() } else { format!("{host}:{}", url.port) };
+        let sent = match &settings.host {
+            HostSent::Literal(host) => Some(host.clone()),
+            HostSent::Preserve => None,
+            HostSent::Upstream => Some(own_host),
+        };
+        Self {
+            authority: format!("{host}:{}", url.port),
+            host: sent.and_then(|host| HeaderValue::from_str(&host).ok()),
+            in_flight: AtomicUsize::new(0),
+            settings,
+            metrics,
+            tls,
+        }
+    }
+
+    /// Its name.
+    pub(crate) fn name(&self) -> &str {
+        &self.settings.name
+    }
+
+    /// What it is to see as Host, if not the client's.
+    pub(crate) const fn host(&self) -> Option<&HeaderValue> {
+        self.host.as_ref()
+    }
+
+    /// The bound on the silence in its answers' bodies.
+    pub(crate) const fn body_idle(&self) -> Duration {
+        self.settings.idle_timeout
+    }
+
+    /// Requests it is working on.
+    pub(crate) fn in_flight(&self) -> usize {
+        self.in_flight.load(Ordering::Relaxed)
+    }
+
+    async fn connect(&self) -> Result<(http1::SendRequest<RequestBody>, SocketAddr), UpstreamError> {
+        let started = Instant::now();
+        let connecting = timeout(self.settings.connect_timeout, self.connect_now());
+        let connected =
+            connecting.await.unwrap_or_else(|_| Err(UpstreamError::ConnectTimeout(self.authority.clone())))?;
+        self.metrics.connect_duration.observe(started.elapsed().as_secs_f64());
+        Ok(connected)
+    }
+
+    async fn connect_now(&self) -> Result<(http1::SendRequest<RequestBody>, SocketAddr), UpstreamError> {
+        let refused = |cause| UpstreamError::Connect { authority: self.authority.clone(), cause };
+        let stream =
+            TcpStream::connect((self.settings.url.host.as_str(), self.settings.url.port)).await.map_err(refused)?;
+        stream.set_nodelay(true).map_err(refused)?;
+        let address = stream.peer_addr().map_err(refused)?;
+        let sender = match &self.tls {
+            None => self.handshake(stream).await?,
+            Some((connector, name)) => {
+                let failed = |cause| UpstreamError::Tls { authority: self.authority.clone(), cause };
+                self.handshake(connector.connect(name.clone(), stream).await.map_err(failed)?).await?
+            }
+        };
+        Ok((sender, address))
+    }
+
+    async fn handshake<S>(&self, stream: S) -> Result<http1::SendRequest<RequestBody>, UpstreamError>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + 'static,
+    {
+        let made = http1::Builder::new()
+            .max_headers(FIELDS_MAX)
+            .max_header_size(HEAD_BYTES_MAX)
+            .max_buf_size(HEAD_BYTES_MAX * 2)
+            .handshake(TokioIo::new(stream))
+            .await;
+        let (sender, connection) = made.map_err(|cause| self.protocol(&cause))?;
+        tokio::task::spawn_local(async move {
+            // Its errors reach whoever waits for the answer.
+            let _ = connection.await;
+        });
+        Ok(sender)
+    }
+
+    fn protocol(&self, cause: &dyn std::error::Error) -> UpstreamError {
+        let cause = cause.source().map_or_else(|| cause.to_string(), |source| format!("{cause}: {source}"));
+        UpstreamError::Protocol { authority: self.authority.clone(), cause }
+    }
+
+    fn failed(&self, error: &hyper::Error, breach: &Breach) -> UpstreamError {
+        if breach.error().is_some() || error.is_user() {
+            UpstreamError::RequestBody
+        } else if error.is_parse() || error.is_parse_too_large() {
+            self.protocol(error)
+        } else {
+            UpstreamError::Reset(self.authority.clone())
+        }
+    }
+}
+
+// === impl Pool ===
+
+impl Pool {
+    /// An empty pool.
+    pub(crate) fn new(upstream: Arc<Upstream>) -> Rc<Self> {
+        Rc::new(Self { upstream, idle: RefCell::new(Vec::new()) })
+    }
+
+    /// Whose connections these are.
+    pub(crate) fn upstream(&self) -> &Upstream {
+        &self.upstream
+    }
+
+    /// Sends an admitted request and waits for the head of the answer. The permit is used up.
+    pub(crate) async fn send(
+        self: &Rc<Self>,
+        request: Request<RequestBody>,
+        breach: &Breach,
+        _permit: &Permit,
+    ) -> Result<Answer, UpstreamError> {
+        let _in_flight = InFlight::enter(&self.upstream)?;
+        let started = Instant::now();
+        let result = self.send_counted(request, breach, started).await;
+        match &result {
+            Ok(answer) => self.upstream.metrics.answered(answer.response.status().as_u16(), answer.waited),
+            Err(error) => {
+                if let Some(kind) = error.kind() {
+                    self.upstream.metrics.errors.inc(kind);
+                }
+            }
+        }
+        result
+    }
+
+    async fn send_counted(
+        self: &Rc<Self>,
+        request: Request<RequestBody>,
+        breach: &Breach,
+        started: Instant,
+    ) -> Result<Answer, UpstreamError> {
+        let mut retries = 0;
+        let mut request = request;
+        loop {
+            let (mut lease, unused_for) = self.lease(retries > 0).await?;
+            let may_repeat = retries < self.upstream.settings.retries && unused_for.is_some();
+            let kept = (may_repeat && unused_for > Some(MAYBE_STALE)).then(|| repeatable(&request)).flatten();
+            let Some(sender) = lease.sender.as_mut() else {
+                return Err(UpstreamError::Reset(self.upstream.authority.clone()));
+            };
+            let waiting = timeout(self.upstream.settings.response_timeout, sender.try_send_request(request));
+            let Ok(result) = waiting.await else {
+                return Err(UpstreamError::Timeout(self.upstream.authority.clone()));
+            };
+            let mut error = match result {
+                Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
+                    let cause = "it switched protocols unasked".to_owned();
+                    return Err(UpstreamError::Protocol { authority: self.upstream.authority.clone(), cause });
+                }
+                Ok(response) => return Ok(Answer { response, lease, waited: started.elapsed(), retries }),
+                Err(error) => error,
+            };
+            let unsent = error.take_message();
+            let closed = matches!(self.upstream.failed(error.error(), breach), UpstreamError::Reset(_));
+            let again = if may_repeat && closed { unsent.or(kept) } else { None };
+            let Some(again) = again else {
+                return Err(self.upstream.failed(error.error(), breach));
+            };
+            request = again;
+            retries += 1;
+            self.upstream.metrics.retries.inc();
+        }
+    }
+
+    /// A connection, kept or new; with a kept one, for how long it was not used.
+    async fn lease(self: &Rc<Self>, fresh: bool) -> Result<(Lease, Option<Duration>), UpstreamError> {
+        while !fresh && let Some(mut idle) = self.take_idle() {
+            let unused_for = idle.since.elapsed();
+            if unused_for > self.upstream.settings.pool_idle || idle.sender.is_closed() {
+                continue;
+            }
+            // At once ready, or one turn of its task away from it; a broken one answers with an error.
+            if idle.sender.is_ready() || idle.sender.ready().await.is_ok() {
+                return Ok((self.leased(idle.sender, idle.address), Some(unused_for)));
+            }
+        }
+        let (sender, address) = self.upstream.connect().await?;
+        Ok((self.leased(sender, address), None))
+    }
+
+    fn take_idle(&self) -> Option<Idle> {
+        let idle = self.idle.borrow_mut().pop();
+        if idle.is_some() {
+            self.upstream.metrics.idle.dec();
+        }
+        idle
+    }
+
+    fn leased(self: &Rc<Self>, sender: http1::SendRequest<RequestBody>, address: SocketAddr) -> Lease {
+        self.upstream.metrics.active.inc();
+        Lease { pool: Rc::clone(self), sender: Some(sender), address }
+    }
+
+    /// Closes connections that were not used for too long.
+    pub(crate) fn close_unused(&self) {
+        let limit = self.upstream.settings.pool_idle;
+        let mut idle = self.idle.borrow_mut();
+        let before = idle.len();
+        idle.retain(|idle| idle.since.elapsed() <= limit && !idle.sender.is_closed());
+        let closed = before - idle.len();
+        self.upstream.metrics.idle.sub(i64::try_from(closed).unwrap_or(i64::MAX));
+    }
+}
+
+/// A copy of a request that may be sent twice: no body, and a method that means the same twice (RFC 9110 §9.2.2).
+fn repeatable(request: &Request<RequestBody>) -> Option<Request<RequestBody>> {
+    use hyper::body::Body as _;
+    let idempotent =
+        matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS | Method::PUT | Method::DELETE);
+    if !idempotent || !request.body().is_end_stream() {
+        return None;
+    }
+    let (mut parts, ()) = Request::new(()).into_parts();
+    copy_head(request, &mut parts);
+    Some(Request::from_parts(parts, RequestBody::empty()))
+}
+
+fn copy_head(from: &Request<RequestBody>, to: &mut Parts) {
+    to.method = from.method().clone();
+    to.uri = from.uri().clone();
+    to.version = from.version();
+    to.headers = from.headers().clone();
+}
+
+// === impl Lease ===
+
+impl Lease {
+    /// Where the connection leads.
+    pub(crate) const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The answer ended well: the connection may carry another request.
+    pub(crate) fn give_back(mut self) {
+        let Some(sender) = self.sender.take() else {
+            return;
+        };
+        self.pool.upstream.metrics.active.dec();
+        let mut idle = self.pool.idle.borrow_mut();
+        if idle.len() < IDLE_MAX && !sender.is_closed() {
+            idle.push(Idle { sender, address: self.address, since: Instant::now() });
+            self.pool.upstream.metrics.idle.inc();
+        }
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        if self.sender.is_some() {
+            self.pool.upstream.metrics.active.dec();
+        }
+    }
+}
+
+/// One request an upstream is working on.
+struct InFlight<'u>(&'u Upstream);
+
+impl<'u> InFlight<'u> {
+    fn enter(upstream: &'u Upstream) -> Result<Self, UpstreamError> {
+        let before = upstream.in_flight.fetch_add(1, Ordering::Relaxed);
+        let entered = Self(upstream);
+        if before >= upstream.settings.in_flight {
+            return Err(UpstreamError::Overloaded(upstream.authority.clone()));
+        }
+        Ok(entered)
+    }
+}
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+}

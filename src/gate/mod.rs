@@ -1,0 +1,445 @@
+//! The one gate. Every request that may reach an upstream passes [`Gate::decide`], whatever door it came through.
+//!
+//! The order of the steps is a security property; it is written down in that one function and nowhere else:
+//!
+//! 1. The route. A public one is admitted here; nothing was parsed.
+//! 2. What was presented. Nothing, or two things, ends here.
+//! 3. The memory of verified proofs. A warm credential skips the next step.
+//! 4. Cold: the address's count of refusals, then decoding, the message's grammar, its claims, and only then the
+//!    signature: the cheapest refusal first. Verification runs on the worker that serves the request, so no more
+//!    than one a core runs at once, whatever strangers send.
+//! 5. The claims again, at this request's time and path: what is remembered is that a signature is right, never
+//!    that a request is allowed.
+//! 6. Denied accounts.
+//! 7. What the account holds, where the route demands a subscription.
+//! 8. The decision, by `policy`. A one-time nonce is claimed last, when everything else is right: a refused
+//!    attempt burns nothing.
+
+mod cache;
+mod limits;
+pub mod settings;
+mod subscriptions;
+pub mod view;
+
+use std::{
+    net::IpAddr,
+    sync::{Arc, atomic::AtomicU64},
+    time::Instant,
+};
+
+use crate::{
+    caip::{AccountId, AccountKey},
+    chain::{self, Scheme, Verified},
+    credential::{Authorization, CREDENTIAL_BYTES_MAX, Carrier as _, CredentialError, Digest, Presented},
+    metrics::{Metrics, OperationMetrics, RouteMetrics, SchemeMetrics},
+    policy::{
+        decision::{Decision, Reason, Refusal, TokenFault, decide},
+        identity::{Identity, Known},
+        routes::{Found, Routes},
+        rule::{Requirement, Rule},
+        subscription::Subscriptions,
+        target::PathError,
+    },
+    siwx::{
+        Code,
+        claims::{self, ClaimError, Claims},
+        proof::Proof,
+    },
+    store::{Claim, NonceKey, NonceStore, StoreError, SubscriptionStore},
+    time::UnixTime,
+};
+
+use cache::{Entry, Proofs};
+use limits::Failures;
+use settings::Settings;
+use subscriptions::Accounts;
+use view::RequestView;
+
+/// Judges requests.
+pub struct Gate {
+    settings: Settings,
+    routes: Routes,
+    carrier: Authorization,
+    proofs: Proofs,
+    accounts: Accounts,
+    nonces: Arc<dyn NonceStore>,
+    failures: Option<Failures>,
+    metrics: Arc<Metrics>,
+    route_metrics: Vec<Arc<RouteMetrics>>,
+    no_route: Arc<RouteMetrics>,
+    schemes: Vec<(Scheme, SchemeMetrics)>,
+    nonce_claims: OperationMetrics,
+}
+
+/// The stores a gate asks.
+pub struct Stores {
+    /// Who holds what.
+    pub subscriptions: Arc<dyn SubscriptionStore>,
+    /// Which nonces were used.
+    pub nonces: Arc<dyn NonceStore>,
+    /// Counts the changes that other processes made.
+    pub foreign_writes: Arc<AtomicU64>,
+    /// The word for metrics.
+    pub backend: &'static str,
+}
+
+/// What became of a request, and what is to be said about it in metrics and log.
+pub struct Judged<'g> {
+    /// The rule it met; nothing if no route is for it.
+    pub rule: Option<&'g Rule>,
+    /// The series to count it in.
+    pub metrics: &'g Arc<RouteMetrics>,
+    /// The outcome.
+    pub verdict: Verdict,
+    /// Who asked, once that is known, admitted or not.
+    pub identity: Option<Identity>,
+    /// Whether the credential was remembered; nothing if none was looked up.
+    pub warm: Option<bool>,
+}
+
+/// The outcome for a request.
+#[derive(Debug)]
+pub enum Verdict {
+    /// No route is for it. The wallet is good; there is nothing here.
+    NoRoute,
+    /// The path is of a route, the method is not.
+    MethodNotAllowed,
+    /// Another reading of the path selects a dearer route.
+    AmbiguousPath,
+    /// The path holds an escape that the route does not take.
+    BadPath(PathError),
+    /// As the policy decided.
+    Decided(Decision),
+}
+
+/// A credential that was looked up, and what is known of it.
+struct Looked {
+    entry: Arc<Entry>,
+    identity: Identity,
+    warm: bool,
+}
+
+/// Sizes, for the admin API.
+#[derive(Debug, Clone, Copy)]
+pub struct Sizes {
+    /// Proofs remembered.
+    pub proofs: u64,
+    /// Accounts remembered.
+    pub accounts: u64,
+}
+
+// === impl Gate ===
+
+impl Gate {
+    /// A gate over routes and stores, with nothing remembered.
+    pub fn new(settings: Settings, routes: Routes, stores: Stores, metrics: &Arc<Metrics>, origin: Instant) -> Self {
+        let decisions: Vec<_> = Reason::ALL.iter().map(|reason| (reason.decision(), reason.as_str())).collect();
+        let route_metrics = routes.rules().iter().map(|rule| Arc::new(metrics.route(&rule.name, &decisions))).collect();
+        Self {
+            carrier: Authorization::new(settings.schemes.clone()),
+            proofs: Proofs::new(settings.proofs, metrics),
+            accounts: Accounts::new(&settings, stores.subscriptions, stores.foreign_writes, stores.backend, metrics),
+            nonces: stores.nonces,
+            failures: settings.auth_failures.map(|rate| Failures::new(rate, origin)),
+            route_metrics,
+            no_route: Arc::new(metrics.route("none", &decisions)),
+            schemes: Scheme::ALL.iter().map(|scheme| (*scheme, metrics.scheme(scheme.as_str()))).collect(),
+            nonce_claims: metrics.operation("nonce"),
+            metrics: Arc::clone(metrics),
+            settings,
+            routes,
+        }
+    }
+
+    /// The routes it judges by.
+    pub const fn routes(&self) -> &Routes {
+        &self.routes
+    }
+
+    /// The series of requests that have no route.
+    pub const fn no_route(&self) -> &Arc<RouteMetrics> {
+        &self.no_route
+    }
+
+    /// Judges a request. The order of the steps is the one at the top of this file.
+    pub async fn decide(&self, view: &RequestView<'_>, now: UnixTime) -> Judged<'_> {
+        let (rule, metrics) = match self.route(view) {
+            Ok(found) => found,
+            Err(verdict) => return self.judged(None, &self.no_route, verdict, None),
+        };
+        if rule.is_some_and(|rule| rule.requirement == Requirement::Public) {
+            let verdict = self.decided(rule, None, None, now);
+            return self.judged(rule, metrics, verdict, None);
+        }
+        let looked = match self.look_up(view, now) {
+            Ok(looked) => looked,
+            Err(refusal) => return self.refused(rule, metrics, refusal, None, view),
+        };
+        if self.is_denied(looked.identity.account()) {
+            return self.refused(rule, metrics, Refusal::AccountDenied, Some(looked), view);
+        }
+        let demands_subscription =
+            rule.is_some_and(|rule| matches!(rule.requirement, Requirement::Subscription { .. }));
+        let held = if demands_subscription {
+            match self.accounts.held(&looked.entry.account, view.started, now).await {
+                Ok(held) => Some(held),
+                Err(error) => {
+                    tracing::warn!(%error, "the store does not say what an account holds");
+                    return self.refused(rule, metrics, Refusal::StoreUnavailable, Some(looked), view);
+                }
+            }
+        } else {
+            None
+        };
+        let verdict = self.decided(rule, Some(looked.identity.clone()), held.as_ref(), now);
+        if let Verdict::Decided(Decision::Refuse(refusal)) = verdict {
+            return self.refused(rule, metrics, refusal, Some(looked), view);
+        }
+        if self.settings.single_use_nonce
+            && let Err(refusal) = self.claim_nonce(&looked.entry.known, &looked.identity, now).await
+        {
+            return self.refused(rule, metrics, refusal, Some(looked), view);
+        }
+        self.auth_duration(
+            if looked.warm {
+                0
+            } else if held.is_some() {
+                2
+            } else {
+                1
+            },
+            view,
+        );
+        self.judged(rule, metrics, verdict, Some(looked))
+    }
+
+    /// Step 1.
+    fn route(&self, view: &RequestView<'_>) -> Result<(Option<&Rule>, &Arc<RouteMetrics>), Verdict> {
+        match self.routes.find(view.method, view.host, view.path) {
+            Found::Rule { rule, place } => Ok((Some(rule), self.route_metrics.get(place).unwrap_or(&self.no_route))),
+            Found::None => Ok((None, &self.no_route)),
+        }
+    }
+
+    /// Steps 2 to 5: what was presented, who that is, and whether the message allows this request now.
+    fn look_up(&self, view: &RequestView<'_>, now: UnixTime) -> Result<Looked, Refusal> {
+        let presented = self.carrier.present(view.headers).map_err(|_| Refusal::ConflictingCredentials)?;
+        let presented = presented.ok_or(Refusal::CredentialRequired)?;
+        // A credential over its size is refused by that alone; nothing of it is hashed.
+        let digest = (presented.len() <= CREDENTIAL_BYTES_MAX).then(|| presented.digest());
+        // Single-use nonces make a credential good once: nothing is remembered of it.
+        let remembered = !self.settings.single_use_nonce;
+        let found = digest.as_ref().filter(|_| remembered).and_then(|digest| self.proofs.find(digest));
+        let (entry, warm) = match found {
+            Some(entry) => {
+                self.metrics.cache_requests[0].inc("hit");
+                (entry, true)
+            }
+            None => {
+                self.metrics.cache_requests[0].inc("miss");
+                (self.verify(&presented, digest, view, now)?, false)
+            }
+        };
+        let identity = Identity::establish(&entry.known, &self.settings.expectation, view.path.as_str(), now)
+            .map_err(|error| claim_fault(&error))?;
+        Ok(Looked { entry, identity, warm })
+    }
+
+    /// Step 4: a credential that is not remembered.
+    fn verify(
+        &self,
+        presented: &Presented<'_>,
+        digest: Option<Digest>,
+        view: &RequestView<'_>,
+        now: UnixTime,
+    ) -> Result<Arc<Entry>, Refusal> {
+        if let Some(wait) = self.failures.as_ref().and_then(|failures| failures.exhausted(view.client, view.started)) {
+            return Err(Refusal::TooManyRefusals { retry_after_secs: wait.as_secs() + 1 });
+        }
+        let proof = presented.decode(&self.settings.reading).map_err(|error| credential_fault(&error))?;
+        let until =
+            claims::check(&Claims::of(&proof.message), &self.settings.expectation, Some(view.path.as_str()), now)
+                .map_err(|error| claim_fault(&error))?;
+        let verified = self.verify_signature(&proof)?;
+        let known = Arc::new(Known::new(verified));
+        let account = self.accounts.account(known.account().key());
+        Ok(match digest {
+            Some(digest) if !self.settings.single_use_nonce => self.proofs.remember(digest, known, account, until, now),
+            _ => Arc::new(Entry::passing(known, account)),
+        })
+    }
+
+    fn verify_signature(&self, proof: &Proof) -> Result<Verified, Refusal> {
+        let begun = Instant::now();
+        let result = chain::verify(proof, &self.settings.accepts);
+        let scheme = match &result {
+            Ok(verified) => Some(verified.scheme()),
+            // Which scheme a bad signature was meant to be cannot be told; the plain one of its family counts it.
+            Err(_) => {
+                let family = chain::CHAINS.iter().find(|chain| *chain.namespace() == *proof.message.namespace);
+                family.and_then(|family| family.schemes().first().copied())
+            }
+        };
+        let metrics = scheme.and_then(|scheme| self.schemes.iter().find(|(known, _)| *known == scheme));
+        if let Some((_, metrics)) = metrics {
+            metrics.duration.observe(begun.elapsed().as_secs_f64());
+            if result.is_ok() { metrics.valid.inc() } else { metrics.invalid.inc() }
+        }
+        result.map_err(|error| Refusal::InvalidToken(TokenFault::signature(error.as_str(), error.to_string())))
+    }
+
+    /// Step 6. The list holds CAIP-10 ids and bare addresses, EVM ones in lower case.
+    fn is_denied(&self, account: &AccountId) -> bool {
+        if self.settings.denied.is_empty() {
+            return false;
+        }
+        let key = account.key();
+        self.settings.denied.contains(key.address())
+            || self.settings.denied.contains(&format!("{}:{}", account.chain_str(), key.address()))
+    }
+
+    fn decided(
+        &self,
+        rule: Option<&Rule>,
+        who: Option<Identity>,
+        has: Option<&Arc<Subscriptions>>,
+        now: UnixTime,
+    ) -> Verdict {
+        rule.map_or(Verdict::NoRoute, |rule| Verdict::Decided(decide(rule, who, has, now)))
+    }
+
+    /// The last step: a nonce that opens one request only.
+    async fn claim_nonce(&self, known: &Known, identity: &Identity, now: UnixTime) -> Result<(), Refusal> {
+        let key = identity.account().key();
+        // The policy requires a nonce wherever one is claimed.
+        let nonce = known.claims().nonce().unwrap_or("");
+        let skew = i64::from(self.settings.expectation.clock_skew_secs) * 1000;
+        let until = identity.valid_until().plus_millis(skew);
+        let begun = Instant::now();
+        let claimed = self.nonces.claim(NonceKey::Account(&key, nonce), until, now).await;
+        self.nonce_claims.duration.observe(begun.elapsed().as_secs_f64());
+        match claimed {
+            Ok(Claim::Fresh) => {
+                self.nonce_claims.ok.inc();
+                Ok(())
+            }
+            Ok(Claim::Used) => {
+                self.nonce_claims.conflict.inc();
+                let detail = "this nonce was used".to_owned();
+                Err(Refusal::InvalidToken(TokenFault::message(Code::NonceReused, detail)))
+            }
+            Err(error) => {
+                let timed_out = matches!(error, StoreError::Timeout(_));
+                if timed_out {
+                    self.nonce_claims.timeout.inc()
+                } else {
+                    self.nonce_claims.error.inc()
+                }
+                tracing::warn!(%error, "the store does not take a nonce");
+                Err(Refusal::StoreUnavailable)
+            }
+        }
+    }
+
+    fn refused<'g>(
+        &'g self,
+        rule: Option<&'g Rule>,
+        metrics: &'g Arc<RouteMetrics>,
+        refusal: Refusal,
+        looked: Option<Looked>,
+        view: &RequestView<'_>,
+    ) -> Judged<'g> {
+        if refusal.counts_against_address() {
+            self.count_refusal(view.client, view.started);
+        }
+        if let Refusal::TooManyRefusals { .. } = refusal {
+            metrics.rate_limited.inc();
+        }
+        self.auth_duration(3, view);
+        self.judged(rule, metrics, Verdict::Decided(Decision::Refuse(refusal)), looked)
+    }
+
+    fn judged<'g>(
+        &'g self,
+        rule: Option<&'g Rule>,
+        metrics: &'g Arc<RouteMetrics>,
+        verdict: Verdict,
+        looked: Option<Looked>,
+    ) -> Judged<'g> {
+        let (identity, warm) = looked.map_or((None, None), |looked| (Some(looked.identity), Some(looked.warm)));
+        let judged = Judged { rule, metrics, verdict, identity, warm };
+        if let Some(reason) = judged.reason() {
+            metrics.decided(reason.place());
+        }
+        judged
+    }
+
+    fn auth_duration(&self, path: usize, view: &RequestView<'_>) {
+        self.metrics.auth_duration[path].observe(view.started.elapsed().as_secs_f64());
+    }
+
+    /// Something an account holds was changed by this process: it counts at once.
+    pub fn changed(&self, key: &AccountKey) {
+        self.accounts.changed(key);
+    }
+
+    /// Whether an address has spent its allowance of refused credentials. For doors beside [`Self::decide`].
+    pub fn is_exhausted(&self, client: IpAddr, at: Instant) -> bool {
+        self.failures.as_ref().is_some_and(|failures| failures.exhausted(client, at).is_some())
+    }
+
+    /// Counts a refused credential against an address. For doors beside [`Self::decide`].
+    pub fn count_refusal(&self, client: IpAddr, at: Instant) {
+        if let Some(failures) = &self.failures {
+            failures.refused(client, at);
+        }
+    }
+
+    /// Forgets everything that is remembered.
+    pub fn flush(&self) {
+        self.proofs.flush();
+        self.accounts.flush();
+    }
+
+    /// How much is remembered. Settles the caches' own bookkeeping first.
+    pub fn sizes(&self) -> Sizes {
+        Sizes { proofs: self.proofs.entries(), accounts: self.accounts.entries() }
+    }
+}
+
+// === impl Judged ===
+
+impl Judged<'_> {
+    /// The word for metrics and log; nothing for what ended before there was anything to decide.
+    pub const fn reason(&self) -> Option<Reason> {
+        match &self.verdict {
+            Verdict::Decided(Decision::Admit(permit)) => Some(permit.reason()),
+            Verdict::Decided(Decision::Refuse(refusal)) => Some(refusal.reason()),
+            Verdict::NoRoute => Some(Reason::Ok),
+            Verdict::AmbiguousPath | Verdict::BadPath(_) | Verdict::MethodNotAllowed => None,
+        }
+    }
+
+    /// The plan that opened the route.
+    pub fn plan(&self) -> Option<&str> {
+        match &self.verdict {
+            Verdict::Decided(Decision::Admit(permit)) => permit.opened_by().map(|opened| &*opened.plan),
+            _ => None,
+        }
+    }
+}
+
+fn claim_fault(error: &ClaimError) -> Refusal {
+    Refusal::InvalidToken(TokenFault::message(error.code(), error.to_string()))
+}
+
+fn credential_fault(error: &CredentialError) -> Refusal {
+    let detail = error.to_string();
+    Refusal::InvalidToken(match error {
+        CredentialError::Conflict(_) => return Refusal::ConflictingCredentials,
+        CredentialError::Message(message) => TokenFault::message(message.code(), detail),
+        CredentialError::TooLarge(_) => TokenFault::too_large(detail),
+        CredentialError::Encoding | CredentialError::Form => TokenFault::malformed(error.code(), detail),
+        CredentialError::SignatureForm(_) => TokenFault::signature(error.code(), detail),
+    })
+}

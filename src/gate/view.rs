@@ -1,0 +1,24 @@
+//! A request as the gate sees it: borrowed, without body, whatever door it came through.
+
+use std::{net::IpAddr, time::Instant};
+
+use http::{HeaderMap, Method};
+
+use crate::policy::target::CanonicalPath;
+
+/// What a request is judged by.
+#[derive(Debug, Clone, Copy)]
+pub struct RequestView<'r> {
+    /// Its method.
+    pub method: &'r Method,
+    /// The host it is for, in lower case and without port; one that is served.
+    pub host: &'r str,
+    /// Its path in the one spelling it is routed and forwarded by.
+    pub path: &'r CanonicalPath<'r>,
+    /// Its headers as received.
+    pub headers: &'r HeaderMap,
+    /// The address of the client.
+    pub client: IpAddr,
+    /// When its head was complete, on the clock that never steps.
+    pub started: Instant,
+}

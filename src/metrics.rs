@@ -1,0 +1,572 @@
+//! Every counter, gauge and histogram the gateway exports, by the names of its operations conventions.
+//!
+//! 1. Labels come from the configuration or from closed lists, never from a client; so the number of series
+//!    has a bound, and no text of a stranger is ever exported.
+//! 2. What has a closed list of labels exists at 0 from the start, so that `rate()` sees the first event.
+//! 3. What a request touches is looked up once, at start: a [`RouteMetrics`] holds the series of its route, an
+//!    [`UpstreamMetrics`] those of its upstream, and counting is an atomic addition.
+//! 4. This room knows words, not domain types: whoever counts turns its own enum into one of the words below.
+
+use std::{sync::OnceLock, time::Duration};
+
+use prometheus::{
+    Encoder as _, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry, TextEncoder, core::Collector,
+};
+
+/// Reasons for which a request ends before it has a route.
+pub const REJECTED: [&str; 9] = [
+    "bad_request",
+    "head_too_large",
+    "uri_too_long",
+    "bad_path",
+    "bad_host",
+    "framing",
+    "timeout",
+    "method",
+    "overload",
+];
+
+/// Caches.
+pub const CACHES: [&str; 2] = ["proofs", "subscriptions"];
+
+/// What became of a look into a cache.
+pub const CACHE_RESULTS: [&str; 5] = ["hit", "miss", "stale", "negative", "coalesced"];
+
+/// Why an entry left a cache.
+pub const EVICTIONS: [&str; 4] = ["expired", "size", "explicit", "replaced"];
+
+/// Ways a request takes through authentication.
+pub const AUTH_PATHS: [&str; 4] = ["cache_hit", "verify", "verify_store", "deny"];
+
+/// What went wrong with an upstream.
+pub const UPSTREAM_ERRORS: [&str; 6] = ["connect", "tls", "timeout", "reset", "protocol", "body"];
+
+/// Protocols of a connection.
+pub const PROTOCOLS: [&str; 2] = ["h1", "h2"];
+
+/// Why a connection was not taken.
+pub const CONNECTIONS_REJECTED: [&str; 5] = ["global_cap", "ip_cap", "handshake_cap", "handshake_timeout", "draining"];
+
+/// Ends of a TLS handshake that failed; those that succeed have their version beside them.
+pub const HANDSHAKES_FAILED: [&str; 2] = ["timeout", "error"];
+
+/// Checks of readiness.
+pub const READY_CHECKS: [&str; 4] = ["configuration", "listeners", "store", "not_draining"];
+
+const METHODS: [&str; 10] = ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", "CONNECT", "other"];
+
+/// Statuses that have a place of their own in a [`RouteMetrics`]; others take the slower way by their digits.
+const STATUSES: [u16; 48] = [
+    200, 201, 202, 203, 204, 205, 206, 207, 226, 300, 301, 302, 303, 304, 307, 308, 400, 401, 402, 403, 404, 405, 406,
+    408, 409, 410, 411, 412, 413, 414, 415, 416, 417, 418, 421, 422, 425, 426, 428, 429, 431, 451, 500, 501, 502, 503,
+    504, 508,
+];
+
+const REQUEST_BUCKETS: [f64; 14] =
+    [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+const OVERHEAD_BUCKETS: [f64; 10] = [0.000_02, 0.000_05, 0.000_1, 0.000_2, 0.000_5, 0.001, 0.002, 0.005, 0.01, 0.05];
+const AUTH_BUCKETS: [f64; 12] = [2e-6, 5e-6, 1e-5, 2e-5, 5e-5, 1e-4, 2e-4, 5e-4, 1e-3, 1e-2, 1e-1, 1.0];
+const LOOKUP_BUCKETS: [f64; 12] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5];
+
+/// All of them. Fields are named as the metrics without prefix and suffix.
+#[allow(missing_docs, reason = "the names and the help texts below are the documentation")]
+pub struct Metrics {
+    registry: Registry,
+    http_requests: IntCounterVec,
+    http_request_duration: HistogramVec,
+    gateway_overhead: HistogramVec,
+    http_request_bytes: IntCounterVec,
+    http_response_bytes: IntCounterVec,
+    auth_decisions: IntCounterVec,
+    upstream_requests: IntCounterVec,
+    upstream_duration: HistogramVec,
+    upstream_connect_duration: HistogramVec,
+    upstream_errors: IntCounterVec,
+    upstream_connections: IntGaugeVec,
+    upstream_retries: IntCounterVec,
+    signature_verifications: IntCounterVec,
+    signature_verify_duration: HistogramVec,
+    subscription_lookups: IntCounterVec,
+    subscription_lookup_duration: HistogramVec,
+    store_operations: IntCounterVec,
+    store_operation_duration: HistogramVec,
+    tls_handshakes: IntCounterVec,
+    build_info: IntGaugeVec,
+    ready: IntGaugeVec,
+    pub http_requests_in_flight: IntGauge,
+    pub http_rejected: Words<REJECTED_LEN>,
+    pub auth_duration: [Histogram; 4],
+    pub cache_requests: [Words<5>; 2],
+    pub cache_entries: [IntGauge; 2],
+    pub cache_evictions: [Words<4>; 2],
+    pub rate_limited_auth_failures: IntCounterVec,
+    pub connections: [IntGauge; 2],
+    pub connections_accepted: Words<2>,
+    pub connections_rejected: Words<5>,
+    pub draining: IntGauge,
+    pub log_dropped: IntCounter,
+    pub panics: IntCounter,
+}
+
+const REJECTED_LEN: usize = REJECTED.len();
+
+/// Counters over one closed list of words.
+pub struct Words<const N: usize> {
+    words: &'static [&'static str; N],
+    counters: [IntCounter; N],
+}
+
+/// The series of one route, or of requests that have none.
+pub struct RouteMetrics {
+    requests: IntCounterVec,
+    route: String,
+    by_status: [[OnceLock<IntCounter>; STATUSES.len()]; METHODS.len()],
+    decisions: Vec<IntCounter>,
+    /// Head received to last byte, of admitted requests.
+    pub allowed: Histogram,
+    /// The same, of refused ones.
+    pub denied: Histogram,
+    /// The same, of failed ones.
+    pub error: Histogram,
+    /// Time spent here, without waiting for client or upstream.
+    pub overhead: Histogram,
+    /// Bytes of request bodies.
+    pub request_bytes: IntCounter,
+    /// Bytes of answer bodies.
+    pub response_bytes: IntCounter,
+    /// Refusals because an address sent too many bad credentials.
+    pub rate_limited: IntCounter,
+}
+
+/// The series of one upstream.
+pub struct UpstreamMetrics {
+    requests: IntCounterVec,
+    upstream: String,
+    by_status: [OnceLock<IntCounter>; STATUSES.len()],
+    /// Sent to answer's head.
+    pub duration: Histogram,
+    /// Connecting, TLS included.
+    pub connect_duration: Histogram,
+    /// What went wrong.
+    pub errors: Words<6>,
+    /// Connections that wait for a request.
+    pub idle: IntGauge,
+    /// Connections that carry one.
+    pub active: IntGauge,
+    /// Requests sent a second time.
+    pub retries: IntCounter,
+}
+
+/// The series of one signature scheme.
+pub struct SchemeMetrics {
+    /// Signatures that held.
+    pub valid: IntCounter,
+    /// Signatures that did not.
+    pub invalid: IntCounter,
+    /// Time of a verification.
+    pub duration: Histogram,
+}
+
+/// The series of the subscription store.
+pub struct LookupMetrics {
+    /// The account holds something that counts now.
+    pub active: IntCounter,
+    /// It does not.
+    pub inactive: IntCounter,
+    /// The store failed.
+    pub error: IntCounter,
+    /// The store did not answer in time.
+    pub timeout: IntCounter,
+    /// Time of a lookup.
+    pub duration: Histogram,
+}
+
+/// The series of one kind of write.
+pub struct OperationMetrics {
+    /// It was done.
+    pub ok: IntCounter,
+    /// Another one was first.
+    pub conflict: IntCounter,
+    /// It failed.
+    pub error: IntCounter,
+    /// It took too long.
+    pub timeout: IntCounter,
+    /// Time it took.
+    pub duration: Histogram,
+}
+
+// === impl Metrics ===
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Metrics {
+    /// Makes and registers all of them.
+    pub fn new() -> Self {
+        let r = Registry::new();
+        let _ = r.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()));
+        let http_rejected =
+            counters(&r, "http_rejected_total", "requests refused before they had a route", &["reason"]);
+        let auth_duration = histograms(&r, "auth_duration_seconds", "time of authentication", &["path"], &AUTH_BUCKETS);
+        let cache_requests =
+            counters(&r, "cache_requests_total", "looks into the caches by what was found", &["cache", "result"]);
+        let cache_entries = gauges(&r, "cache_entries", "entries in the caches", &["cache"]);
+        let cache_evictions =
+            counters(&r, "cache_evictions_total", "entries that left the caches, by cause", &["cache", "cause"]);
+        let connections = gauges(&r, "connections", "open client connections", &["protocol"]);
+        let accepted = counters(&r, "connections_total", "client connections taken", &["protocol"]);
+        let refused = counters(&r, "connections_rejected_total", "client connections not taken", &["reason"]);
+        Self {
+            http_requests: counters(
+                &r,
+                "http_requests_total",
+                "requests, counted at their end",
+                &["route", "method", "code"],
+            ),
+            http_request_duration: histograms(
+                &r,
+                "http_request_duration_seconds",
+                "head received to last byte sent",
+                &["route", "outcome"],
+                &REQUEST_BUCKETS,
+            ),
+            gateway_overhead: histograms(
+                &r,
+                "gateway_overhead_seconds",
+                "time in the gateway without waiting for client or upstream",
+                &["route"],
+                &OVERHEAD_BUCKETS,
+            ),
+            http_request_bytes: counters(&r, "http_request_bytes_total", "bytes of request bodies", &["route"]),
+            http_response_bytes: counters(&r, "http_response_bytes_total", "bytes of answer bodies", &["route"]),
+            auth_decisions: counters(
+                &r,
+                "auth_decisions_total",
+                "decisions by their reason",
+                &["route", "decision", "reason"],
+            ),
+            upstream_requests: counters(
+                &r,
+                "upstream_requests_total",
+                "answers of upstreams by status",
+                &["upstream", "code"],
+            ),
+            upstream_duration: histograms(
+                &r,
+                "upstream_duration_seconds",
+                "request sent to head of the answer",
+                &["upstream"],
+                &REQUEST_BUCKETS,
+            ),
+            upstream_connect_duration: histograms(
+                &r,
+                "upstream_connect_duration_seconds",
+                "connecting to an upstream, TLS included",
+                &["upstream"],
+                &REQUEST_BUCKETS,
+            ),
+            upstream_errors: counters(
+                &r,
+                "upstream_errors_total",
+                "requests an upstream failed, by kind",
+                &["upstream", "kind"],
+            ),
+            upstream_connections: gauges(
+                &r,
+                "upstream_connections",
+                "connections to upstreams",
+                &["upstream", "state"],
+            ),
+            upstream_retries: counters(&r, "upstream_retries_total", "requests sent a second time", &["upstream"]),
+            signature_verifications: counters(
+                &r,
+                "signature_verifications_total",
+                "signatures checked",
+                &["scheme", "result"],
+            ),
+            signature_verify_duration: histograms(
+                &r,
+                "signature_verify_duration_seconds",
+                "time of one signature check",
+                &["scheme"],
+                &AUTH_BUCKETS,
+            ),
+            subscription_lookups: counters(
+                &r,
+                "subscription_lookups_total",
+                "questions to the subscription store",
+                &["backend", "result"],
+            ),
+            subscription_lookup_duration: histograms(
+                &r,
+                "subscription_lookup_duration_seconds",
+                "time of one question to the subscription store",
+                &["backend"],
+                &LOOKUP_BUCKETS,
+            ),
+            store_operations: counters(&r, "store_operations_total", "writes to the store", &["operation", "result"]),
+            store_operation_duration: histograms(
+                &r,
+                "store_operation_duration_seconds",
+                "time of one write to the store",
+                &["operation"],
+                &LOOKUP_BUCKETS,
+            ),
+            tls_handshakes: counters(&r, "tls_handshakes_total", "TLS handshakes", &["result", "version"]),
+            build_info: gauges(&r, "build_info", "1, with the build in its labels", &["version", "revision", "rustc"]),
+            ready: gauges(&r, "ready", "1 if a readiness check holds", &["check"]),
+            http_requests_in_flight: gauge(&r, "http_requests_in_flight", "requests being served"),
+            http_rejected: Words::new(&http_rejected, &[], &REJECTED),
+            auth_duration: AUTH_PATHS.map(|path| auth_duration.with_label_values(&[path])),
+            cache_requests: CACHES.map(|cache| Words::new(&cache_requests, &[cache], &CACHE_RESULTS)),
+            cache_entries: CACHES.map(|cache| cache_entries.with_label_values(&[cache])),
+            cache_evictions: CACHES.map(|cache| Words::new(&cache_evictions, &[cache], &EVICTIONS)),
+            rate_limited_auth_failures: counters(
+                &r,
+                "rate_limited_total",
+                "requests over a rate, by whose",
+                &["scope", "route"],
+            ),
+            connections: PROTOCOLS.map(|protocol| connections.with_label_values(&[protocol])),
+            connections_accepted: Words::new(&accepted, &[], &PROTOCOLS),
+            connections_rejected: Words::new(&refused, &[], &CONNECTIONS_REJECTED),
+            draining: gauge(&r, "draining", "1 while connections are drained"),
+            log_dropped: counter(&r, "log_dropped_total", "access log lines that found no room"),
+            panics: counter(&r, "panics_total", "panics that were caught"),
+            registry: r,
+        }
+    }
+
+    /// The series of a route, made at 0: one for each of the decisions that can occur, each a pair of
+    /// decision and reason, and found again by its place in `decisions`.
+    pub fn route(&self, route: &str, decisions: &[(&'static str, &'static str)]) -> RouteMetrics {
+        self.http_requests.with_label_values(&[route, "GET", "200"]);
+        let duration = |outcome| self.http_request_duration.with_label_values(&[route, outcome]);
+        RouteMetrics {
+            requests: self.http_requests.clone(),
+            route: route.to_owned(),
+            by_status: std::array::from_fn(|_| std::array::from_fn(|_| OnceLock::new())),
+            decisions: decisions
+                .iter()
+                .map(|(decision, reason)| self.auth_decisions.with_label_values(&[route, decision, reason]))
+                .collect(),
+            allowed: duration("allowed"),
+            denied: duration("denied"),
+            error: duration("error"),
+            overhead: self.gateway_overhead.with_label_values(&[route]),
+            request_bytes: self.http_request_bytes.with_label_values(&[route]),
+            response_bytes: self.http_response_bytes.with_label_values(&[route]),
+            rate_limited: self.rate_limited_auth_failures.with_label_values(&["auth_failures", route]),
+        }
+    }
+
+    /// The series of an upstream, made at 0.
+    pub fn upstream(&self, upstream: &str) -> UpstreamMetrics {
+        self.upstream_requests.with_label_values(&[upstream, "200"]);
+        let connections = |state| self.upstream_connections.with_label_values(&[upstream, state]);
+        UpstreamMetrics {
+            requests: self.upstream_requests.clone(),
+            upstream: upstream.to_owned(),
+            by_status: std::array::from_fn(|_| OnceLock::new()),
+            duration: self.upstream_duration.with_label_values(&[upstream]),
+            connect_duration: self.upstream_connect_duration.with_label_values(&[upstream]),
+            errors: Words::new(&self.upstream_errors, &[upstream], &UPSTREAM_ERRORS),
+            idle: connections("idle"),
+            active: connections("active"),
+            retries: self.upstream_retries.with_label_values(&[upstream]),
+        }
+    }
+
+    /// The series of a signature scheme, made at 0.
+    pub fn scheme(&self, scheme: &'static str) -> SchemeMetrics {
+        let verifications = |result| self.signature_verifications.with_label_values(&[scheme, result]);
+        verifications("error");
+        SchemeMetrics {
+            valid: verifications("valid"),
+            invalid: verifications("invalid"),
+            duration: self.signature_verify_duration.with_label_values(&[scheme]),
+        }
+    }
+
+    /// The series of subscription lookups in a store, made at 0.
+    pub fn lookups(&self, backend: &'static str) -> LookupMetrics {
+        let lookups = |result| self.subscription_lookups.with_label_values(&[backend, result]);
+        LookupMetrics {
+            active: lookups("active"),
+            inactive: lookups("inactive"),
+            error: lookups("error"),
+            timeout: lookups("timeout"),
+            duration: self.subscription_lookup_duration.with_label_values(&[backend]),
+        }
+    }
+
+    /// The series of a kind of write, made at 0.
+    pub fn operation(&self, operation: &'static str) -> OperationMetrics {
+        let operations = |result| self.store_operations.with_label_values(&[operation, result]);
+        OperationMetrics {
+            ok: operations("ok"),
+            conflict: operations("conflict"),
+            error: operations("error"),
+            timeout: operations("timeout"),
+            duration: self.store_operation_duration.with_label_values(&[operation]),
+        }
+    }
+
+    /// Counters of TLS handshakes: for each version spoken one that succeeded and one that resumed, then the
+    /// failures, which have no version.
+    pub fn handshakes(&self, result: &'static str, version: &'static str) -> IntCounter {
+        self.tls_handshakes.with_label_values(&[result, version])
+    }
+
+    /// Says what was built.
+    pub fn built(&self, version: &str, revision: &str, rustc: &str) {
+        self.build_info.with_label_values(&[version, revision, rustc]).set(1);
+    }
+
+    /// The gauge of one readiness check.
+    pub fn ready(&self, check: &'static str) -> IntGauge {
+        self.ready.with_label_values(&[check])
+    }
+
+    /// Everything in the Prometheus text format.
+    pub fn render(&self) -> Vec<u8> {
+        let mut text = Vec::with_capacity(64 * 1024);
+        // Encoding fails on a family without a series only, and the registry gives none out.
+        let _ = TextEncoder::new().encode(&self.registry.gather(), &mut text);
+        text
+    }
+}
+
+// === impl Words ===
+
+impl<const N: usize> Words<N> {
+    fn new(counters: &IntCounterVec, before: &[&str], words: &'static [&'static str; N]) -> Self {
+        let labelled = words.map(|word| counters.with_label_values(&[before, &[word]].concat()));
+        Self { words, counters: labelled }
+    }
+
+    /// Counts one. A word outside the list is a mistake in this program and is not counted.
+    pub fn inc(&self, word: &'static str) {
+        let place = self.words.iter().position(|known| *known == word);
+        debug_assert!(place.is_some(), "`{word}` is not in the list of its metric");
+        if let Some(counter) = place.and_then(|place| self.counters.get(place)) {
+            counter.inc();
+        }
+    }
+}
+
+// === impl RouteMetrics ===
+
+impl RouteMetrics {
+    /// Counts a request at its end.
+    pub fn finished(&self, method: &http::Method, status: u16) {
+        let method = method_place(method);
+        match status_place(status) {
+            Some(place) => self.by_status[method][place]
+                .get_or_init(|| self.requests.with_label_values(&[&self.route, METHODS[method], &status.to_string()]))
+                .inc(),
+            None => self.requests.with_label_values(&[&self.route, METHODS[method], &status.to_string()]).inc(),
+        }
+    }
+
+    /// Counts a decision by its place in the list this was made with.
+    pub fn decided(&self, place: usize) {
+        if let Some(counter) = self.decisions.get(place) {
+            counter.inc();
+        }
+    }
+}
+
+// === impl UpstreamMetrics ===
+
+impl UpstreamMetrics {
+    /// Counts an answer and the time to its head.
+    pub fn answered(&self, status: u16, after: Duration) {
+        self.duration.observe(after.as_secs_f64());
+        match status_place(status) {
+            Some(place) => self.by_status[place]
+                .get_or_init(|| self.requests.with_label_values(&[&self.upstream, &status.to_string()]))
+                .inc(),
+            None => self.requests.with_label_values(&[&self.upstream, &status.to_string()]).inc(),
+        }
+    }
+}
+
+fn method_place(method: &http::Method) -> usize {
+    METHODS.iter().position(|known| *known == method.as_str()).unwrap_or(METHODS.len() - 1)
+}
+
+fn status_place(status: u16) -> Option<usize> {
+    STATUSES.binary_search(&status).ok()
+}
+
+fn registered<C: Collector + Clone + 'static>(registry: &Registry, made: prometheus::Result<C>) -> C {
+    let collector = made.expect("the name and labels are constants of this file, and each is a valid one");
+    registry.register(Box::new(collector.clone())).expect("each name is registered once");
+    collector
+}
+
+fn opts(name: &str, help: &str) -> Opts {
+    Opts::new(format!("siwx_{name}"), help)
+}
+
+fn counter(registry: &Registry, name: &str, help: &str) -> IntCounter {
+    registered(registry, IntCounter::with_opts(opts(name, help)))
+}
+
+fn counters(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
+    registered(registry, IntCounterVec::new(opts(name, help), labels))
+}
+
+fn gauge(registry: &Registry, name: &str, help: &str) -> IntGauge {
+    registered(registry, IntGauge::with_opts(opts(name, help)))
+}
+
+fn gauges(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
+    registered(registry, IntGaugeVec::new(opts(name, help), labels))
+}
+
+fn histograms(registry: &Registry, name: &str, help: &str, labels: &[&str], buckets: &[f64]) -> HistogramVec {
+    let opts = HistogramOpts::new(format!("siwx_{name}"), help).buckets(buckets.to_vec());
+    registered(registry, HistogramVec::new(opts, labels))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(metrics: &Metrics) -> String {
+        String::from_utf8(metrics.render()).expect("the text format is UTF-8")
+    }
+
+    #[test]
+    fn a_route_is_there_at_zero_and_counts() {
+        let metrics = Metrics::new();
+        let route = metrics.route("api", &[("allow", "ok"), ("deny", "expired")]);
+        assert!(
+            text(&metrics).contains(r#"siwx_auth_decisions_total{decision="deny",reason="expired",route="api"} 0"#)
+        );
+        route.decided(1);
+        route.finished(&http::Method::GET, 200);
+        route.finished(&http::Method::GET, 299);
+        route.finished(&http::Method::from_bytes(b"BREW").expect("a token"), 418);
+        let after = text(&metrics);
+        for line in [
+            r#"siwx_auth_decisions_total{decision="deny",reason="expired",route="api"} 1"#,
+            r#"siwx_http_requests_total{code="200",method="GET",route="api"} 1"#,
+            r#"siwx_http_requests_total{code="299",method="GET",route="api"} 1"#,
+            r#"siwx_http_requests_total{code="418",method="other",route="api"} 1"#,
+        ] {
+            assert!(after.contains(line), "{line}\n{after}");
+        }
+    }
+
+    #[test]
+    fn statuses_can_be_searched() {
+        assert!(STATUSES.is_sorted());
+    }
+}

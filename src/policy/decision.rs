@@ -1,0 +1,327 @@
+//! The decision about one request: a plain function of the rule, who asks, what they hold, and the time.
+//!
+//! 1. A [`Permit`] is made here and nowhere else, and an upstream takes nothing without one.
+//! 2. Whoever is identified is judged by the list of denied accounts before anything they hold is looked at.
+//! 3. A refusal says which rule of the policy spoke; what that looks like on the wire is the edge's business.
+
+use std::sync::Arc;
+
+use crate::{
+    policy::{
+        identity::Identity,
+        rule::{Requirement, Rule},
+        subscription::{Standing, Subscription, Subscriptions},
+    },
+    siwx::Code,
+    time::UnixTime,
+};
+
+/// What becomes of a request.
+#[derive(Debug)]
+pub enum Decision {
+    /// It goes on to the upstream.
+    Admit(Permit),
+    /// It ends here.
+    Refuse(Refusal),
+}
+
+/// Leave to forward one request, and on whose behalf.
+#[derive(Debug)]
+pub struct Permit {
+    identity: Option<Identity>,
+    opened_by: Option<OpenedBy>,
+}
+
+/// One of the subscriptions an account holds. Shared rather than copied: a warm request makes none.
+#[derive(Debug)]
+struct OpenedBy {
+    held: Arc<Subscriptions>,
+    place: usize,
+}
+
+/// Why a request ends here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Refusal {
+    /// The account is on the list of those that are refused whatever they hold.
+    AccountDenied,
+    /// Two fields of one credential header, or two credentials that say different things.
+    ConflictingCredentials,
+    /// Nothing was presented where something is demanded.
+    CredentialRequired,
+    /// What was presented is not good.
+    InvalidToken(TokenFault),
+    /// The account holds a subscription, to other plans than the route takes.
+    PlanRequired {
+        /// Those it takes.
+        plans: Vec<String>,
+    },
+    /// Nobody could say whether the account holds a subscription.
+    StoreUnavailable,
+    /// The account holds no subscription.
+    SubscriptionRequired {
+        /// Whether it held one that has ended.
+        ended: bool,
+    },
+    /// The client's address sent more bad credentials than it may.
+    TooManyRefusals {
+        /// When the next one is looked at.
+        retry_after_secs: u64,
+    },
+}
+
+/// What is wrong with a token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TokenFault {
+    reason: Reason,
+    code: &'static str,
+    detail: String,
+}
+
+/// Why a decision fell as it did: the closed list of `siwx_auth_decisions_total`, as far as this build can
+/// produce it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[allow(missing_docs, reason = "each is the word it prints")]
+pub enum Reason {
+    AccountDenied,
+    BadSignature,
+    ChainNotAllowed,
+    Conflict,
+    DomainMismatch,
+    Expired,
+    Internal,
+    IssuedInFuture,
+    LifetimeTooLong,
+    Malformed,
+    NoCredential,
+    NoSubscription,
+    NonceReused,
+    NotYetValid,
+    Ok,
+    PlanMismatch,
+    Public,
+    RateLimited,
+    StoreUnavailable,
+    SubscriptionExpired,
+    TooLarge,
+    UriMismatch,
+}
+
+/// Judges a request that has a route. `who` is nobody on a public route, and may be nobody elsewhere; `has` is
+/// what the store knows about them, asked only where the rule demands a subscription.
+pub fn decide(rule: &Rule, who: Option<Identity>, has: Option<&Arc<Subscriptions>>, now: UnixTime) -> Decision {
+    let plans = match &rule.requirement {
+        Requirement::Public => return Decision::Admit(Permit { identity: None, opened_by: None }),
+        Requirement::Wallet => None,
+        Requirement::Subscription { plans } => Some(plans),
+    };
+    let Some(identity) = who else {
+        return Decision::Refuse(Refusal::CredentialRequired);
+    };
+    let Some(plans) = plans else {
+        return Decision::Admit(Permit { identity: Some(identity), opened_by: None });
+    };
+    let Some(held) = has else {
+        return Decision::Refuse(Refusal::SubscriptionRequired { ended: false });
+    };
+    match held.standing(plans, now) {
+        Standing::Active(subscription) => {
+            let place = held.iter().position(|one| std::ptr::eq(one, subscription)).unwrap_or(0);
+            let opened_by = Some(OpenedBy { held: Arc::clone(held), place });
+            Decision::Admit(Permit { identity: Some(identity), opened_by })
+        }
+        Standing::Expired(_) => Decision::Refuse(Refusal::SubscriptionRequired { ended: true }),
+        Standing::Nothing => Decision::Refuse(Refusal::SubscriptionRequired { ended: false }),
+        Standing::OtherPlan(_) => Decision::Refuse(Refusal::PlanRequired { plans: plans.clone() }),
+    }
+}
+
+// === impl Permit ===
+
+impl Permit {
+    /// Who the request is; nobody on a public route.
+    pub const fn identity(&self) -> Option<&Identity> {
+        self.identity.as_ref()
+    }
+
+    /// The subscription that opened the route, where one was demanded.
+    pub fn opened_by(&self) -> Option<&Subscription> {
+        self.opened_by.as_ref().and_then(|opened| opened.held.iter().nth(opened.place))
+    }
+
+    /// Why it was given.
+    pub const fn reason(&self) -> Reason {
+        if self.identity.is_some() { Reason::Ok } else { Reason::Public }
+    }
+
+    /// The earlier end of credential and subscription.
+    pub fn valid_until(&self) -> Option<UnixTime> {
+        let credential = self.identity.as_ref().map(Identity::valid_until);
+        let subscription = self.opened_by().and_then(|subscription| subscription.expires_at);
+        [credential, subscription].into_iter().flatten().min()
+    }
+}
+
+// === impl Refusal ===
+
+impl Refusal {
+    /// Its word in metrics and log.
+    pub const fn reason(&self) -> Reason {
+        match self {
+            Self::AccountDenied => Reason::AccountDenied,
+            Self::ConflictingCredentials => Reason::Conflict,
+            Self::CredentialRequired => Reason::NoCredential,
+            Self::InvalidToken(fault) => fault.reason,
+            Self::PlanRequired { .. } => Reason::PlanMismatch,
+            Self::StoreUnavailable => Reason::StoreUnavailable,
+            Self::SubscriptionRequired { ended: true } => Reason::SubscriptionExpired,
+            Self::SubscriptionRequired { ended: false } => Reason::NoSubscription,
+            Self::TooManyRefusals { .. } => Reason::RateLimited,
+        }
+    }
+
+    /// Whether it counts against the client's address (hardening.md section 2, "refused credentials").
+    pub const fn counts_against_address(&self) -> bool {
+        match self {
+            Self::AccountDenied
+            | Self::InvalidToken(_)
+            | Self::PlanRequired { .. }
+            | Self::SubscriptionRequired { .. } => true,
+            Self::ConflictingCredentials
+            | Self::CredentialRequired
+            | Self::StoreUnavailable
+            | Self::TooManyRefusals { .. } => false,
+        }
+    }
+}
+
+// === impl TokenFault ===
+
+impl TokenFault {
+    /// A fault of the message, by its own code (x402.md section 13 has the table of reasons).
+    pub fn message(code: Code, detail: String) -> Self {
+        Self { reason: Reason::of_message(code), code: code.as_str(), detail }
+    }
+
+    /// A token over its size.
+    pub fn too_large(detail: String) -> Self {
+        Self { reason: Reason::TooLarge, code: "credential_too_large", detail }
+    }
+
+    /// A token that does not come apart into message and signature.
+    pub fn malformed(code: &'static str, detail: String) -> Self {
+        Self { reason: Reason::Malformed, code, detail }
+    }
+
+    /// A signature that is not the account's over the message.
+    pub fn signature(code: &'static str, detail: String) -> Self {
+        Self { reason: Reason::BadSignature, code, detail }
+    }
+
+    /// The word for metrics and, but for `too_large`, for the client.
+    pub const fn reason(&self) -> Reason {
+        self.reason
+    }
+
+    /// The precise code, for the log and for the client's `detail`.
+    pub const fn code(&self) -> &'static str {
+        self.code
+    }
+
+    /// One sentence. It quotes at most a few characters of what was sent, and nothing of a signature.
+    pub fn detail(&self) -> &str {
+        &self.detail
+    }
+}
+
+// === impl Reason ===
+
+impl Reason {
+    /// All of them, in the order of their place in a route's counters.
+    pub const ALL: [Self; 22] = [
+        Self::AccountDenied,
+        Self::BadSignature,
+        Self::ChainNotAllowed,
+        Self::Conflict,
+        Self::DomainMismatch,
+        Self::Expired,
+        Self::Internal,
+        Self::IssuedInFuture,
+        Self::LifetimeTooLong,
+        Self::Malformed,
+        Self::NoCredential,
+        Self::NoSubscription,
+        Self::NonceReused,
+        Self::NotYetValid,
+        Self::Ok,
+        Self::PlanMismatch,
+        Self::Public,
+        Self::RateLimited,
+        Self::StoreUnavailable,
+        Self::SubscriptionExpired,
+        Self::TooLarge,
+        Self::UriMismatch,
+    ];
+
+    /// Its place in [`Self::ALL`].
+    pub const fn place(self) -> usize {
+        self as usize
+    }
+
+    /// Its word.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::AccountDenied => "account_denied",
+            Self::BadSignature => "bad_signature",
+            Self::ChainNotAllowed => "chain_not_allowed",
+            Self::Conflict => "conflict",
+            Self::DomainMismatch => "domain_mismatch",
+            Self::Expired => "expired",
+            Self::Internal => "internal",
+            Self::IssuedInFuture => "issued_in_future",
+            Self::LifetimeTooLong => "lifetime_too_long",
+            Self::Malformed => "malformed",
+            Self::NoCredential => "no_credential",
+            Self::NoSubscription => "no_subscription",
+            Self::NonceReused => "nonce_reused",
+            Self::NotYetValid => "not_yet_valid",
+            Self::Ok => "ok",
+            Self::PlanMismatch => "plan_mismatch",
+            Self::Public => "public",
+            Self::RateLimited => "rate_limited",
+            Self::StoreUnavailable => "store_unavailable",
+            Self::SubscriptionExpired => "subscription_expired",
+            Self::TooLarge => "too_large",
+            Self::UriMismatch => "uri_mismatch",
+        }
+    }
+
+    /// The decision it belongs to.
+    pub const fn decision(self) -> &'static str {
+        match self {
+            Self::Ok => "allow",
+            Self::Public => "public",
+            Self::Internal | Self::StoreUnavailable => "error",
+            _ => "deny",
+        }
+    }
+
+    /// What x402.md section 13 calls a code of message.md.
+    const fn of_message(code: Code) -> Self {
+        match code {
+            Code::InvalidAccount
+            | Code::AddressChecksum
+            | Code::NamespaceMismatch
+            | Code::NamespaceUndetermined
+            | Code::ChainMismatch => Self::BadSignature,
+            Code::DomainMismatch | Code::SchemeMismatch => Self::DomainMismatch,
+            Code::UriMismatch => Self::UriMismatch,
+            Code::NamespaceNotAllowed | Code::ChainNotAllowed | Code::LabelNotAllowed => Self::ChainNotAllowed,
+            Code::Expired | Code::IssuedTooLongAgo => Self::Expired,
+            Code::IssuedInFuture => Self::IssuedInFuture,
+            Code::NotYetValid => Self::NotYetValid,
+            Code::LifetimeTooLong => Self::LifetimeTooLong,
+            Code::NonceReused => Self::NonceReused,
+            _ => Self::Malformed,
+        }
+    }
+}

@@ -1,0 +1,16 @@
+//! What is demanded of a request, who it is, and what becomes of it. Pure: no clock, no network, no state.
+//!
+//! | file | what |
+//! |---|---|
+//! | `target` | request targets: the one spelling of a path by which it is routed and forwarded |
+//! | `rule`, `routes` | what a route demands; which route a request meets |
+//! | `identity` | who a request is, once message and signature are both right |
+//! | `subscription` | what an account holds |
+//! | `decision` | all of these to one outcome |
+
+pub mod decision;
+pub mod identity;
+pub mod routes;
+pub mod rule;
+pub mod subscription;
+pub mod target;

@@ -1,0 +1,215 @@
+//! What an account has paid for or was given: [`Subscription`], and all that one account holds together.
+//!
+//! 1. A subscription counts from the millisecond it starts until the one before it ends: `starts_at <= now <
+//!    expires_at`.
+//! 2. One account may hold several plans at once (one each); a route is opened by any of those it names.
+//! 3. [`Standing`] tells the ways of not being let in apart, because a client acts differently on each of them.
+//!
+//! Where subscriptions are kept is the business of `store`.
+
+use crate::{caip::ChainId, time::UnixTime};
+
+/// The plan that needs no entry in the configuration.
+pub const DEFAULT_PLAN: &str = "default";
+
+/// One plan held by one account.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Subscription {
+    /// The plan's name.
+    pub plan: String,
+    /// The first instant it counts. An extension keeps it.
+    pub starts_at: UnixTime,
+    /// The first instant it no longer counts; nothing: until it is revoked.
+    pub expires_at: Option<UnixTime>,
+    /// The chain it was paid or granted on, where that is known. Contract wallets are let in on this chain alone,
+    /// because the same address elsewhere may be somebody else's (x402.md section 7).
+    pub chain: Option<ChainId>,
+}
+
+/// All that one account holds.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Subscriptions(Vec<Subscription>);
+
+/// How an account stands towards a demand for one of some plans.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing<'s> {
+    /// This subscription opens it, the longest-lived of those that do.
+    Active(&'s Subscription),
+    /// This one would have, and has ended; the last of those to end.
+    Expired(&'s Subscription),
+    /// This one is active, but of a plan that does not open it.
+    OtherPlan(&'s Subscription),
+    /// Nothing it holds has to do with the demand.
+    Nothing,
+}
+
+// === impl Subscription ===
+
+impl Subscription {
+    /// Whether it counts at `now`.
+    pub fn is_active(&self, now: UnixTime) -> bool {
+        self.starts_at <= now && !self.has_ended(now)
+    }
+
+    /// Whether its end has come.
+    pub fn has_ended(&self, now: UnixTime) -> bool {
+        self.expires_at.is_some_and(|end| end <= now)
+    }
+
+    /// Its end as something to compare by: no end is later than any.
+    fn end(&self) -> (bool, Option<UnixTime>) {
+        (self.expires_at.is_none(), self.expires_at)
+    }
+}
+
+// === impl Subscriptions ===
+
+impl Subscriptions {
+    /// Those given, in this order.
+    pub fn new(held: Vec<Subscription>) -> Self {
+        Self(held)
+    }
+
+    /// All of them, ended ones too.
+    pub fn iter(&self) -> impl Iterator<Item = &Subscription> {
+        self.0.iter()
+    }
+
+    /// Whether the account holds nothing, not even something that ended.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Those that count at `now`.
+    pub fn active(&self, now: UnixTime) -> impl Iterator<Item = &Subscription> {
+        self.iter().filter(move |held| held.is_active(now))
+    }
+
+    /// The subscription that opens a route naming these plans at `now`, the longest-lived if several do. No plan
+    /// named means any plan.
+    pub fn opening(&self, plans: &[String], now: UnixTime) -> Option<&Subscription> {
+        last_to_end(self.active(now).filter(|held| names(plans, held)))
+    }
+
+    /// How the account stands at `now` towards a route naming these plans.
+    pub fn standing(&self, plans: &[String], now: UnixTime) -> Standing<'_> {
+        if let Some(held) = self.opening(plans, now) {
+            return Standing::Active(held);
+        }
+        if let Some(ended) = last_to_end(self.iter().filter(|held| names(plans, held) && held.has_ended(now))) {
+            return Standing::Expired(ended);
+        }
+        last_to_end(self.active(now)).map_or(Standing::Nothing, Standing::OtherPlan)
+    }
+}
+
+impl FromIterator<Subscription> for Subscriptions {
+    fn from_iter<I: IntoIterator<Item = Subscription>>(held: I) -> Self {
+        Self(held.into_iter().collect())
+    }
+}
+
+fn names(plans: &[String], held: &Subscription) -> bool {
+    plans.is_empty() || plans.contains(&held.plan)
+}
+
+/// The one that ends last; of equals the first, so that an answer does not change from one request to the next.
+fn last_to_end<'s>(held: impl Iterator<Item = &'s Subscription>) -> Option<&'s Subscription> {
+    held.reduce(|best, next| if next.end() > best.end() { next } else { best })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn held(plan: &str, starts: i64, expires: Option<i64>) -> Subscription {
+        Subscription {
+            plan: plan.into(),
+            starts_at: UnixTime::from_millis(starts),
+            expires_at: expires.map(UnixTime::from_millis),
+            chain: None,
+        }
+    }
+
+    #[test]
+    fn counts_from_its_start_until_before_its_end() {
+        let bounded = held("nano", 1000, Some(2000));
+        let endless = held("nano", 1000, None);
+        for (now, active, ended) in [(999, false, false), (1000, true, false), (1999, true, false), (2000, false, true)]
+        {
+            let at = UnixTime::from_millis(now);
+            assert_eq!((bounded.is_active(at), bounded.has_ended(at)), (active, ended), "at {now}");
+            assert_eq!((endless.is_active(at), endless.has_ended(at)), (now >= 1000, false), "endless at {now}");
+        }
+    }
+
+    #[test]
+    fn an_end_before_the_start_never_counts() {
+        let crooked = held("nano", 2000, Some(1000));
+        for now in [999, 1000, 1500, 2000, 2001] {
+            assert!(!crooked.is_active(UnixTime::from_millis(now)), "at {now}");
+        }
+    }
+
+    #[test]
+    fn how_an_account_stands() {
+        let rows: &[(&str, &[Subscription], &[&str], Standing<'_>)] = &[
+            ("holds nothing", &[], &["nano"], Standing::Nothing),
+            ("holds nothing, any plan would do", &[], &[], Standing::Nothing),
+            ("the plan", &[held("nano", 0, None)], &["nano"], Standing::Active(&held("nano", 0, None))),
+            ("any plan", &[held("nano", 0, Some(501))], &[], Standing::Active(&held("nano", 0, Some(501)))),
+            (
+                "the longest-lived of two",
+                &[held("nano", 0, Some(600)), held("pro", 0, Some(700))],
+                &["pro", "nano"],
+                Standing::Active(&held("pro", 0, Some(700))),
+            ),
+            (
+                "one without end outlives all",
+                &[held("a", 0, None), held("b", 0, Some(i64::MAX))],
+                &[],
+                Standing::Active(&held("a", 0, None)),
+            ),
+            (
+                "the first of two equals",
+                &[held("a", 0, Some(600)), held("b", 0, Some(600))],
+                &[],
+                Standing::Active(&held("a", 0, Some(600))),
+            ),
+            ("another plan", &[held("nano", 0, None)], &["pro"], Standing::OtherPlan(&held("nano", 0, None))),
+            ("ended", &[held("nano", 0, Some(500))], &["nano"], Standing::Expired(&held("nano", 0, Some(500)))),
+            ("any ended", &[held("nano", 0, Some(500))], &[], Standing::Expired(&held("nano", 0, Some(500)))),
+            (
+                "the last of two to end",
+                &[held("nano", 0, Some(400)), held("pro", 0, Some(500))],
+                &[],
+                Standing::Expired(&held("pro", 0, Some(500))),
+            ),
+            (
+                "ended, and another plan active",
+                &[held("nano", 0, Some(500)), held("pro", 0, None)],
+                &["nano"],
+                Standing::Expired(&held("nano", 0, Some(500))),
+            ),
+            ("another plan, ended", &[held("nano", 0, Some(500))], &["pro"], Standing::Nothing),
+            ("not begun", &[held("nano", 501, None)], &["nano"], Standing::Nothing),
+            (
+                "names are compared whole",
+                &[held("nano", 0, None)],
+                &["nan"],
+                Standing::OtherPlan(&held("nano", 0, None)),
+            ),
+        ];
+        let now = UnixTime::from_millis(500);
+        for (name, all, plans, expected) in rows {
+            let all = Subscriptions::new(all.to_vec());
+            let plans: Vec<String> = plans.iter().map(|plan| (*plan).into()).collect();
+            assert_eq!(all.standing(&plans, now), *expected, "{name}");
+            let opening = match expected {
+                Standing::Active(held) => Some(*held),
+                _ => None,
+            };
+            assert_eq!(all.opening(&plans, now), opening, "{name}");
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! What outlives a request: who has subscribed, and which nonces were used.
+//!
+//! 1. A store is asked through [`SubscriptionStore`] and [`NonceStore`]; which one it is, [`open`] alone knows.
+//!    Every store passes the same suite of rules (`tests/store/rules.rs`).
+//! 2. **A store that does not answer is an error, never a no** (hardening.md section 7): a row that makes no sense, a
+//!    full disk, a time-out and a file that is not there are each a [`StoreError`].
+//! 3. Time is an argument. No store judges by a clock of its own, so that an answer can be told from its arguments.
+//! 4. Every operation ends within `Settings::timeout`, as seen by its caller.
+//! 5. What must happen once is one conditional statement in the store, never a look and then a write: several
+//!    processes share one store.
+
+mod error;
+mod grant;
+mod page;
+pub mod settings;
+mod sqlite;
+
+use std::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use crate::{
+    caip::AccountKey,
+    policy::subscription::{Subscription, Subscriptions},
+    time::UnixTime,
+};
+
+pub use self::{
+    error::StoreError,
+    grant::{END_OF_TIME, Grant, GrantError, ID_BYTES_MAX, PLAN_BYTES_MAX, Term, is_plan},
+    page::{Cursor, CursorError, Filter, Held, PAGE_MAX, Page},
+    settings::{Backend, Settings},
+};
+
+/// What a store's operation returns. Stores are asked on cold paths, where one allocation more does not count.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
+
+/// Grants that one import may hold. They are one transaction, which keeps other writers waiting: SQLite takes 20 µs for
+/// each in an unoptimised build, so that these take about a second, as long as others wait by default.
+pub const IMPORT_MAX: usize = 50_000;
+
+/// Who has subscribed to what.
+///
+/// Reads may be a moment old, but never older than what this process has been told was written. Err towards an error:
+/// an empty answer for somebody who paid turns a customer away, and a subscription that nobody paid for lets a
+/// stranger in.
+pub trait SubscriptionStore: Send + Sync {
+    /// All that the account holds, ended subscriptions too; empty if nothing.
+    fn find<'a>(&'a self, account: &'a AccountKey) -> BoxFuture<'a, Subscriptions>;
+
+    /// Gives or extends a subscription as [`Grant::onto`] says and returns it as it is then, once it is safe from a
+    /// crash. One id is applied once: asked again it changes nothing and returns what is held, and it is a conflict if
+    /// nothing is held any more.
+    fn grant<'a>(&'a self, grant: &'a Grant, now: UnixTime) -> BoxFuture<'a, Subscription>;
+
+    /// Takes a subscription away; false if there was none.
+    fn revoke<'a>(&'a self, account: &'a AccountKey, plan: &'a str) -> BoxFuture<'a, bool>;
+
+    /// Subscriptions in the order of namespace, address and plan, byte by byte; at most `limit` of them, and
+    /// never more than [`PAGE_MAX`].
+    fn list<'a>(&'a self, filter: &'a Filter, after: Option<&'a Cursor>, limit: usize) -> BoxFuture<'a, Page>;
+
+    /// All of these grants, in their order, or none of them; how many there were. At most [`IMPORT_MAX`]; takes longer
+    /// than `timeout` by as much as many grants need.
+    fn import<'a>(&'a self, grants: &'a [Grant], now: UnixTime) -> BoxFuture<'a, usize>;
+}
+
+/// Which nonces have been used: what makes a proof that may be used once good for one use.
+///
+/// Of any number of claims of one key, made at once and by whatever processes, at most one is ever told
+/// [`Claim::Fresh`], from the first claim until its `until`. It is told so only when the claim is safe from a crash.
+///
+/// It may be wrong in one direction alone. A `Used` for a nonce that nobody used costs an honest wallet one more
+/// signature. A `Fresh` too many lets whoever has seen a proof — in a log, at a proxy, in a browser's history — use it
+/// a second time, in place of the wallet that signed it. Therefore a store that is not sure answers with an error, a
+/// key is kept for some time past its `until` in case clocks disagree, and a claim whose time is over already is
+/// `Used`: nothing would remember it.
+pub trait NonceStore: Send + Sync {
+    /// Claims the key until `until`, atomically.
+    ///
+    /// `until` is when a proof with this nonce is refused for its age alone; a later claim of the same key does not
+    /// change it. A claim that times out may have been made.
+    fn claim<'a>(&'a self, key: NonceKey<'a>, until: UnixTime, now: UnixTime) -> BoxFuture<'a, Claim>;
+}
+
+/// Under what a used nonce is remembered. Keys of the two kinds are never equal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum NonceKey<'a> {
+    /// A nonce the wallet chose: it counts for this account alone, or one wallet could use up another's.
+    Account(&'a AccountKey, &'a str),
+    /// A nonce this gateway issued: it is nobody's, and used whoever signs it.
+    Issued(&'a str),
+}
+
+/// What became of a claim.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Claim {
+    /// Nobody had claimed the key; now it is claimed.
+    Fresh,
+    /// The key was claimed before.
+    Used,
+}
+
+/// An open store. Clones share it; it closes with the last of them, when what was begun is finished.
+#[derive(Clone)]
+pub struct Store {
+    driver: Arc<dyn Driver>,
+}
+
+/// All that one kind of store has to offer.
+trait Driver: SubscriptionStore + NonceStore {
+    /// The value of the label `backend` in metrics.
+    fn name(&self) -> &'static str;
+
+    /// See [`Store::foreign_writes`].
+    fn foreign_writes(&self) -> &Arc<AtomicU64>;
+
+    /// See [`Store::check`].
+    fn check(&self) -> BoxFuture<'_, ()>;
+}
+
+/// Opens the store that the settings name. Blocks: it is for the start, and takes up to `timeout`.
+///
+/// If it does not open and need not (`require_at_start`), it answers with [`StoreError::Unavailable`] until it does,
+/// and is tried again each second. What waiting cannot cure ([`StoreError::is_lasting`]) fails here in either case.
+pub fn open(settings: &Settings) -> Result<Store, StoreError> {
+    let driver: Arc<dyn Driver> = match &settings.backend {
+        Backend::Sqlite(path) => Arc::new(sqlite::Sqlite::open(sqlite::Place::File(path.clone()), settings)?),
+        Backend::SqliteMemory => Arc::new(sqlite::Sqlite::open(sqlite::Place::Memory, settings)?),
+    };
+    Ok(Store { driver })
+}
+
+// === impl Store ===
+
+impl Store {
+    /// Its subscriptions.
+    pub fn subscriptions(&self) -> Arc<dyn SubscriptionStore> {
+        Arc::clone(&self.driver) as Arc<dyn SubscriptionStore>
+    }
+
+    /// Its used nonces.
+    pub fn nonces(&self) -> Arc<dyn NonceStore> {
+        Arc::clone(&self.driver) as Arc<dyn NonceStore>
+    }
+
+    /// The value of the label `backend` in metrics.
+    pub fn name(&self) -> &'static str {
+        self.driver.name()
+    }
+
+    /// A number that changes within about a second of a write by another process, and may change without one.
+    ///
+    /// Whoever remembers an answer reads the number *before* asking, and forgets the answer when it has changed since.
+    pub fn foreign_writes(&self) -> Arc<AtomicU64> {
+        Arc::clone(self.driver.foreign_writes())
+    }
+
+    /// Whether the store answers at all: for readiness, and to say at the start why it does not.
+    pub async fn check(&self) -> Result<(), StoreError> {
+        self.driver.check().await
+    }
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Store")
+            .field("name", &self.name())
+            .field("foreign_writes", &self.driver.foreign_writes().load(Ordering::Relaxed))
+            .finish_non_exhaustive()
+    }
+}
+
+// === impl NonceKey ===
+
+impl fmt::Display for NonceKey<'_> {
+    /// The key as stores keep it. No namespace and no address holds a colon, so the parts cannot be mistaken.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Account(account, nonce) => write!(f, "account:{account}:{nonce}"),
+            Self::Issued(nonce) => write!(f, "issued:{nonce}"),
+        }
+    }
+}

@@ -119,7 +119,8 @@ mod tests {
     #[test]
     fn what_is_ours_and_what_is_not() {
         let conflict = || Err(CredentialError::Conflict("authorization"));
-        let rows: [(&str, &[&str], Result<Option<Vec<u8>>, CredentialError>); 12] = [
+        type Row<'t> = (&'t str, &'t [&'t str], Result<Option<Vec<u8>>, CredentialError>);
+        let rows: [Row<'_>; 12] = [
             ("nothing", &[], Ok(None)),
             ("ours", &["SIWX a.b"], Ok(Some(b"a.b".to_vec()))),
             ("any letter case", &["sIwX a.b"], Ok(Some(b"a.b".to_vec()))),

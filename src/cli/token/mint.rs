@@ -21,9 +21,9 @@ use crate::{
     cli::{
         console::Failure,
         input::Source,
+        values::duration,
         wallet::{KEY_FILE_BYTES_MAX, Wallet, WalletError, nonce},
     },
-    config::amounts,
     secret::Secret,
     siwx::{
         Message, MessageError,
@@ -206,8 +206,4 @@ fn key(arguments: &Arguments) -> Result<Secret<String>, Failure> {
     std::env::var(KEY_VARIABLE).map(Secret::new).map_err(|_| {
         Failure::usage(format!("expected a key: `--key FILE`, `--key -`, or the environment variable {KEY_VARIABLE}"))
     })
-}
-
-fn duration(text: &str) -> Result<Duration, String> {
-    amounts::duration(text).map_err(|error| error.to_string())
 }

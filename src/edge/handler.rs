@@ -10,7 +10,7 @@
 use std::{
     net::{IpAddr, SocketAddr},
     panic::AssertUnwindSafe,
-    pin::pin,
+    pin::{Pin, pin},
     rc::Rc,
     sync::Arc,
     task::Poll,
@@ -139,7 +139,10 @@ impl Worker {
             Rc::clone(&self.log),
             line,
         );
-        let handled = caught(self.handle(&peer, request, &id, number, started, now, &mut record)).await;
+        let handled = {
+            let mut handling = pin!(self.handle(&peer, request, &id, number, started, now, &mut record));
+            caught(handling.as_mut()).await
+        };
         match handled {
             Ok(Ok(forwarded)) => forwarded.into_response(record),
             Ok(Err(answer)) => self.answer_here(&answer, id, record),
@@ -391,9 +394,8 @@ fn body_fault(breach: &Breach) -> Option<Answer> {
 
 struct Panicked;
 
-/// Runs a future; a panic in it is its result.
-async fn caught<F: Future>(future: F) -> Result<F::Output, Panicked> {
-    let mut future = pin!(future);
+/// Runs a future; a panic in it is its result. The future is borrowed, so that it need not be moved here.
+async fn caught<F: Future>(mut future: Pin<&mut F>) -> Result<F::Output, Panicked> {
     std::future::poll_fn(|cx| {
         // What a request leaves half-done is its own: shared state is atomics, caches and channels, none of which
         // a panic between two awaits can leave in disorder.

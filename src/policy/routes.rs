@@ -28,10 +28,16 @@ use std::{
 
 use http::Method;
 
+use self::fold::Fold;
 use super::{
     rule::{Pattern, Requirement, Rule},
-    target::{CanonicalPath, Host, PathError, escape_at, is_plain, never_served},
+    target::{CanonicalPath, PathError, is_plain, never_served},
 };
+
+mod faults;
+mod fold;
+
+pub use self::faults::{RouteFault, RouteProblem};
 
 /// All rules, ready for lookup.
 #[derive(Debug)]
@@ -39,6 +45,8 @@ pub struct Routes {
     rules: Vec<Rule>,
     hosts: HashMap<String, Patterns>,
     any_host: Patterns,
+    /// The most that can make a difference to any pattern.
+    odd: Fold,
 }
 
 /// What a request was matched to.
@@ -59,88 +67,6 @@ pub enum Found<'r> {
     Rule(&'r Rule),
 }
 
-/// What is wrong with a table of rules.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("route `{route}`: {problem}")]
-pub struct RouteFault {
-    /// Name of the rule at fault; of two, the later one.
-    pub route: String,
-    /// Its place among the rules given, from 0.
-    pub index: usize,
-    /// What is wrong.
-    pub problem: RouteProblem,
-}
-
-/// What is wrong with a rule, by itself or beside another.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum RouteProblem {
-    /// `add_prefix`, `path`, `prefix` or `strip_prefix` is not canonical; `found` is what it says.
-    #[error("expected {key} to be a canonical path such as `{canonical}`, found `{found}`")]
-    NotCanonical {
-        /// The configuration key.
-        key: &'static str,
-        /// Its value.
-        found: String,
-        /// The canonical spelling.
-        canonical: String,
-    },
-    /// One of those is no path at all.
-    #[error("{key} = `{found}`: {error}")]
-    BadPath {
-        /// The configuration key.
-        key: &'static str,
-        /// Its value.
-        found: String,
-        /// Why it is refused.
-        error: PathError,
-    },
-    /// The host is not in canonical form: lower case, no port, no trailing dot.
-    #[error("expected host to be a host name in lower case without port, found `{found}`")]
-    Host {
-        /// What it says.
-        found: String,
-    },
-    /// TRACE or CONNECT.
-    #[error("methods: {found} is never served")]
-    Method {
-        /// The method.
-        found: String,
-    },
-    /// A public rule with `allow_encoded`.
-    #[error("allow_encoded is for protected routes only")]
-    PublicEncoded,
-    /// A public rule whose own pattern is not plain, so that nothing could match it.
-    #[error("a public route matches only plain paths, and `{found}` is none")]
-    PublicNotPlain {
-        /// The pattern.
-        found: String,
-    },
-    /// A pattern with `%2F`, `;` or `%3B` that its own `allow_encoded` does not let pass.
-    #[error("`{found}` needs allow_encoded: {error}")]
-    Encoded {
-        /// The pattern.
-        found: String,
-        /// What a request for it would be refused with.
-        error: PathError,
-    },
-    /// Another rule matches the same with the same weight.
-    #[error("matches the same requests as route `{other}`, and neither is more specific")]
-    Equal {
-        /// The name of the other.
-        other: String,
-        /// Its place among the rules given.
-        other_index: usize,
-    },
-    /// Another rule's pattern is the same but for letter case, parameters or escapes.
-    #[error("its path differs from that of route `{other}` only in letter case, parameters or escapes")]
-    Spelling {
-        /// The name of the other.
-        other: String,
-        /// Its place among the rules given.
-        other_index: usize,
-    },
-}
-
 /// What `check --explain` says about a request.
 #[derive(Debug)]
 pub struct Explanation<'r> {
@@ -157,12 +83,7 @@ pub struct Explanation<'r> {
 impl Routes {
     /// Prepares the rules, or says everything that is wrong with them.
     pub fn build(rules: Vec<Rule>) -> Result<Self, Vec<RouteFault>> {
-        let mut faults = Vec::new();
-        for (index, rule) in rules.iter().enumerate() {
-            let problems = faults_of(rule).into_iter();
-            faults.extend(problems.map(|problem| RouteFault { route: rule.name.clone(), index, problem }));
-        }
-        faults.extend(collisions(&rules));
+        let faults = faults::faults(&rules);
         if !faults.is_empty() {
             return Err(faults);
         }
@@ -176,7 +97,9 @@ impl Routes {
         }
         let hosts = by_host.into_iter().map(|(host, of)| (host, Patterns::build(&rules, &of))).collect();
         let any_host = Patterns::build(&rules, &any_host);
-        Ok(Self { rules, hosts, any_host })
+        let odd = rules.iter().filter_map(|rule| CanonicalPath::parse(rule.pattern.as_str()).ok());
+        let odd = odd.fold(Fold::AS_IS, |odd, pattern| odd.and(Fold::of(&pattern)));
+        Ok(Self { rules, hosts, any_host, odd })
     }
 
     /// The rules, in the order given.
@@ -184,13 +107,14 @@ impl Routes {
         &self.rules
     }
 
-    /// Finds what judges a request. `host` is a canonical one ([`Host`]).
+    /// Finds what judges a request. `host` is a canonical one
+    /// ([`Host`](super::target::Host)).
     pub fn find(&self, method: &Method, host: &str, path: &CanonicalPath<'_>) -> Found<'_> {
         if never_served(method) {
             return Found::MethodNeverAllowed;
         }
         let of_host = if self.hosts.is_empty() { None } else { self.hosts.get(host) };
-        let spelled = Reading { method, path: path.as_str().as_bytes(), plain: path.is_plain(), folded: false };
+        let spelled = Reading { method, path: path.as_str().as_bytes(), plain: path.is_plain(), fold: Fold::AS_IS };
         let (index, rule) = match (self.select(of_host, &spelled), path.reserved()) {
             (Selected::Rule(index), _) => (index, &self.rules[index]),
             (_, Some(error)) => return Found::BadPath(error),
@@ -214,7 +138,7 @@ impl Routes {
     pub fn methods(&self, host: &str, path: &CanonicalPath<'_>) -> Vec<Method> {
         let mut methods = Vec::new();
         for patterns in self.hosts.get(host).into_iter().chain([&self.any_host]) {
-            for index in patterns.spelled.candidates(path.as_str().as_bytes()) {
+            for index in patterns.table(Fold::AS_IS).candidates(path.as_str().as_bytes()) {
                 let rule = &self.rules[index];
                 if rule.requirement == Requirement::Public && !path.is_plain() {
                     continue;
@@ -263,7 +187,7 @@ impl Routes {
     fn select(&self, of_host: Option<&Patterns>, reading: &Reading<'_>) -> Selected {
         let mut known = false;
         for patterns in of_host.into_iter().chain([&self.any_host]) {
-            for index in patterns.table(reading.folded).candidates(reading.path) {
+            for index in patterns.table(reading.fold).candidates(reading.path) {
                 let rule = &self.rules[index];
                 if rule.requirement == Requirement::Public && !reading.plain {
                     continue;
@@ -286,9 +210,8 @@ impl Routes {
         path: &CanonicalPath<'_>,
     ) -> Option<&Rule> {
         let odd_method = spelled.method.as_str().bytes().any(|byte| byte.is_ascii_lowercase());
-        let odd_table = self.any_host.folded.is_some() || of_host.is_some_and(|of| of.folded.is_some());
-        let odd_path = path.has_upper_case() || path.has_escapes() || path.has_plain_semicolon();
-        if !(odd_method || odd_table || odd_path) {
+        let most = self.odd.and(Fold::of(path));
+        if most == Fold::AS_IS && !odd_method {
             return None;
         }
         // Extension methods are case-sensitive in RFC 9110 §9.1, and not everywhere else.
@@ -305,11 +228,11 @@ impl Routes {
             large.resize(spelled.path.len(), 0);
             &mut large[..]
         };
-        for fold in Fold::all(path) {
+        for fold in odd_method.then_some(Fold::AS_IS).into_iter().chain(most.parts()) {
             let length = fold.write(spelled.path, buffer);
             let folded = &buffer[..length];
             for method in [Some(spelled.method), upper.as_ref()].into_iter().flatten() {
-                let reading = Reading { method, path: folded, plain: is_plain(folded), folded: fold.lower };
+                let reading = Reading { method, path: folded, plain: is_plain(folded), fold };
                 if let Selected::Rule(index) = self.select(of_host, &reading)
                     && index != chosen
                     && self.rules[index].requirement != Requirement::Public
@@ -327,7 +250,8 @@ struct Reading<'a> {
     method: &'a Method,
     path: &'a [u8],
     plain: bool,
-    folded: bool,
+    /// What was done to the path, and is to the patterns.
+    fold: Fold,
 }
 
 enum Selected {
@@ -391,25 +315,31 @@ impl Rule {
 /// The rules of one host, or of none.
 #[derive(Debug)]
 struct Patterns {
-    /// By pattern as written.
-    spelled: Table,
-    /// By folded pattern; nothing if each is its own.
-    folded: Option<Table>,
+    /// The tables that differ; mostly one, or two where a pattern has upper case.
+    tables: Vec<Table>,
+    /// Which of them is for which fold.
+    by_fold: [u8; Fold::COUNT],
 }
 
 impl Patterns {
     fn build(rules: &[Rule], of: &[usize]) -> Self {
-        let keys: Vec<(usize, Vec<u8>)> = of.iter().map(|&index| (index, key(&rules[index].pattern))).collect();
-        let folded: Vec<_> = of.iter().map(|&index| (index, folded_key(&rules[index].pattern))).collect();
-        let folded = (folded != keys).then(|| Table::build(rules, folded));
-        Self { spelled: Table::build(rules, keys), folded }
+        let mut distinct: Vec<Vec<(usize, Vec<u8>)>> = Vec::new();
+        let mut patterns = Self { tables: Vec::new(), by_fold: [0; Fold::COUNT] };
+        for fold in Fold::all() {
+            let keys: Vec<_> = of.iter().map(|&index| (index, key(&rules[index].pattern, fold))).collect();
+            let place = distinct.iter().position(|other| *other == keys).unwrap_or(distinct.len());
+            if place == distinct.len() {
+                patterns.tables.push(Table::build(rules, keys.clone()));
+                distinct.push(keys);
+            }
+            // There are at most as many as there are folds.
+            patterns.by_fold[fold.index()] = place as u8;
+        }
+        patterns
     }
 
-    fn table(&self, folded: bool) -> &Table {
-        match &self.folded {
-            Some(table) if folded => table,
-            _ => &self.spelled,
-        }
+    fn table(&self, fold: Fold) -> &Table {
+        &self.tables[usize::from(self.by_fold[fold.index()])]
     }
 }
 
@@ -480,22 +410,15 @@ fn lies_under(path: &[u8], key: &[u8]) -> bool {
     path.starts_with(key) || (key.len() == path.len() + 1 && key.starts_with(path))
 }
 
-fn key(pattern: &Pattern) -> Vec<u8> {
-    let mut key = pattern.as_str().as_bytes().to_vec();
+/// The key of a pattern in the table for a fold.
+fn key(pattern: &Pattern, fold: Fold) -> Vec<u8> {
+    let path = pattern.as_str().as_bytes();
+    let mut key = vec![0; path.len()];
+    let length = fold.write(path, &mut key);
+    key.truncate(length);
     if !key.ends_with(b"/") {
         key.push(b'/');
     }
-    key
-}
-
-/// The key by the fold that looks through everything.
-fn folded_key(pattern: &Pattern) -> Vec<u8> {
-    let fold = Fold { lower: true, cut_first: true, decode: true, cut: true };
-    let mut key = key(pattern);
-    let mut folded = vec![0; key.len()];
-    let length = fold.write(&key, &mut folded);
-    key.clear();
-    key.extend_from_slice(&folded[..length]);
     key
 }
 
@@ -508,161 +431,258 @@ impl Pattern {
     }
 }
 
-// === impl Fold ===
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::rule::AllowEncoded;
 
-/// What an upstream may do to a path before it looks it up. Doubled slashes are dropped in any case.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Fold {
-    /// Ignores letter case.
-    lower: bool,
-    /// Cuts what follows a `;` in a segment, before it decodes.
-    cut_first: bool,
-    /// Decodes what is still escaped.
-    decode: bool,
-    /// Cuts what follows a `;` in a segment, after it decoded.
-    cut: bool,
-}
-
-impl Fold {
-    /// All that can make a difference to a path. The one that leaves the path as it is comes with them when it is
-    /// looked up elsewhere or with another method.
-    fn all(path: &CanonicalPath<'_>) -> impl Iterator<Item = Self> {
-        let escapes = path.has_escapes();
-        let semicolon = path.has_plain_semicolon();
-        let any_semicolon = path.holds_semicolon();
-        (0_u8..16)
-            .map(|bits| Self {
-                lower: bits & 1 == 0,
-                cut_first: bits & 2 != 0,
-                decode: bits & 4 != 0,
-                cut: bits & 8 != 0,
-            })
-            .filter(move |fold| {
-                (fold.lower || escapes || semicolon)
-                    && (!fold.cut_first || semicolon)
-                    && (!fold.decode || escapes)
-                    && (!fold.cut || (fold.decode && any_semicolon))
-            })
-    }
-
-    /// Writes the folded path and says how long it is; never longer than the path, nor than 1 byte shorter than `out`
-    /// would need.
-    fn write(self, path: &[u8], out: &mut [u8]) -> usize {
-        let mut length = 0;
-        let mut at = 0;
-        let mut skipping_raw = false;
-        let mut skipping = false;
-        while at < path.len() {
-            let raw = path[at];
-            let escape = if self.decode { escape_at(path, at) } else { None };
-            at += if escape.is_some() { 3 } else { 1 };
-            match raw {
-                b'/' => skipping_raw = false,
-                b';' if self.cut_first => skipping_raw = true,
-                _ => {}
-            }
-            let byte = escape.unwrap_or(raw);
-            if skipping_raw {
-                continue;
-            }
-            match byte {
-                b'/' => skipping = false,
-                b';' if self.cut => skipping = true,
-                _ => {}
-            }
-            if skipping || (byte == b'/' && length > 0 && out[length - 1] == b'/') {
-                continue;
-            }
-            out[length] = if self.lower { byte.to_ascii_lowercase() } else { byte };
-            length += 1;
+    /// `name`, methods, `host/path` or `host/path*` for a prefix, and what is demanded.
+    fn rule(name: &str, methods: &[Method], pattern: &str, requirement: Requirement) -> Rule {
+        let (host, _) = pattern.split_once('/').unwrap();
+        let path = &pattern[host.len()..];
+        Rule {
+            name: name.to_owned(),
+            host: (!host.is_empty()).then(|| host.to_owned()),
+            methods: methods.to_vec(),
+            pattern: match path.strip_suffix('*') {
+                Some(prefix) => Pattern::Prefix(prefix.to_owned()),
+                None => Pattern::Exact(path.to_owned()),
+            },
+            requirement,
+            upstream: 0,
+            allow_encoded: AllowEncoded::default(),
+            strip_prefix: String::new(),
+            add_prefix: String::new(),
+            body_bytes: None,
+            shared_cache: false,
         }
-        length
     }
-}
 
-// === faults ===
-
-fn faults_of(rule: &Rule) -> Vec<RouteProblem> {
-    let mut problems = Vec::new();
-    let public = rule.requirement == Requirement::Public;
-    let found = rule.pattern.as_str();
-    let key = match rule.pattern {
-        Pattern::Exact(_) => "path",
-        Pattern::Prefix(_) => "prefix",
-    };
-    if let Some(host) = &rule.host
-        && Host::parse(host).map_or(true, |canonical| canonical.as_str() != host)
-    {
-        problems.push(RouteProblem::Host { found: host.clone() });
-    }
-    for method in rule.methods.iter().filter(|method| never_served(method)) {
-        problems.push(RouteProblem::Method { found: method.to_string() });
-    }
-    if public && (rule.allow_encoded.slash || rule.allow_encoded.semicolon) {
-        problems.push(RouteProblem::PublicEncoded);
-    }
-    match check_path(key, found) {
-        Err(problem) => problems.push(problem),
-        Ok(path) if public && !path.is_plain() => {
-            problems.push(RouteProblem::PublicNotPlain { found: found.to_owned() });
+    fn outcome(routes: &Routes, method: &Method, host: &str, path: &str) -> String {
+        let path = CanonicalPath::parse(path).unwrap();
+        match routes.find(method, host, &path) {
+            Found::Rule(rule) => rule.name.clone(),
+            Found::Ambiguous(rule) => format!("ambiguous with {}", rule.name),
+            Found::BadPath(error) => format!("bad path: {error}"),
+            Found::MethodNeverAllowed => "never".to_owned(),
+            Found::MethodNotAllowed => "other methods".to_owned(),
+            Found::None => "none".to_owned(),
         }
-        Ok(path) => {
-            let slash = path.holds_encoded_slash() && !rule.allow_encoded.slash;
-            let semicolon = path.holds_semicolon() && !rule.allow_encoded.semicolon;
-            let error = if slash { PathError::EncodedSlash } else { PathError::Semicolon };
-            if slash || semicolon {
-                problems.push(RouteProblem::Encoded { found: found.to_owned(), error });
+    }
+
+    #[test]
+    fn the_most_specific_rule_is_found_in_any_order() {
+        use Requirement::*;
+        let (get, post) = (Method::GET, Method::POST);
+        let mut rules = vec![
+            rule("root", &[], "/*", Wallet),
+            rule("v1", &[], "/v1/*", Wallet),
+            rule("v1-post", &[Method::POST], "/v1*", Wallet),
+            rule("v1-dash", &[], "/v1-a*", Wallet),
+            rule("orders", &[], "/v1/orders", Wallet),
+            rule("orders-get", &[Method::GET], "/v1/orders/", Wallet),
+            rule("orders-below", &[], "/v1/orders*", Wallet),
+            rule("other-host", &[], "b.example/v1*", Wallet),
+            rule("other-host-only-get", &[Method::GET], "b.example/v2*", Wallet),
+            rule("v2-post", &[Method::POST], "/v2/x", Wallet),
+        ];
+        let rows = [
+            (&get, "a", "/", "root"),
+            (&get, "a", "/v", "root"),
+            (&get, "a", "/v10", "root"),
+            (&get, "a", "/v1", "v1"),
+            (&get, "a", "/v1/", "v1"),
+            (&get, "a", "/v1/x/y", "v1"),
+            (&get, "a", "/v1!", "root"),
+            (&get, "a", "/v1-a", "v1-dash"),
+            (&get, "a", "/v1-a/x", "v1-dash"),
+            (&post, "a", "/v1/x", "v1-post"),
+            (&post, "a", "/v1/orders", "orders"),
+            (&get, "a", "/v1/orders", "orders-get"),
+            (&Method::HEAD, "a", "/v1/orders/", "orders-get"),
+            (&get, "a", "/v1/orders/7", "orders-below"),
+            (&get, "a", "/v1/ordersx", "v1"),
+            (&get, "b.example", "/v1/orders", "other-host"),
+            (&post, "b.example", "/v2/x", "v2-post"),
+            (&get, "b.example", "/v2/x", "other-host-only-get"),
+            (&get, "b.example", "/v3", "root"),
+            (&Method::TRACE, "a", "/", "never"),
+            (&Method::from_bytes(b"connect").unwrap(), "a", "/", "never"),
+        ];
+        for _ in 0..rules.len() {
+            rules.rotate_left(1);
+            let routes = Routes::build(rules.clone()).unwrap();
+            for (method, host, path, expected) in rows {
+                assert_eq!(outcome(&routes, method, host, path), expected, "{method} {host} {path}");
             }
         }
     }
-    for (key, prefix) in [("strip_prefix", &rule.strip_prefix), ("add_prefix", &rule.add_prefix)] {
-        if !prefix.is_empty() {
-            problems.extend(check_path(key, prefix).err());
+
+    #[test]
+    fn what_no_rule_is_for_is_told_apart() {
+        let rules = vec![
+            rule("get", &[Method::GET], "/a", Requirement::Wallet),
+            rule("docs", &[], "/docs*", Requirement::Public),
+        ];
+        let routes = Routes::build(rules).unwrap();
+        let rows = [
+            ("/a", Method::GET, "get"),
+            ("/a", Method::HEAD, "get"),
+            ("/a", Method::POST, "other methods"),
+            ("/b", Method::GET, "none"),
+            ("/docs/x", Method::PUT, "docs"),
+            ("/docs/x%20y", Method::GET, "none"),
+            ("/docs/x;y", Method::GET, "bad path: `;` must not stand in this path"),
+        ];
+        for (path, method, expected) in rows {
+            assert_eq!(outcome(&routes, &method, "h", path), expected, "{method} {path}");
+        }
+        let allowed = |path| routes.methods("h", &CanonicalPath::parse(path).unwrap());
+        assert_eq!(allowed("/a"), [Method::GET, Method::HEAD]);
+        assert!(allowed("/b").is_empty());
+        assert!(allowed("/docs/x").is_empty());
+    }
+
+    #[test]
+    fn encoded_separators_pass_only_where_allowed() {
+        let mut slash = rule("slash", &[], "/s*", Requirement::Wallet);
+        slash.allow_encoded.slash = true;
+        let mut semicolon = rule("semicolon", &[], "/p*", Requirement::Wallet);
+        semicolon.allow_encoded.semicolon = true;
+        let dear = rule("dear", &[], "/s/a/dear", Requirement::Subscription { plans: vec![] });
+        let routes = Routes::build(vec![slash, semicolon, dear]).unwrap();
+        let rows = [
+            ("/s/a%2fb", "slash"),
+            ("/s/a%2Fdear", "ambiguous with dear"),
+            ("/s/a%2F%2FDear", "ambiguous with dear"),
+            ("/s/a;b", "bad path: `;` must not stand in this path"),
+            ("/p/a;b/c%3bd", "semicolon"),
+            ("/p/a%2fb", "bad path: `%2f` must not stand in this path"),
+            ("/s%2fa", "bad path: `%2f` must not stand in this path"),
+        ];
+        for (path, expected) in rows {
+            assert_eq!(outcome(&routes, &Method::GET, "h", path), expected, "{path}");
         }
     }
-    problems
-}
 
-fn check_path<'p>(key: &'static str, found: &'p str) -> Result<CanonicalPath<'p>, RouteProblem> {
-    let path =
-        CanonicalPath::parse(found).map_err(|error| RouteProblem::BadPath { key, found: found.to_owned(), error })?;
-    if path.as_str() != found {
-        let canonical = path.as_str().to_owned();
-        return Err(RouteProblem::NotCanonical { key, found: found.to_owned(), canonical });
-    }
-    Ok(path)
-}
-
-/// Pairs of rules between which only their order in the file could choose.
-fn collisions(rules: &[Rule]) -> Vec<RouteFault> {
-    let mut faults = Vec::new();
-    let mut groups: BTreeMap<_, Vec<usize>> = BTreeMap::new();
-    for (index, rule) in rules.iter().enumerate() {
-        let exact = matches!(rule.pattern, Pattern::Exact(_));
-        let group = groups.entry((&rule.host, exact, folded_key(&rule.pattern))).or_default();
-        for &other_index in group.iter() {
-            let other = &rules[other_index];
-            let name = other.name.clone();
-            let problem = if key(&rule.pattern) != key(&other.pattern) {
-                RouteProblem::Spelling { other: name, other_index }
-            } else if overlap(&rule.methods, &other.methods) {
-                RouteProblem::Equal { other: name, other_index }
-            } else {
-                continue;
-            };
-            faults.push(RouteFault { route: rule.name.clone(), index, problem });
+    #[test]
+    fn the_shadow_rule_minds_methods_and_long_paths() {
+        let rules = vec![
+            rule("root", &[], "/*", Requirement::Wallet),
+            rule("dear", &[Method::GET], "/Dear*", Requirement::Wallet),
+            rule("free", &[], "/free*", Requirement::Public),
+        ];
+        let routes = Routes::build(rules).unwrap();
+        let long = format!("/dear/{}", "x".repeat(PATH_BYTES_ON_STACK));
+        let get = Method::GET;
+        let rows = [
+            (get.clone(), "/Dear/x", "dear"),
+            (get.clone(), "/dear/x", "ambiguous with dear"),
+            (get.clone(), &*long, "ambiguous with dear"),
+            (Method::HEAD, "/DEAR", "ambiguous with dear"),
+            (Method::POST, "/dear", "root"),
+            (Method::from_bytes(b"get").unwrap(), "/Dear", "ambiguous with dear"),
+            (Method::from_bytes(b"Head").unwrap(), "/dear/", "ambiguous with dear"),
+            (Method::from_bytes(b"get").unwrap(), "/x", "root"),
+            // What it might be read as asks for nothing, so the wallet asked for is enough.
+            (get, "/FREE/x", "root"),
+        ];
+        for (method, path, expected) in rows {
+            assert_eq!(outcome(&routes, &method, "h", path), expected, "{method} {path}");
         }
-        group.push(index);
     }
-    faults.sort_by_key(|fault| fault.index);
-    faults
-}
 
-/// Whether two lists of methods have one in common and neither beats the other. HEAD counts as named by GET: which
-/// of two such rules it belongs to should not need a footnote.
-fn overlap(these: &[Method], those: &[Method]) -> bool {
-    if these.is_empty() || those.is_empty() {
-        return these.is_empty() && those.is_empty();
+    #[test]
+    fn faults_are_found_all_at_once() {
+        let wallet = Requirement::Wallet;
+        let mut odd = rule("odd", &[Method::TRACE], "H.example/a//b", Requirement::Public);
+        odd.allow_encoded.slash = true;
+        odd.strip_prefix = "x".to_owned();
+        odd.add_prefix = "/%61".to_owned();
+        let rules = vec![
+            odd,
+            rule("get", &[Method::GET], "/x", wallet.clone()),
+            rule("head", &[Method::HEAD], "/x/", wallet.clone()),
+            rule("any", &[], "/x", wallet.clone()),
+            rule("case", &[Method::PUT], "/X", wallet.clone()),
+            rule("prefix", &[], "/X*", wallet.clone()),
+            rule("with-host", &[], "h/x", wallet.clone()),
+            rule("encoded", &[], "/a;b", wallet),
+            rule("not-plain", &[], "/caf%C3%A9", Requirement::Public),
+        ];
+        let found: Vec<String> = Routes::build(rules).unwrap_err().iter().map(RouteFault::to_string).collect();
+        let spelling = |other| {
+            format!(
+                "route `case`: its path differs from that of route `{other}` only in letter case, parameters or escapes"
+            )
+        };
+        assert_eq!(
+            found,
+            [
+                "route `odd`: expected host to be a host name in lower case without port, found `H.example`".to_owned(),
+                "route `odd`: methods: TRACE is never served".to_owned(),
+                "route `odd`: allow_encoded is for protected routes only".to_owned(),
+                "route `odd`: path = `/a//b`: expected no empty segment, found one at byte 3 of the canonical path"
+                    .to_owned(),
+                "route `odd`: strip_prefix = `x`: expected a path that begins with `/`".to_owned(),
+                "route `odd`: expected add_prefix to be a canonical path such as `/a`, found `/%61`".to_owned(),
+                "route `head`: matches the same requests as route `get`, and neither is more specific".to_owned(),
+                spelling("get"),
+                spelling("head"),
+                spelling("any"),
+                "route `encoded`: `/a;b` needs allow_encoded: `;` must not stand in this path".to_owned(),
+                "route `not-plain`: a public route matches only plain paths, and `/caf%C3%A9` is none".to_owned(),
+            ]
+        );
     }
-    these.iter().any(|method| covers(those, method)) || those.iter().any(|method| covers(these, method))
+
+    #[test]
+    fn prefixes_are_stripped_and_added_at_segments() {
+        let rows = [
+            ("", "", "/api/x", Ok("/api/x")),
+            ("/api", "", "/api/x", Ok("/x")),
+            ("/api/", "", "/api/x/", Ok("/x/")),
+            ("/api", "", "/api", Ok("/")),
+            ("/api", "", "/api/", Ok("/")),
+            ("/api", "", "/apix", Ok("/apix")),
+            ("/api", "", "/api../x", Ok("/api../x")),
+            ("", "/in", "/api/x", Ok("/in/api/x")),
+            ("/api", "/in/", "/api/x%2Fy", Ok("/in/x%2Fy")),
+            ("/api", "/in", "/api", Ok("/in/")),
+            ("/", "", "/x", Ok("/x")),
+            // A table with such a prefix is not built; the path is looked at again all the same.
+            ("", "/..", "/x", Err(PathError::DotSegment { at: 1 })),
+            ("", "in", "/x", Err(PathError::NotAbsolute)),
+        ];
+        for (strip, add, path, expected) in rows {
+            let mut rule = rule("r", &[], "/*", Requirement::Wallet);
+            (rule.strip_prefix, rule.add_prefix) = (strip.to_owned(), add.to_owned());
+            let canonical = CanonicalPath::parse(path).unwrap();
+            let expected = expected.map(Cow::from);
+            assert_eq!(rule.upstream_path(&canonical), expected, "{strip} {add} {path}");
+        }
+    }
+
+    #[test]
+    fn an_outcome_is_explained() {
+        let rules = vec![
+            rule("status", &[Method::GET], "h/Status", Requirement::Public),
+            rule("rest", &[], "/rest*", Requirement::Wallet),
+        ];
+        let routes = Routes::build(rules).unwrap();
+        let rows = [
+            (Method::GET, "/%53tatus", "/Status: `/Status` is the exact path of route `status`, for host `h`, for GET"),
+            (
+                Method::GET,
+                "/rest/x",
+                "/rest/x: `/rest` of route `rest` is the longest prefix that matches, for any method",
+            ),
+            (Method::POST, "/Status", "/Status: the path is only known with GET, HEAD; protected, then refused"),
+            (Method::GET, "/x", "/x: no route matches; protected, then not found"),
+        ];
+        for (method, path, expected) in rows {
+            let path = CanonicalPath::parse(path).unwrap();
+            assert_eq!(routes.explain(&method, "h", &path).to_string(), expected);
+        }
+    }
 }

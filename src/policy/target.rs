@@ -301,10 +301,6 @@ impl<'p> CanonicalPath<'p> {
     pub(super) fn has_escapes(&self) -> bool {
         self.marks & ESCAPE != 0
     }
-
-    pub(super) fn has_plain_semicolon(&self) -> bool {
-        self.marks & SEMICOLON != 0
-    }
 }
 
 /// Rule 6: the byte rule on what follows the `?`. Its escapes are nobody's business here.
@@ -519,4 +515,181 @@ fn shortest(literal: &str, address: Ipv6Addr) -> Cow<'_, str> {
         return Cow::Borrowed(literal);
     }
     Cow::Owned(format!("[{address}]"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_canonical_or_refused() {
+        use PathError::*;
+        let rows: &[(&str, &str, Result<&str, PathError>)] = &[
+            ("root", "/", Ok("/")),
+            ("plain", "/v1/a-b_c.d~e!$&'()*+,=:@", Ok("/v1/a-b_c.d~e!$&'()*+,=:@")),
+            ("trailing slash", "/v1/", Ok("/v1/")),
+            ("brackets", "/a[0]", Ok("/a[0]")),
+            ("letter case stays", "/API/x", Ok("/API/x")),
+            ("unreserved are decoded", "/%61%5A%30%2d%2E%5f%7e", Ok("/aZ0-._~")),
+            ("dots inside a segment", "/a..b/.c/..d/...", Ok("/a..b/.c/..d/...")),
+            ("hex digits become upper case", "/%c3%a9%2b", Ok("/%C3%A9%2B")),
+            ("blank", "/a%20b", Ok("/a%20b")),
+            ("percent sign", "/100%25", Ok("/100%25")),
+            ("percent sign before one hex digit", "/%25aZ", Ok("/%25aZ")),
+            ("encoded slash, noted", "/a%2fb", Ok("/a%2Fb")),
+            ("encoded slashes, doubled", "/https:%2F%2fx", Ok("/https:%2F%2Fx")),
+            ("semicolons, noted", "/a;b/c%3bd", Ok("/a;b/c%3Bd")),
+            ("empty", "", Err(NotAbsolute)),
+            ("relative", "v1", Err(NotAbsolute)),
+            ("blank byte", "/a b", Err(Byte { byte: b' ', at: 2 })),
+            ("first byte that may stand", "/!", Ok("/!")),
+            ("last byte that may stand", "/~", Ok("/~")),
+            ("delete", "/\u{7f}", Err(Byte { byte: 0x7f, at: 1 })),
+            ("from 0x80 on", "/é", Err(Byte { byte: 0xc3, at: 1 })),
+            ("back-slash", "/a\\b", Err(Byte { byte: b'\\', at: 2 })),
+            ("question mark", "/a?b", Err(Byte { byte: b'?', at: 2 })),
+            ("one hex digit", "/a%2", Err(BrokenEscape { at: 2 })),
+            ("no hex digit", "/%zz", Err(BrokenEscape { at: 1 })),
+            ("sign in an escape", "/%+1", Err(BrokenEscape { at: 1 })),
+            ("last control", "/%1F", Err(Escape { byte: 0x1f, at: 1 })),
+            ("encoded delete", "/%7f", Err(Escape { byte: 0x7f, at: 1 })),
+            ("encoded back-slash", "/%5C", Err(Escape { byte: b'\\', at: 1 })),
+            ("double", "/a%252e", Err(DoubleEncoding { at: 2 })),
+            ("double, by way of decoding", "/%25%32%65", Err(DoubleEncoding { at: 1 })),
+            ("triple", "/%25252e", Err(DoubleEncoding { at: 1 })),
+            ("dot", "/a/.", Err(DotSegment { at: 3 })),
+            ("dots", "/../a", Err(DotSegment { at: 1 })),
+            ("dots by decoding", "/a/.%2e/b", Err(DotSegment { at: 3 })),
+            ("dots with parameters", "/a/..;x=1/b", Err(DotSegment { at: 3 })),
+            ("dots with encoded parameters", "/a/.%3Bx", Err(DotSegment { at: 3 })),
+            ("dots before an encoded slash", "/a/..%2fb", Err(DotSegment { at: 3 })),
+            ("dots after an encoded slash", "/a/x%2f..", Err(DotSegment { at: 7 })),
+            ("doubled slash", "/a//b", Err(EmptySegment { at: 3 })),
+            ("doubled slash in front", "//a", Err(EmptySegment { at: 1 })),
+            ("doubled slash at the end", "/a//", Err(EmptySegment { at: 3 })),
+        ];
+        for (name, path, expected) in rows {
+            let found = CanonicalPath::parse(path);
+            let found = found.as_ref().map(CanonicalPath::as_str).map_err(|error| *error);
+            assert_eq!(found, *expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_canonical_path_is_borrowed() {
+        for path in ["/", "/v1/orders/0xAbC", "/a%20b;c%2Fd"] {
+            let found = CanonicalPath::parse(path).unwrap();
+            assert!(matches!(found.text, Cow::Borrowed(text) if text == path), "{path}");
+        }
+    }
+
+    #[test]
+    fn a_path_remembers_what_it_holds() {
+        let rows = [
+            ("/a", true, None),
+            ("/A=:@", true, None),
+            ("/a[", false, None),
+            ("/a%20", false, None),
+            ("/%41", true, None),
+            ("/a;b", false, Some(PathError::Semicolon)),
+            ("/a%3bb", false, Some(PathError::Semicolon)),
+            ("/a%2fb", false, Some(PathError::EncodedSlash)),
+            ("/a;b%2Fc", false, Some(PathError::EncodedSlash)),
+        ];
+        for (path, plain, reserved) in rows {
+            let found = CanonicalPath::parse(path).unwrap();
+            assert_eq!((found.is_plain(), found.reserved()), (plain, reserved), "{path}");
+        }
+    }
+
+    #[test]
+    fn queries_hold_no_odd_byte() {
+        let rows = [
+            ("", Ok(())),
+            ("a=1&b=/x;y?%zz%00", Ok(())),
+            ("a b", Err(PathError::Byte { byte: b' ', at: 1 })),
+            ("?#", Err(PathError::Byte { byte: b'#', at: 1 })),
+            ("a\u{7f}", Err(PathError::Byte { byte: 0x7f, at: 1 })),
+        ];
+        for (query, expected) in rows {
+            assert_eq!(check_query(query), expected, "{query:?}");
+        }
+    }
+
+    #[test]
+    fn targets_are_accepted_by_form() {
+        use TargetError::{Authority, Form, Scheme};
+        let get = Method::GET;
+        let path = |path| Ok(Asked::Path(path, None));
+        let rows = [
+            ("origin", get.clone(), "/a", path("/a")),
+            ("query", get.clone(), "/a?b?c", Ok(Asked::Path("/a", Some("b?c")))),
+            ("empty query", get.clone(), "/a?", Ok(Asked::Path("/a", Some("")))),
+            ("absolute", get.clone(), "https://api.example/a", path("/a")),
+            ("absolute, letter case", get.clone(), "HTTPS://API.example/a", path("/a")),
+            ("absolute without path", get.clone(), "https://api.example", path("/")),
+            ("absolute, other host", get.clone(), "https://evil.example/a", Err(Authority)),
+            ("absolute, other port", get.clone(), "https://api.example:444/a", Err(Authority)),
+            ("absolute, user", get.clone(), "https://u@api.example/a", Err(Authority)),
+            ("absolute, other scheme", get.clone(), "http://api.example/a", Err(Scheme)),
+            ("asterisk", Method::OPTIONS, "*", Ok(Asked::Server)),
+            ("asterisk, other method", get.clone(), "*", Err(Form)),
+            ("authority", get.clone(), "api.example:443", Err(Form)),
+            ("relative", get.clone(), "a", Err(Form)),
+            ("empty", get, "", Err(Form)),
+            ("connect", Method::CONNECT, "api.example:443", Err(TargetError::Method)),
+            ("trace", Method::TRACE, "/a", Err(TargetError::Method)),
+        ];
+        for (name, method, text, expected) in rows {
+            assert_eq!(Target::parse(text).accept(&method, "https", "api.example"), expected, "{name}");
+            // What the library cannot read at all never comes this far.
+            if let Ok(uri) = text.parse::<Uri>()
+                && name != "empty query"
+            {
+                assert_eq!(Target::of(&uri).accept(&method, "https", "api.example"), expected, "{name}, taken apart");
+            }
+        }
+    }
+
+    #[test]
+    fn hosts_are_canonical_or_refused() {
+        use HostError::*;
+        let long = format!("{}a", "a.".repeat(126));
+        let longer = format!("{long}a");
+        let rows = [
+            ("name", "api.example", Ok("api.example")),
+            ("letter case", "API.Example", Ok("api.example")),
+            ("trailing dot", "api.example.", Ok("api.example")),
+            ("port", "api.example:8443", Ok("api.example")),
+            ("all at once", "API.example.:0", Ok("api.example")),
+            ("IPv4", "127.0.0.1:80", Ok("127.0.0.1")),
+            ("IPv6", "[::1]", Ok("[::1]")),
+            ("IPv6, long", "[0:0:0:0:0:0:0:1]:443", Ok("[::1]")),
+            ("IPv6, letter case", "[2001:DB8::1]", Ok("[2001:db8::1]")),
+            ("longest", &long, Ok(&*long)),
+            ("too long", &longer, Err(Name)),
+            ("empty", "", Err(Name)),
+            ("dot", ".", Err(Name)),
+            ("two trailing dots", "a..", Err(Name)),
+            ("empty label", "a..b", Err(Name)),
+            ("not ASCII", "ä.example", Err(Name)),
+            ("user", "u@a", Err(Name)),
+            ("escape", "a%2eb", Err(Name)),
+            ("list", "a,b", Err(Name)),
+            ("no port after the colon", "a:", Err(Port)),
+            ("port too great", "a:65536", Err(Port)),
+            ("signed port", "a:+1", Err(Port)),
+            ("IPv6 without brackets", "::1", Err(Port)),
+            ("IPv6, not closed", "[::1", Err(Address)),
+            ("IPv6 zone", "[fe80::1%25eth0]", Err(Address)),
+            ("IPv6, junk behind", "[::1]x", Err(Port)),
+        ];
+        for (name, text, expected) in rows {
+            let found = Host::parse(text);
+            assert_eq!(found.as_ref().map(Host::as_str).map_err(|error| *error), expected, "{name}");
+            if found.as_ref().is_ok_and(|host| text.starts_with(host.as_str())) {
+                assert!(matches!(found, Ok(Host(Cow::Borrowed(_)))), "{name}");
+            }
+        }
+    }
 }

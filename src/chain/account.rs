@@ -77,7 +77,7 @@ impl Named {
 pub fn spelled(key: &AccountKey) -> String {
     let dialect = DIALECTS.iter().find(|dialect| dialect.namespace == key.namespace());
     let canonical = dialect.and_then(|dialect| (dialect.address)(key.address()).ok());
-    format!("{}:{}", key.namespace(), canonical.as_deref().unwrap_or(key.address()))
+    format!("{}:{}", key.namespace(), canonical.as_deref().unwrap_or_else(|| key.address()))
 }
 
 fn family(namespace: &str, whole: &str) -> Result<&'static Dialect, AccountError> {

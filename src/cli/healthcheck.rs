@@ -71,3 +71,25 @@ fn taken_apart(url: &str) -> Result<(String, String), Failure> {
     let path = uri.path_and_query().map_or("/", |path| path.as_str());
     Ok((format!("{}:{port}", authority.host()), path.to_owned()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_that_can_be_asked() {
+        let rows = [
+            ("http://127.0.0.1:9464/readyz", Some(("127.0.0.1:9464", "/readyz"))),
+            ("http://[::1]:9464/readyz?verbose", Some(("[::1]:9464", "/readyz?verbose"))),
+            ("http://gateway", Some(("gateway:80", "/"))),
+            ("https://gateway/readyz", None),
+            ("/readyz", None),
+            ("gateway:9464", None),
+            ("", None),
+        ];
+        for (url, expected) in rows {
+            let expected = expected.map(|(authority, path)| (authority.to_owned(), path.to_owned()));
+            assert_eq!(taken_apart(url).ok(), expected, "{url}");
+        }
+    }
+}

@@ -128,3 +128,87 @@ fn to_one(line: &Line, config: &Config) -> Result<Grant, String> {
     };
     to_grant(&account, plan, term).map_err(|error| error.to_string())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeMap, time::Duration};
+
+    use super::*;
+    use crate::{
+        config::{self, Inputs},
+        time::UnixTime,
+    };
+
+    const ALICE: &str = "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed";
+
+    fn config() -> Config {
+        let text = "public_url = 'http://127.0.0.1:1'\n[server]\nlisten = ['127.0.0.1:1']\n[upstreams.api]\n\
+            urls = ['http://127.0.0.1:2']\n[[plan]]\nname = 'nano'\n[[route]]\nname = 'all'\nprefix = '/'\n\
+            upstream = 'api'\n";
+        let inputs = Inputs {
+            text,
+            name: "test.toml",
+            environment: &BTreeMap::new(),
+            flags: &[],
+            files: &|_| Err(std::io::ErrorKind::NotFound.into()),
+        };
+        config::resolve(&inputs).expect("a configuration").0
+    }
+
+    fn shown(text: &str) -> Result<Vec<(String, Term)>, Vec<String>> {
+        let grants = parse(text, &config())?;
+        Ok(grants.iter().map(|grant| (grant.plan().to_owned(), grant.term().clone())).collect())
+    }
+
+    #[test]
+    fn texts_that_are_read() {
+        let one = |plan: &str, term: Term| Ok(vec![(plan.to_owned(), term)]);
+        let end = UnixTime::from_secs(1_769_860_800);
+        let month = Term::Period { length: Duration::from_secs(30 * 86_400), id: None };
+        let rows = [
+            ("nothing", String::new(), Ok(Vec::new())),
+            ("an account", ALICE.to_owned(), one("default", Term::UntilRevoked)),
+            ("with a byte order mark", format!("\u{feff}{ALICE}"), one("default", Term::UntilRevoked)),
+            ("a head alone", "account,plan".to_owned(), Ok(Vec::new())),
+            ("a plan and an end", format!("{ALICE},nano,2026-01-31T12:00:00Z"), one("nano", Term::Until(end))),
+            ("a period", format!("{ALICE},nano,,30d"), one("nano", month.clone())),
+            (
+                "columns in another order",
+                format!("period,account\r\n30d,{ALICE}\r\n\r\n"),
+                one("default", month.clone()),
+            ),
+            ("quotes", format!("\"account\",\"plan\"\n\"{ALICE}\",\"nano\""), one("nano", Term::UntilRevoked)),
+            ("JSON", format!(r#"{{"account":"{ALICE}","plan":"nano","period":"30d"}}"#), one("nano", month)),
+            (
+                "as a list prints it",
+                format!(
+                    r#"{{"account":"eip155:{ALICE}","plan":"nano","starts_at":"2026-01-01T00:00:00.000Z","expires_at":null,"active":true,"chain":"eip155:1"}}"#
+                ),
+                one("nano", Term::UntilRevoked),
+            ),
+        ];
+        for (name, text, expected) in rows {
+            assert_eq!(shown(&text), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn all_faults_are_told_with_their_lines() {
+        let text = format!(
+            "account,plan,expires_at,period\n{ALICE},pro\n\nalice\n{ALICE},nano,tomorrow\n{ALICE},nano,2026-01-31T12:00:00Z,30d\n{ALICE},nano,,,x\n{ALICE},nano,,0s\n"
+        );
+        let expected = [
+            "line 2: expected one of the plans `nano`, or `default`, found `pro`",
+            "line 4: expected a CAIP-10 id such as `eip155:1:0x…`, or an address of Ethereum, Solana or Bitcoin, found \
+             `alice`",
+            "line 5: expected an RFC 3339 time such as 2026-01-31T12:00:00Z",
+            "line 6: expected `expires_at` or `period`, found both",
+            "line 7: expected at most the values account, plan, expires_at, period, found more",
+            "line 8: expected a period of at least a millisecond and at most 9999 years, found 0ns",
+        ];
+        assert_eq!(shown(&text).expect_err("faults"), expected);
+        let unknown = format!(r#"{{"account":"{ALICE}","until":"x"}}"#);
+        let faults = shown(&unknown).expect_err("an unknown member");
+        assert!(faults[0].starts_with("line 1: unknown field `until`"), "{faults:?}");
+    }
+}

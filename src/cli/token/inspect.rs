@@ -230,3 +230,43 @@ fn as_text(checks: &[Check], proof: Option<&Proof>) -> String {
     }
     lines.join("\n")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_comes_before_a_fault_passed_and_what_comes_after_is_not_reached() {
+        let shown: Vec<_> = failed_at("base64", "invalid_encoding", "wrong".to_owned())
+            .into_iter()
+            .map(|check| (check.name, check.result))
+            .collect();
+        let passed = || Outcome::Passed(String::new());
+        let expected = [
+            ("scheme", passed()),
+            ("form", passed()),
+            ("base64", Outcome::Failed("invalid_encoding", "wrong".to_owned())),
+            ("message", Outcome::NotReached),
+            ("claims", Outcome::NotReached),
+            ("times", Outcome::NotReached),
+            ("signature", Outcome::NotReached),
+        ];
+        assert_eq!(shown, expected);
+    }
+
+    #[test]
+    fn lengths_of_time_in_words() {
+        let rows = [
+            (0, "0s"),
+            (999, "0s"),
+            (119_999, "119s"),
+            (120_000, "2m"),
+            (7_199_999, "119m"),
+            (7_200_000, "2h"),
+            (172_800_000, "2d"),
+        ];
+        for (millis, expected) in rows {
+            assert_eq!(about(millis), expected, "{millis}");
+        }
+    }
+}

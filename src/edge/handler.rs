@@ -342,7 +342,7 @@ impl Forwarded {
 }
 
 /// The permit of an admitted request, or the answer of any other.
-fn admitted(judged: Judged<'_>) -> Result<(&Rule, Permit), Answer> {
+pub(crate) fn admitted(judged: Judged<'_>) -> Result<(&Rule, Permit), Answer> {
     match (judged.verdict, judged.rule) {
         (Verdict::Decided(Decision::Admit(permit)), Some(rule)) => Ok((rule, permit)),
         (Verdict::Decided(Decision::Admit(_)), None) | (Verdict::NoRoute, _) => Err(Answer::NoRoute),

@@ -216,6 +216,12 @@ impl HeaderRules {
         }
     }
 
+    /// Names of the fields that tell an upstream who a request is; the plan's comes last.
+    pub(crate) const fn identity_names(&self) -> [&HeaderName; 6] {
+        let IdentityNames { account, address, chain, expires, plan, scheme } = &self.names;
+        [account, address, chain, scheme, expires, plan]
+    }
+
     /// Makes an upstream's fields into those the client sees. `private`: the answer was for one wallet, and no
     /// shared cache may keep it.
     pub(crate) fn answer(&self, headers: &mut HeaderMap, private: bool) {

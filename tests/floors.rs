@@ -59,6 +59,9 @@ struct Breach {
     what: String,
 }
 
+/// A name, a file, its source, and the lines and rooms of its breaches.
+type Row<'a> = (&'a str, &'a str, &'a str, &'a [(usize, &'a str)]);
+
 #[test]
 fn every_path_leads_down() {
     let mut report = String::new();
@@ -96,7 +99,7 @@ fn the_map_the_files_and_the_documentation_name_the_same_rooms() {
 
 #[test]
 fn each_syntax_of_a_breach_is_caught() {
-    let rows: &[(&str, &str, &str, &[(usize, &str)])] = &[
+    let rows: &[Row<'_>] = &[
         ("down", "gate/mod.rs", "use crate::policy::rule::Rule;", &[]),
         ("itself", "gate/mod.rs", "use crate::gate::limits::Rate;", &[]),
         ("up", "caip.rs", "\nuse crate::siwx::Message;", &[(2, "siwx")]),

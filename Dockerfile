@@ -17,7 +17,7 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry \
     target="$(uname -m)-unknown-linux-musl" \
     && SIWX_REVISION="${REVISION}" SIWX_RUSTC="$(rustc --version)" \
        cargo build --release --locked --bin siwx-gateway --target "${target}" \
-    && mkdir -p /image/var/lib/siwx \
+    && mkdir -p /image/state \
     && cp "target/${target}/release/siwx-gateway" /image/siwx-gateway
 
 FROM gcr.io/distroless/static:nonroot
@@ -28,7 +28,8 @@ LABEL org.opencontainers.image.title="siwx-gateway" \
       org.opencontainers.image.licenses="MIT OR Apache-2.0" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"
-COPY --from=build --chown=65532:65532 /image/ /
+COPY --from=build /image/siwx-gateway /siwx-gateway
+COPY --from=build --chown=65532:65532 /image/state /var/lib/siwx
 USER 65532:65532
 WORKDIR /var/lib/siwx
 VOLUME ["/var/lib/siwx"]

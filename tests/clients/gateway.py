@@ -212,6 +212,8 @@ def main(binary, command):
                 environment = os.environ | {
                     "PYTHONDONTWRITEBYTECODE": "1",
                     "PYTHONDONTWRITEBYTECODE": "1",
+                    # Older releases of Node take the first address of a name only, and the gateway listens on this one.
+                    "NODE_OPTIONS": "--dns-result-order=ipv4first",
                     "NODE_EXTRA_CA_CERTS": str(folder / "ca.crt"),
                     "SIWX_CA": str(folder / "ca.crt"),
                     "SIWX_URL": f"https://localhost:{port}",

@@ -1,0 +1,6 @@
+//! The real gateway over real sockets, one module a topic. See `harness` for what is held on every answer.
+
+mod harness;
+
+mod credentials;
+mod decisions;

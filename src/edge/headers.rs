@@ -174,10 +174,8 @@ impl HeaderRules {
                 .extend(named_by_connection(headers).into_iter().filter(|name| !UNREMOVABLE.contains(&name.as_str())));
         }
         doomed.extend(headers.keys().filter(|name| !self.passes(name)).cloned());
-        if let Some(value) = headers.get(AUTHORIZATION)
-            && !self.forward_credential
-            && self.carrier.ours(value.as_bytes()).is_some()
-        {
+        let is_ours = |value: &HeaderValue| self.carrier.ours(value.as_bytes()).is_some();
+        if !self.forward_credential && headers.get_all(AUTHORIZATION).iter().any(is_ours) {
             doomed.push(AUTHORIZATION);
         }
         for name in doomed {
@@ -438,6 +436,13 @@ mod tests {
     fn our_credential_stays_here_and_others_go_on() {
         assert_eq!(forwarded(&rules(false), &[("Authorization", "siwx a.b")]), Vec::<String>::new());
         assert_eq!(forwarded(&rules(false), &[("Authorization", "Bearer t")]), ["authorization: Bearer t"]);
+    }
+
+    /// A public route lets two fields pass its gate, and only the first was looked at.
+    #[test]
+    fn a_credential_in_a_second_field_stays_here_too() {
+        let sent = [("Authorization", "Bearer t"), ("Authorization", "SIWX a.b")];
+        assert_eq!(forwarded(&rules(false), &sent), Vec::<String>::new());
     }
 
     #[test]

@@ -4,3 +4,4 @@ mod harness;
 
 mod credentials;
 mod decisions;
+mod headers;

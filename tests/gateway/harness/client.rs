@@ -28,7 +28,7 @@ pub(crate) struct Request {
 }
 
 /// An answer.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) headers: Vec<(String, String)>,
@@ -135,6 +135,14 @@ impl Request {
 
 // === impl Answer ===
 
+impl std::fmt::Debug for Answer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let body = String::from_utf8_lossy(&self.body[..self.body.len().min(1024)]);
+        write!(f, "{} {:?} {body:?}", self.status, self.headers)?;
+        if self.whole { Ok(()) } else { f.write_str(", cut short") }
+    }
+}
+
 impl Answer {
     /// The values of a field.
     pub(crate) fn all(&self, name: &str) -> Vec<&str> {
@@ -182,7 +190,8 @@ impl Answer {
         for name in ["keep-alive", "proxy-connection", "proxy-authenticate", "te", "upgrade"] {
             assert!(self.all(name).is_empty(), "`{name}` left the gateway: {self:?}");
         }
-        let identity = self.headers.iter().find(|(name, _)| name.to_lowercase().replace('_', "-").starts_with("x-siwx-"));
+        let identity =
+            self.headers.iter().find(|(name, _)| name.to_lowercase().replace('_', "-").starts_with("x-siwx-"));
         assert_eq!(identity, None, "an identity field left the gateway: {self:?}");
         if head || self.status == 204 || self.status == 304 {
             assert!(self.body.is_empty(), "a body where none can be: {self:?}");
@@ -221,9 +230,7 @@ impl Answer {
             (401, true) => {
                 assert_eq!(json["error"], "invalid_token");
                 let reason = json["reason"].as_str().expect("a reason");
-                Some(format!(
-                    "SIWX realm=\"api.example.com\", error=\"invalid_token\", error_description=\"{reason}\""
-                ))
+                Some(format!("SIWX realm=\"api.example.com\", error=\"invalid_token\", error_description=\"{reason}\""))
             }
             (401, false) => Some("SIWX realm=\"api.example.com\"".to_owned()),
             _ => None,

@@ -142,8 +142,14 @@ impl App {
 }
 
 /// The route table of a configuration, or what is wrong with it, shown where it stands in the file.
-fn routes(config: &Config, _report: Report) -> Result<Routes, StartError> {
-    Ok(Routes::build(config.routes.clone()).expect("stand-in"))
+fn routes(config: &Config, mut report: Report) -> Result<Routes, StartError> {
+    Routes::build(config.routes.clone()).map_err(|faults| {
+        for fault in faults {
+            let place = config.places.routes.get(fault.index).cloned().unwrap_or_default();
+            report.error(&place, fault.to_string(), "");
+        }
+        StartError::Routes(Box::new(report))
+    })
 }
 
 /// Random bytes of the system.

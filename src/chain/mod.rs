@@ -137,17 +137,17 @@ pub enum SignatureError {
 
 /// Verifies the signature of a proof over its text, as the account that its message names.
 pub fn verify(proof: &Proof, accepts: &Accepts) -> Result<Verified, SignatureError> {
-    let message = &proof.message;
+    let message = proof.message();
     let account = message.account.as_ref().ok_or(SignatureError::NoChain)?;
     let signed = Signed {
         chain: &account.chain(),
         address: account.address(),
-        text: proof.text.as_bytes(),
+        text: proof.text().as_bytes(),
         domain: Some(&message.domain),
-        signature: &proof.signature,
+        signature: proof.signature(),
     };
     let scheme = verify_signature(&signed, accepts)?;
-    Ok(Verified { claims: Claims::of(message), account: account.clone(), scheme })
+    Ok(Verified { claims: proof.claims().clone(), account: account.clone(), scheme })
 }
 
 /// Verifies a signature. Grammar, domain, nonce and times of the text are not looked at.

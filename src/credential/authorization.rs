@@ -78,14 +78,13 @@ pub(super) fn split(token: &[u8]) -> Result<(Vec<u8>, String), CredentialError> 
     Ok((text, unwrapped(signature)))
 }
 
-/// The text inside a signature that is base64 of `0x` and 130 hex digits; any other signature as it is. No
-/// scheme of signature this gateway takes has such a form otherwise: hex has no upper-case `M` at its front,
-/// and 64 bytes of base58 or base64 are shorter.
+/// The text inside a signature that is base64 of `0x` and 130 more characters; any other signature as it is. It
+/// cannot be mistaken: 65 bytes of hex are shorter, and so are 64 bytes in base58 or base64.
 fn unwrapped(signature: String) -> String {
-    // 132 characters are 176 of base64, and `0x` begins it with `MHg`.
-    let wrapped = signature.len() == 176 && signature.starts_with("MHg");
-    let inner = if wrapped { decode(signature.as_bytes()) } else { None };
-    inner.and_then(|bytes| String::from_utf8(bytes).ok()).unwrap_or(signature)
+    // 132 characters are 176 of base64.
+    let inner = if signature.len() == 176 { decode(signature.as_bytes()) } else { None };
+    let inner = inner.and_then(|bytes| String::from_utf8(bytes).ok()).filter(|inner| inner.starts_with("0x"));
+    inner.unwrap_or(signature)
 }
 
 fn decode(text: &[u8]) -> Option<Vec<u8>> {
@@ -119,7 +118,8 @@ mod tests {
     #[test]
     fn what_is_ours_and_what_is_not() {
         let conflict = || Err(CredentialError::Conflict("authorization"));
-        let rows: [(&str, &[&str], Result<Option<Vec<u8>>, CredentialError>); 12] = [
+        type Row<'t> = (&'t str, &'t [&'t str], Result<Option<Vec<u8>>, CredentialError>);
+        let rows: [Row<'_>; 12] = [
             ("nothing", &[], Ok(None)),
             ("ours", &["SIWX a.b"], Ok(Some(b"a.b".to_vec()))),
             ("any letter case", &["sIwX a.b"], Ok(Some(b"a.b".to_vec()))),

@@ -185,9 +185,16 @@ impl ResponseBody {
     pub(crate) fn upstream(inner: Incoming, lease: Lease, idle: Duration, record: Record) -> Self {
         let mut lease = Some(lease);
         if inner.is_end_stream() {
-            lease.take().map(Lease::give_back);
+            give_back(&mut lease);
         }
         Self { kind: Kind::Upstream { inner, lease, silence: Silence::new(idle) }, record }
+    }
+}
+
+/// The answer ended well: its connection may carry another request.
+fn give_back(lease: &mut Option<Lease>) {
+    if let Some(lease) = lease.take() {
+        lease.give_back();
     }
 }
 
@@ -207,12 +214,12 @@ impl Body for ResponseBody {
                 Poll::Ready(Some(Ok(frame))) => {
                     silence.broken();
                     if inner.is_end_stream() {
-                        lease.take().map(Lease::give_back);
+                        give_back(lease);
                     }
                     Some(frame)
                 }
                 Poll::Ready(None) => {
-                    lease.take().map(Lease::give_back);
+                    give_back(lease);
                     None
                 }
                 Poll::Ready(Some(Err(_))) => {

@@ -10,7 +10,7 @@
 use std::{
     net::{IpAddr, SocketAddr},
     panic::AssertUnwindSafe,
-    pin::pin,
+    pin::{Pin, pin},
     rc::Rc,
     sync::Arc,
     task::Poll,
@@ -18,7 +18,7 @@ use std::{
 };
 
 use http::{
-    HeaderMap, HeaderValue, Method, Request, Response, Uri, Version,
+    HeaderMap, HeaderValue, Request, Response, Uri, Version,
     header::{EXPECT, HOST, USER_AGENT},
     uri::PathAndQuery,
 };
@@ -39,7 +39,7 @@ use crate::{
     policy::{
         decision::{Decision, Permit},
         rule::Rule,
-        target::{self, CanonicalPath},
+        target::{self, Asked, CanonicalPath, Host, Target as RequestTarget, TargetError},
     },
     time::{Clock, UnixTime},
 };
@@ -77,7 +77,7 @@ pub(crate) struct RequestIds {
 
 /// A request whose head is in order.
 struct Target<'r> {
-    host: target::Host<'r>,
+    host: Host<'r>,
     path: CanonicalPath<'r>,
 }
 
@@ -88,6 +88,11 @@ impl Peer {
         let ip = address.ip().to_canonical();
         let shown = HeaderValue::try_from(ip.to_string()).unwrap_or_else(|_| HeaderValue::from_static("unknown"));
         Self { address: SocketAddr::new(ip, address.port()), shown, tls }
+    }
+
+    /// How the listener was spoken to.
+    const fn scheme(&self) -> &'static str {
+        if self.tls.is_some() { "https" } else { "http" }
     }
 
     fn ip(&self) -> IpAddr {
@@ -134,7 +139,10 @@ impl Worker {
             Rc::clone(&self.log),
             line,
         );
-        let handled = caught(self.handle(&peer, request, &id, number, started, now, &mut record)).await;
+        let handled = {
+            let mut handling = pin!(self.handle(&peer, request, &id, number, started, now, &mut record));
+            caught(handling.as_mut()).await
+        };
         match handled {
             Ok(Ok(forwarded)) => forwarded.into_response(record),
             Ok(Err(answer)) => self.answer_here(&answer, id, record),
@@ -159,7 +167,7 @@ impl Worker {
     ) -> Result<Forwarded, Answer> {
         let live = &*self.live;
         let (parts, body) = request.into_parts();
-        let target = self.target(&parts).inspect_err(|answer| {
+        let target = self.target(peer, &parts).inspect_err(|answer| {
             if let Some(reason) = answer.rejected() {
                 live.metrics.http_rejected.inc(reason);
             }
@@ -225,15 +233,28 @@ impl Worker {
     }
 
     /// Judges method, target, host and framing (hardening.md section 3, steps 1 and 2, and rows S2, S7, S11).
-    fn target<'r>(&self, parts: &'r http::request::Parts) -> Result<Target<'r>, Answer> {
+    fn target<'r>(&self, peer: &Peer, parts: &'r http::request::Parts) -> Result<Target<'r>, Answer> {
         let live = &*self.live;
         let limits = &live.settings.limits;
         let in_flight = usize::try_from(live.metrics.http_requests_in_flight.get()).unwrap_or(0);
         if in_flight > limits.in_flight {
             return Err(Answer::Overloaded);
         }
-        if matches!(parts.method, Method::TRACE | Method::CONNECT) {
-            return Err(Answer::MethodNotAllowed);
+        let written = parts.uri.path_and_query().map_or("", PathAndQuery::as_str);
+        if written.len() > limits.target_bytes {
+            return Err(Answer::TargetTooLong);
+        }
+        let host = one_host(parts)?;
+        let asked = RequestTarget::of(&parts.uri).accept(&parts.method, peer.scheme(), host);
+        let (path, query) = match asked {
+            Ok(Asked::Path(path, query)) => (path, query),
+            Ok(Asked::Server) => return Err(Answer::OptionsAsterisk),
+            Err(TargetError::Method) => return Err(Answer::MethodNotAllowed),
+            Err(error) => return Err(Answer::BadRequest(error.to_string())),
+        };
+        let host = Host::parse(host).map_err(|error| Answer::BadRequest(error.to_string()))?;
+        if !live.settings.hosts.iter().any(|served| served == host.as_str()) {
+            return Err(Answer::UnknownHost);
         }
         if !transfer_encoding_is_plain(&parts.headers) {
             return Err(Answer::TransferCodingNotSupported);
@@ -241,22 +262,8 @@ impl Worker {
         if expects_something_else(&parts.headers) {
             return Err(Answer::ExpectationFailed);
         }
-        let written = parts.uri.path_and_query().map_or("", PathAndQuery::as_str);
-        if written.len() > limits.target_bytes {
-            return Err(Answer::TargetTooLong);
-        }
-        let host =
-            target::Host::parse(one_host(parts)?).map_err(|_| Answer::BadRequest("the Host is not a host name"))?;
-        if !live.settings.hosts.iter().any(|served| served == host.as_str()) {
-            return Err(Answer::UnknownHost);
-        }
-        if parts.uri.path() == "*" && parts.method == Method::OPTIONS {
-            return Err(Answer::OptionsAsterisk);
-        }
-        let path = CanonicalPath::parse(parts.uri.path()).map_err(|error| Answer::BadPath(error.to_string()))?;
-        if let Some(query) = parts.uri.query() {
-            target::check_query(query).map_err(|error| Answer::BadPath(error.to_string()))?;
-        }
+        let path = CanonicalPath::parse(path).map_err(Answer::BadPath)?;
+        target::check_query(query.unwrap_or("")).map_err(Answer::BadPath)?;
         Ok(Target { host, path })
     }
 
@@ -334,14 +341,13 @@ fn admitted(judged: Judged<'_>) -> Result<(&Rule, Permit), Answer> {
         (Verdict::Decided(Decision::Refuse(refusal)), _) => Err(Answer::Refused(refusal)),
         (Verdict::MethodNotAllowed, _) => Err(Answer::MethodNotAllowed),
         (Verdict::AmbiguousPath, _) => Err(Answer::AmbiguousPath),
-        (Verdict::BadPath(error), _) => Err(Answer::BadPath(error.to_string())),
+        (Verdict::BadPath(error), _) => Err(Answer::BadPath(error)),
     }
 }
 
 /// The target towards the upstream: the canonical path, rewritten if the rule says so, and the query untouched.
 fn rewritten(rule: &Rule, path: &CanonicalPath<'_>, uri: &Uri) -> Result<PathAndQuery, Answer> {
-    let path = target::rewrite(path, &rule.strip_prefix, &rule.add_prefix)
-        .map_err(|error| Answer::BadPath(error.to_string()))?;
+    let path = rule.upstream_path(path).map_err(Answer::BadPath)?;
     let as_sent = uri.path_and_query().ok_or(Answer::Internal)?;
     if *path == *as_sent.path() {
         return Ok(as_sent.clone());
@@ -350,23 +356,19 @@ fn rewritten(rule: &Rule, path: &CanonicalPath<'_>, uri: &Uri) -> Result<PathAnd
     PathAndQuery::try_from(text).map_err(|_| Answer::Internal)
 }
 
-/// The one host of a request: `:authority`, the Host field, or both if they agree. An absolute target must name
-/// the Host (RFC 9112 §3.2.2 lets it win; two that differ are refused here).
+/// The one host of a request: the Host field, or `:authority` where HTTP/2 has no such field. That an absolute
+/// target agrees with it is seen later.
 fn one_host(parts: &http::request::Parts) -> Result<&str, Answer> {
+    let refused = |detail: &str| Answer::BadRequest(detail.to_owned());
     let mut fields = parts.headers.get_all(HOST).iter();
     let field = fields.next();
     if fields.next().is_some() {
-        return Err(Answer::BadRequest("the request has two Host fields"));
+        return Err(refused("expected one Host field, found two"));
     }
-    let field = field.map(|value| value.to_str().map_err(|_| Answer::BadRequest("the Host is not a host name")));
-    let field = field.transpose()?;
-    let authority = parts.uri.authority().map(http::uri::Authority::as_str);
-    match (authority, field) {
-        (None, None) => Err(Answer::BadRequest("the request has no Host")),
-        (None, Some(host)) | (Some(host), None) if !host.contains('@') => Ok(host),
-        (Some(authority), Some(field)) if authority.eq_ignore_ascii_case(field) && !field.contains('@') => Ok(field),
-        (Some(_), Some(_)) => Err(Answer::BadRequest("the target of the request names another host than its Host")),
-        _ => Err(Answer::BadRequest("the Host is not a host name")),
+    match (field, parts.uri.authority()) {
+        (Some(field), _) => field.to_str().map_err(|_| refused("expected a host name in the Host field")),
+        (None, Some(authority)) if parts.version == Version::HTTP_2 => Ok(authority.as_str()),
+        (None, _) => Err(refused("expected a Host field, found none")),
     }
 }
 
@@ -384,7 +386,7 @@ fn expects_something_else(headers: &HeaderMap) -> bool {
 /// What the client's body did wrong, if that is why there is no answer.
 fn body_fault(breach: &Breach) -> Option<Answer> {
     breach.error().map(|error| match error {
-        BodyError::Broken => Answer::BadRequest("the body of the request was broken off"),
+        BodyError::Broken => Answer::BadRequest("the body of the request was broken off".to_owned()),
         BodyError::Stalled => Answer::RequestTimeout,
         BodyError::TooLarge => Answer::BodyTooLarge,
     })
@@ -392,9 +394,8 @@ fn body_fault(breach: &Breach) -> Option<Answer> {
 
 struct Panicked;
 
-/// Runs a future; a panic in it is its result.
-async fn caught<F: Future>(future: F) -> Result<F::Output, Panicked> {
-    let mut future = pin!(future);
+/// Runs a future; a panic in it is its result. The future is borrowed, so that it need not be moved here.
+async fn caught<F: Future>(mut future: Pin<&mut F>) -> Result<F::Output, Panicked> {
     std::future::poll_fn(|cx| {
         // What a request leaves half-done is its own: shared state is atomics, caches and channels, none of which
         // a panic between two awaits can leave in disorder.

@@ -153,13 +153,13 @@ impl Record {
 impl Drop for Record {
     fn drop(&mut self) {
         if let Some(inner) = self.inner.take() {
-            inner.finish();
+            (*inner).finish();
         }
     }
 }
 
 impl Inner {
-    fn finish(mut self: Box<Self>) {
+    fn finish(mut self) {
         self.metrics.http_requests_in_flight.dec();
         let duration = self.started.elapsed();
         let route = &self.route;

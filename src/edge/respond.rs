@@ -15,7 +15,10 @@ use http::{
 use serde_json::json;
 
 use super::{headers::X_REQUEST_ID, upstream::UpstreamError};
-use crate::policy::decision::{Reason, Refusal};
+use crate::policy::{
+    decision::{Reason, Refusal},
+    target::PathError,
+};
 
 /// Why the gateway answers itself.
 #[derive(Debug)]
@@ -23,9 +26,9 @@ pub(crate) enum Answer {
     /// Another reading of the path selects a dearer route.
     AmbiguousPath,
     /// The path holds what has no single reading, or what its route does not take.
-    BadPath(String),
+    BadPath(PathError),
     /// The request is not one this gateway reads.
-    BadRequest(&'static str),
+    BadRequest(String),
     /// The body is longer than allowed.
     BodyTooLarge,
     /// An `Expect` other than `100-continue`.
@@ -75,7 +78,7 @@ impl Answer {
             UpstreamError::ConnectTimeout(_) | UpstreamError::Timeout(_) => Self::UpstreamTimeout,
             UpstreamError::Overloaded(_) => Self::Overloaded,
             UpstreamError::Protocol { .. } => Self::UpstreamInvalid,
-            UpstreamError::RequestBody => Self::BadRequest("the body of the request was broken off"),
+            UpstreamError::RequestBody => Self::BadRequest("the body of the request was broken off".to_owned()),
         }
     }
 
@@ -181,7 +184,7 @@ impl Answer {
                 "ambiguous_path",
                 "the path is a spelling that a service might read as another path; write it in its plain form",
             ),
-            Self::BadPath(detail) => wire(S::BAD_REQUEST, "bad_path", detail),
+            Self::BadPath(error) => wire(S::BAD_REQUEST, "bad_path", &error.to_string()),
             Self::BadRequest(detail) => wire(S::BAD_REQUEST, "bad_request", detail),
             Self::BodyTooLarge => {
                 wire(S::PAYLOAD_TOO_LARGE, "body_too_large", "the body of the request is longer than allowed here")

@@ -317,7 +317,8 @@ impl Pool {
                 return Ok((self.leased(idle.sender, idle.address), Some(unused_for)));
             }
         }
-        let (sender, address) = self.upstream.connect().await?;
+        // Boxed: with TLS in it this future has kilobytes, which every request would carry about.
+        let (sender, address) = Box::pin(self.upstream.connect()).await?;
         Ok((self.leased(sender, address), None))
     }
 

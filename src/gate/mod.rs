@@ -42,7 +42,7 @@ use crate::{
     },
     siwx::{
         Code,
-        claims::{self, ClaimError, Claims},
+        claims::{self, ClaimError},
         proof::Proof,
     },
     store::{Claim, NonceKey, NonceStore, StoreError, SubscriptionStore},
@@ -119,6 +119,28 @@ struct Looked {
     warm: bool,
 }
 
+/// Where a request went in the table of routes.
+struct Met<'g> {
+    rule: Option<&'g Rule>,
+    metrics: &'g Arc<RouteMetrics>,
+    /// What a good credential is told when there is no rule.
+    otherwise: Otherwise,
+}
+
+enum Otherwise {
+    Nothing,
+    OtherMethods,
+}
+
+/// The labels of `siwx_auth_duration_seconds`, in the order of [`crate::metrics::AUTH_PATHS`].
+#[derive(Clone, Copy)]
+enum AuthWay {
+    CacheHit,
+    Verify,
+    VerifyStore,
+    Deny,
+}
+
 /// Sizes, for the admin API.
 #[derive(Debug, Clone, Copy)]
 pub struct Sizes {
@@ -163,61 +185,65 @@ impl Gate {
 
     /// Judges a request. The order of the steps is the one at the top of this file.
     pub async fn decide(&self, view: &RequestView<'_>, now: UnixTime) -> Judged<'_> {
-        let (rule, metrics) = match self.route(view) {
-            Ok(found) => found,
-            Err(verdict) => return self.judged(None, &self.no_route, verdict, None),
+        let met = match self.meet(view) {
+            Ok(met) => met,
+            Err(verdict) => return self.judged(Met::nothing(&self.no_route), verdict, None),
         };
-        if rule.is_some_and(|rule| rule.requirement == Requirement::Public) {
-            let verdict = self.decided(rule, None, None, now);
-            return self.judged(rule, metrics, verdict, None);
+        if met.rule.is_some_and(|rule| rule.requirement == Requirement::Public) {
+            let verdict = met.decided(None, None, now);
+            return self.judged(met, verdict, None);
         }
         let looked = match self.look_up(view, now) {
             Ok(looked) => looked,
-            Err(refusal) => return self.refused(rule, metrics, refusal, None, view),
+            Err(refusal) => return self.refused(met, refusal, None, view),
         };
         if self.is_denied(looked.identity.account()) {
-            return self.refused(rule, metrics, Refusal::AccountDenied, Some(looked), view);
+            return self.refused(met, Refusal::AccountDenied, Some(looked), view);
         }
-        let demands_subscription =
-            rule.is_some_and(|rule| matches!(rule.requirement, Requirement::Subscription { .. }));
-        let held = if demands_subscription {
+        let held = if met.demands_subscription() {
             match self.accounts.held(&looked.entry.account, view.started, now).await {
                 Ok(held) => Some(held),
                 Err(error) => {
                     tracing::warn!(%error, "the store does not say what an account holds");
-                    return self.refused(rule, metrics, Refusal::StoreUnavailable, Some(looked), view);
+                    return self.refused(met, Refusal::StoreUnavailable, Some(looked), view);
                 }
             }
         } else {
             None
         };
-        let verdict = self.decided(rule, Some(looked.identity.clone()), held.as_ref(), now);
+        let verdict = met.decided(Some(looked.identity.clone()), held.as_ref(), now);
         if let Verdict::Decided(Decision::Refuse(refusal)) = verdict {
-            return self.refused(rule, metrics, refusal, Some(looked), view);
+            return self.refused(met, refusal, Some(looked), view);
         }
         if self.settings.single_use_nonce
             && let Err(refusal) = self.claim_nonce(&looked.entry.known, &looked.identity, now).await
         {
-            return self.refused(rule, metrics, refusal, Some(looked), view);
+            return self.refused(met, refusal, Some(looked), view);
         }
-        self.auth_duration(
-            if looked.warm {
-                0
-            } else if held.is_some() {
-                2
-            } else {
-                1
-            },
-            view,
-        );
-        self.judged(rule, metrics, verdict, Some(looked))
+        let way = match (looked.warm, held.is_some()) {
+            (true, _) => AuthWay::CacheHit,
+            (false, true) => AuthWay::VerifyStore,
+            (false, false) => AuthWay::Verify,
+        };
+        self.auth_duration(way, view);
+        self.judged(met, verdict, Some(looked))
     }
 
-    /// Step 1.
-    fn route(&self, view: &RequestView<'_>) -> Result<(Option<&Rule>, &Arc<RouteMetrics>), Verdict> {
+    /// Step 1. What no credential could mend ends here.
+    fn meet(&self, view: &RequestView<'_>) -> Result<Met<'_>, Verdict> {
         match self.routes.find(view.method, view.host, view.path) {
-            Found::Rule { rule, place } => Ok((Some(rule), self.route_metrics.get(place).unwrap_or(&self.no_route))),
-            Found::None => Ok((None, &self.no_route)),
+            Found::Ambiguous(_) => Err(Verdict::AmbiguousPath),
+            Found::BadPath(error) => Err(Verdict::BadPath(error)),
+            Found::MethodNeverAllowed => Err(Verdict::MethodNotAllowed),
+            Found::MethodNotAllowed => {
+                Ok(Met { rule: None, metrics: &self.no_route, otherwise: Otherwise::OtherMethods })
+            }
+            Found::None => Ok(Met::nothing(&self.no_route)),
+            Found::Rule(rule) => {
+                let place = self.routes.rules().element_offset(rule);
+                let metrics = place.and_then(|place| self.route_metrics.get(place)).unwrap_or(&self.no_route);
+                Ok(Met { rule: Some(rule), metrics, otherwise: Otherwise::Nothing })
+            }
         }
     }
 
@@ -257,9 +283,8 @@ impl Gate {
             return Err(Refusal::TooManyRefusals { retry_after_secs: wait.as_secs() + 1 });
         }
         let proof = presented.decode(&self.settings.reading).map_err(|error| credential_fault(&error))?;
-        let until =
-            claims::check(&Claims::of(&proof.message), &self.settings.expectation, Some(view.path.as_str()), now)
-                .map_err(|error| claim_fault(&error))?;
+        let until = claims::check(proof.claims(), &self.settings.expectation, Some(view.path.as_str()), now)
+            .map_err(|error| claim_fault(&error))?;
         let verified = self.verify_signature(&proof)?;
         let known = Arc::new(Known::new(verified));
         let account = self.accounts.account(known.account().key());
@@ -276,7 +301,7 @@ impl Gate {
             Ok(verified) => Some(verified.scheme()),
             // Which scheme a bad signature was meant to be cannot be told; the plain one of its family counts it.
             Err(_) => {
-                let family = chain::CHAINS.iter().find(|chain| *chain.namespace() == *proof.message.namespace);
+                let family = chain::CHAINS.iter().find(|chain| *chain.namespace() == *proof.message().namespace);
                 family.and_then(|family| family.schemes().first().copied())
             }
         };
@@ -296,16 +321,6 @@ impl Gate {
         let key = account.key();
         self.settings.denied.contains(key.address())
             || self.settings.denied.contains(&format!("{}:{}", account.chain_str(), key.address()))
-    }
-
-    fn decided(
-        &self,
-        rule: Option<&Rule>,
-        who: Option<Identity>,
-        has: Option<&Arc<Subscriptions>>,
-        now: UnixTime,
-    ) -> Verdict {
-        rule.map_or(Verdict::NoRoute, |rule| Verdict::Decided(decide(rule, who, has, now)))
     }
 
     /// The last step: a nonce that opens one request only.
@@ -343,8 +358,7 @@ impl Gate {
 
     fn refused<'g>(
         &'g self,
-        rule: Option<&'g Rule>,
-        metrics: &'g Arc<RouteMetrics>,
+        met: Met<'g>,
         refusal: Refusal,
         looked: Option<Looked>,
         view: &RequestView<'_>,
@@ -353,29 +367,23 @@ impl Gate {
             self.count_refusal(view.client, view.started);
         }
         if let Refusal::TooManyRefusals { .. } = refusal {
-            metrics.rate_limited.inc();
+            met.metrics.rate_limited.inc();
         }
-        self.auth_duration(3, view);
-        self.judged(rule, metrics, Verdict::Decided(Decision::Refuse(refusal)), looked)
+        self.auth_duration(AuthWay::Deny, view);
+        self.judged(met, Verdict::Decided(Decision::Refuse(refusal)), looked)
     }
 
-    fn judged<'g>(
-        &'g self,
-        rule: Option<&'g Rule>,
-        metrics: &'g Arc<RouteMetrics>,
-        verdict: Verdict,
-        looked: Option<Looked>,
-    ) -> Judged<'g> {
+    fn judged<'g>(&'g self, met: Met<'g>, verdict: Verdict, looked: Option<Looked>) -> Judged<'g> {
         let (identity, warm) = looked.map_or((None, None), |looked| (Some(looked.identity), Some(looked.warm)));
-        let judged = Judged { rule, metrics, verdict, identity, warm };
+        let judged = Judged { rule: met.rule, metrics: met.metrics, verdict, identity, warm };
         if let Some(reason) = judged.reason() {
-            metrics.decided(reason.place());
+            judged.metrics.decided(reason.place());
         }
         judged
     }
 
-    fn auth_duration(&self, path: usize, view: &RequestView<'_>) {
-        self.metrics.auth_duration[path].observe(view.started.elapsed().as_secs_f64());
+    fn auth_duration(&self, way: AuthWay, view: &RequestView<'_>) {
+        self.metrics.auth_duration[way as usize].observe(view.started.elapsed().as_secs_f64());
     }
 
     /// Something an account holds was changed by this process: it counts at once.
@@ -404,6 +412,27 @@ impl Gate {
     /// How much is remembered. Settles the caches' own bookkeeping first.
     pub fn sizes(&self) -> Sizes {
         Sizes { proofs: self.proofs.entries(), accounts: self.accounts.entries() }
+    }
+}
+
+// === impl Met ===
+
+impl<'g> Met<'g> {
+    const fn nothing(metrics: &'g Arc<RouteMetrics>) -> Self {
+        Self { rule: None, metrics, otherwise: Otherwise::Nothing }
+    }
+
+    fn demands_subscription(&self) -> bool {
+        self.rule.is_some_and(|rule| matches!(rule.requirement, Requirement::Subscription { .. }))
+    }
+
+    /// Step 8.
+    fn decided(&self, who: Option<Identity>, has: Option<&Arc<Subscriptions>>, now: UnixTime) -> Verdict {
+        match (self.rule, &self.otherwise) {
+            (Some(rule), _) => Verdict::Decided(decide(rule, who, has, now)),
+            (None, Otherwise::Nothing) => Verdict::NoRoute,
+            (None, Otherwise::OtherMethods) => Verdict::MethodNotAllowed,
+        }
     }
 }
 

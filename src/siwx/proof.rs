@@ -2,11 +2,13 @@
 //!
 //! 1. The text is kept byte for byte: it is what the wallet signed, and no other text is ever hashed.
 //! 2. The signature is kept as presented; the chain's verifier decodes it.
-//! 3. Neither is shown by `Debug`: whoever holds both can present them again.
+//! 3. Message and text belong together: there is no way to pair one with another.
+//! 4. Neither is shown by `Debug`: whoever holds both can present them again.
 
 use std::fmt;
 
 use super::{
+    claims::Claims,
     dialect::Dialect,
     error::{Code, MessageError},
     message::{Message, Reading},
@@ -15,12 +17,10 @@ use super::{
 /// What a request presents to prove itself, read and not yet verified.
 #[derive(Clone)]
 pub struct Proof {
-    /// What the text says.
-    pub message: Message,
-    /// The signing text, exactly.
-    pub text: String,
-    /// The signature as presented: an encoding of bytes, not yet decoded.
-    pub signature: String,
+    message: Message,
+    claims: Claims,
+    text: String,
+    signature: String,
 }
 
 impl Proof {
@@ -34,7 +34,27 @@ impl Proof {
         let message = Message::parse(&text, dialects, reading)?;
         let text = String::from_utf8(text)
             .map_err(|error| MessageError::new(Code::InvalidUtf8, error.utf8_error().to_string()))?;
-        Ok(Self { message, text, signature })
+        Ok(Self { claims: Claims::of(&message), message, text, signature })
+    }
+
+    /// What the text says.
+    pub const fn message(&self) -> &Message {
+        &self.message
+    }
+
+    /// What it claims, for [`super::claims::check`].
+    pub const fn claims(&self) -> &Claims {
+        &self.claims
+    }
+
+    /// The signing text, exactly.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// The signature as presented: an encoding of bytes, not yet decoded.
+    pub fn signature(&self) -> &str {
+        &self.signature
     }
 }
 

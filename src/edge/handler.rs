@@ -144,7 +144,7 @@ impl Worker {
             caught(handling.as_mut()).await
         };
         match handled {
-            Ok(Ok(forwarded)) => forwarded.into_response(record),
+            Ok(Ok(forwarded)) => forwarded.into_response(Arc::clone(&self.live), record),
             Ok(Err(answer)) => self.answer_here(&answer, id, record),
             Err(Panicked) => {
                 self.live.metrics.panics.inc();
@@ -322,14 +322,14 @@ struct Forwarded {
 }
 
 impl Forwarded {
-    fn into_response(self, mut record: Record) -> Response<ResponseBody> {
+    fn into_response(self, live: Arc<Live>, mut record: Record) -> Response<ResponseBody> {
         let status = self.head.status.as_u16();
         let bodiless = self.body.is_end_stream();
         record.head(&Head { status, outcome: Outcome::Allowed, waited: self.waited, bodiless });
         if let Some(line) = record.line() {
             line.null("code");
         }
-        Response::from_parts(self.head, ResponseBody::upstream(self.body, self.lease, self.idle, record))
+        Response::from_parts(self.head, ResponseBody::upstream(self.body, self.lease, self.idle, live, record))
     }
 }
 

@@ -123,6 +123,31 @@ const ANSWER_HOP_BY_HOP: [&str; 8] = [
     "upgrade",
 ];
 
+/// Fields that have no place in a trailer (RFC 9110 §6.5.1): framing, routing, authentication, what an answer's
+/// handling or the reading of its body rests on.
+const NO_TRAILERS: [&str; 20] = [
+    "age",
+    "authorization",
+    "cache-control",
+    "content-encoding",
+    "content-length",
+    "content-range",
+    "content-type",
+    "cookie",
+    "date",
+    "expires",
+    "host",
+    "location",
+    "proxy-authorization",
+    "retry-after",
+    "set-cookie",
+    "trailer",
+    "vary",
+    "warning",
+    "www-authenticate",
+    "x-request-id",
+];
+
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
@@ -226,6 +251,15 @@ impl HeaderRules {
         }
         if private {
             make_private(headers);
+        }
+    }
+
+    /// Makes the trailers of an upstream's answer into those the client sees (hardening.md row U8).
+    pub(crate) fn answer_trailers(&self, trailers: &mut HeaderMap) {
+        let passes = |name: &str| self.answer_passes(name) && !NO_TRAILERS.contains(&name);
+        let doomed: Vec<HeaderName> = trailers.keys().filter(|name| !passes(name.as_str())).cloned().collect();
+        for name in doomed {
+            trailers.remove(name);
         }
     }
 
@@ -492,6 +526,17 @@ mod tests {
         }
         rules(false).answer(&mut headers, false);
         assert_eq!(headers.keys().collect::<Vec<_>>(), [CONTENT_TYPE]);
+    }
+
+    /// Trailers went through unread, and an upstream could have told a client who it is.
+    #[test]
+    fn what_an_upstream_cannot_say_afterwards() {
+        let mut trailers = HeaderMap::new();
+        for name in ["x-checksum", "grpc-status", "x-siwx-address", "content-length", "set-cookie", "connection"] {
+            trailers.insert(HeaderName::from_static(name), HeaderValue::from_static("1"));
+        }
+        rules(false).answer_trailers(&mut trailers);
+        assert_eq!(trailers.keys().collect::<Vec<_>>(), ["x-checksum", "grpc-status"]);
     }
 
     #[test]

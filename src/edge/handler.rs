@@ -19,7 +19,7 @@ use std::{
 
 use http::{
     HeaderMap, HeaderValue, Request, Response, Uri, Version,
-    header::{EXPECT, HOST, USER_AGENT},
+    header::{EXPECT, HOST, TRANSFER_ENCODING, USER_AGENT},
     uri::PathAndQuery,
 };
 use hyper::body::{Body as _, Incoming};
@@ -211,6 +211,10 @@ impl Worker {
         parts.uri = Uri::from(path_and_query);
         parts.extensions.clear();
         let body = RequestBody::new(body, limit, live.settings.limits.body_idle_timeout, Rc::clone(&breach));
+        if !body.is_end_stream() && body.size_hint().exact().is_none() {
+            // hyper would leave the body of a GET or HEAD out, had it not been told that there is one.
+            parts.headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+        }
         let sent = pool.send(Request::from_parts(parts, body), &breach, &permit).await;
         let answer = match sent {
             Ok(answer) => answer,

@@ -250,12 +250,10 @@ impl Worker {
         }
         let host = one_host(parts)?;
         let asked = RequestTarget::of(&parts.uri).accept(&parts.method, peer.scheme(), host);
-        let (path, query) = match asked {
-            Ok(Asked::Path(path, query)) => (path, query),
-            Ok(Asked::Server) => return Err(Answer::OptionsAsterisk),
-            Err(TargetError::Method) => return Err(Answer::MethodNotAllowed),
-            Err(error) => return Err(Answer::BadRequest(error.to_string())),
-        };
+        let asked = asked.map_err(|error| match error {
+            TargetError::Method => Answer::MethodNotAllowed,
+            error => Answer::BadRequest(error.to_string()),
+        })?;
         let host = Host::parse(host).map_err(|error| Answer::BadRequest(error.to_string()))?;
         if !live.settings.hosts.iter().any(|served| served == host.as_str()) {
             return Err(Answer::UnknownHost);
@@ -266,6 +264,9 @@ impl Worker {
         if expects_something_else(&parts.headers) {
             return Err(Answer::ExpectationFailed);
         }
+        let Asked::Path(path, query) = asked else {
+            return Err(Answer::OptionsAsterisk);
+        };
         let path = CanonicalPath::parse(path).map_err(Answer::BadPath)?;
         target::check_query(query.unwrap_or("")).map_err(Answer::BadPath)?;
         Ok(Target { host, path })

@@ -4,4 +4,7 @@ mod harness;
 
 mod credentials;
 mod decisions;
+mod framing;
 mod headers;
+mod paths;
+mod upstreams;

@@ -4,7 +4,9 @@ mod harness;
 
 mod credentials;
 mod decisions;
+mod failures;
 mod framing;
 mod headers;
+mod logs;
 mod paths;
 mod upstreams;

@@ -1,48 +1,82 @@
 //! Reading the configuration file for any command that needs one.
 
-use std::{collections::BTreeMap, io::IsTerminal as _, path::Path, process::ExitCode};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
+use super::console::{Failure, color, complain};
 use crate::config::{self, Config, Inputs, Override, Report};
 
-/// The configuration is wrong.
-pub const FAULTY: u8 = 2;
+/// Which configuration.
+#[derive(Debug, clap::Args)]
+pub(super) struct ConfigFile {
+    /// The configuration file
+    #[arg(short = 'c', long = "config", value_name = "FILE")]
+    pub(super) path: PathBuf,
+}
 
-/// Reads a file and resolves it with the environment of this process.
-pub fn load(path: &Path, flags: &[Override]) -> Result<(Config, Report), ExitCode> {
-    let text = std::fs::read_to_string(path).map_err(|error| {
-        complain(&format!("error: cannot read the configuration `{}`: {error}", path.display()));
-        ExitCode::from(FAULTY)
-    })?;
-    let name = path.display().to_string();
-    let environment = environment();
-    let inputs = Inputs {
-        text: &text,
-        name: &name,
-        environment: &environment,
-        flags,
-        files: &|path| std::fs::read_to_string(path),
-    };
-    config::resolve(&inputs).map_err(|report| {
+/// A configuration's text, and what else it is read from.
+pub(super) struct Source {
+    name: String,
+    text: String,
+    environment: BTreeMap<String, String>,
+    flags: Vec<Override>,
+}
+
+// === impl ConfigFile ===
+
+impl ConfigFile {
+    /// Reads the file and resolves it with the environment of this process, in silence about warnings.
+    pub(super) fn load(&self) -> Result<Config, Failure> {
+        let (config, _) = Source::read(&self.path, Vec::new())?.resolve()?;
+        Ok(config)
+    }
+}
+
+// === impl Source ===
+
+impl Source {
+    /// Reads a file, and the environment of this process.
+    pub(super) fn read(path: &Path, flags: Vec<Override>) -> Result<Self, Failure> {
+        let text = std::fs::read_to_string(path).map_err(|error| {
+            Failure::Faulty(format!("error: cannot read the configuration `{}`: {error}", path.display()))
+        })?;
+        Ok(Self { name: path.display().to_string(), text, environment: environment(), flags })
+    }
+
+    /// A text of this program's own, which nothing of the environment changes.
+    pub(super) fn own(name: &str, text: String) -> Self {
+        Self { name: name.to_owned(), text, environment: BTreeMap::new(), flags: Vec::new() }
+    }
+
+    /// What `config` reads from.
+    pub(super) fn inputs(&self) -> Inputs<'_> {
+        Inputs {
+            text: &self.text,
+            name: &self.name,
+            environment: &self.environment,
+            flags: &self.flags,
+            files: &|path| std::fs::read_to_string(path),
+        }
+    }
+
+    /// The configuration and its warnings, or all its faults.
+    pub(super) fn resolve(&self) -> Result<(Config, Report), Failure> {
+        config::resolve(&self.inputs()).map_err(|report| Failure::Faulty(report.render(color())))
+    }
+}
+
+/// Tells warnings to whoever started the command.
+pub(super) fn warn(report: &Report) {
+    if !report.is_empty() {
         complain(&report.render(color()));
-        ExitCode::from(FAULTY)
-    })
+    }
 }
 
 /// The environment; variables that are not UTF-8 left out.
-pub fn environment() -> BTreeMap<String, String> {
+fn environment() -> BTreeMap<String, String> {
     std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .collect()
-}
-
-/// Whether standard error is read by a person who sees colours.
-pub fn color() -> bool {
-    std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none()
-}
-
-/// Says something on standard error.
-pub fn complain(text: &str) {
-    use std::io::Write as _;
-    // Nobody is there to be told that nobody reads.
-    let _ = writeln!(std::io::stderr(), "{}", text.trim_end());
 }

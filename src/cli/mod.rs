@@ -3,12 +3,25 @@
 //! 1. Standard output carries results only; everything else goes to standard error.
 //! 2. Exit codes, unless a command says otherwise: 0 it went well; 1 it failed, or the answer is no; 2 the
 //!    configuration is wrong; 64 the command was called wrongly.
+//! 3. One file a command; what several share is in `configuration`, `console`, `fetch`, `input`, `signals` and
+//!    `wallet`.
 
-pub mod configuration;
+mod configuration;
+mod console;
+mod demo;
+mod fetch;
+mod input;
+mod keygen;
 mod run;
+mod signals;
+mod token;
+mod wallet;
+
+use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use std::{path::PathBuf, process::ExitCode};
+
+use console::USAGE;
 
 /// A reverse proxy that lets a request through when a crypto wallet proves itself.
 #[derive(Debug, Parser)]
@@ -22,18 +35,14 @@ struct Arguments {
 enum Command {
     /// Serve
     Run(run::Arguments),
+    /// See it at work: a gateway, an API and throw-away wallets on this machine
+    Demo(demo::Arguments),
+    /// Make a wallet for tests
+    Keygen(keygen::Arguments),
+    /// Make, look at or judge a token
+    #[command(subcommand)]
+    Token(token::Command),
 }
-
-/// Which configuration.
-#[derive(Debug, clap::Args)]
-struct ConfigFile {
-    /// The configuration file
-    #[arg(short = 'c', long = "config", value_name = "FILE")]
-    config: PathBuf,
-}
-
-/// The command was called wrongly.
-const USAGE: u8 = 64;
 
 /// Runs the command that the arguments of this process name.
 pub fn main() -> ExitCode {
@@ -45,7 +54,14 @@ pub fn main() -> ExitCode {
             return if error.use_stderr() { ExitCode::from(USAGE) } else { ExitCode::SUCCESS };
         }
     };
-    match arguments.command {
-        Command::Run(arguments) => run::run(&arguments),
+    run_command(&arguments.command).unwrap_or_else(|failure| failure.report())
+}
+
+fn run_command(command: &Command) -> Result<ExitCode, console::Failure> {
+    match command {
+        Command::Demo(arguments) => demo::run(arguments),
+        Command::Keygen(arguments) => keygen::run(arguments),
+        Command::Run(arguments) => run::run(arguments),
+        Command::Token(command) => token::run(command),
     }
 }

@@ -2,13 +2,15 @@
 
 use std::process::ExitCode;
 
-use tokio::signal::unix::{SignalKind, signal};
-
 use super::{
-    ConfigFile,
-    configuration::{FAULTY, color, complain, load},
+    configuration::{ConfigFile, Source, warn},
+    console::{Failure, color},
+    signals::Signals,
 };
-use crate::app::{App, StartError, World, start_log};
+use crate::{
+    app::{App, StartError, World, start_log},
+    config::Override,
+};
 
 /// Arguments of `run`.
 #[derive(Debug, clap::Args)]
@@ -18,30 +20,21 @@ pub(super) struct Arguments {
     /// Check the configuration, open and bind everything, then exit
     #[arg(long)]
     dry_run: bool,
+    /// Listen on this address instead; several are separated by commas
+    #[arg(long, value_name = "ADDRESS", value_delimiter = ',')]
+    listen: Vec<String>,
+    /// Serve with this many threads instead
+    #[arg(long, value_name = "N")]
+    workers: Option<String>,
 }
 
-pub(super) fn run(arguments: &Arguments) -> ExitCode {
-    let (config, report) = match load(&arguments.file.config, &[]) {
-        Ok(loaded) => loaded,
-        Err(code) => return code,
-    };
-    if report.faults().next().is_some() {
-        complain(&report.render(color()));
-    }
+pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
+    let (config, report) = Source::read(&arguments.file.path, overrides(arguments))?.resolve()?;
+    warn(&report);
     start_log(config.log);
-    let app = match App::bind(config, report, World::system()) {
-        Ok(app) => app,
-        Err(StartError::Routes(report)) => {
-            complain(&report.render(color()));
-            return ExitCode::from(FAULTY);
-        }
-        Err(error) => {
-            complain(&format!("error: {error}"));
-            return ExitCode::FAILURE;
-        }
-    };
+    let app = App::bind(config, report, World::system()).map_err(start_failure)?;
     if arguments.dry_run {
-        return ExitCode::SUCCESS;
+        return Ok(ExitCode::SUCCESS);
     }
     for address in app.addresses() {
         tracing::info!(%address, "listening");
@@ -49,35 +42,36 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
     if let Some(address) = app.admin_address() {
         tracing::info!(%address, "metrics, health and admin API");
     }
-    match serve(app) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            complain(&format!("error: {error}"));
-            ExitCode::FAILURE
-        }
+    serve(app).map_err(Failure::failed)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Why a gateway does not start, as this command tells it.
+pub(super) fn start_failure(error: StartError) -> Failure {
+    match error {
+        StartError::Routes(report) => Failure::Faulty(report.render(color())),
+        error => Failure::failed(error),
     }
 }
 
 fn serve(app: App) -> std::io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        let mut interrupt = signal(SignalKind::interrupt())?;
-        let mut terminate = signal(SignalKind::terminate())?;
+        let signals = Signals::catch()?;
         let stop = async {
-            tokio::select! {
-                _ = interrupt.recv() => {}
-                _ = terminate.recv() => {}
-            }
+            signals.stop().await;
             tracing::info!("draining; a second signal ends at once");
-            tokio::spawn(async move {
-                tokio::select! {
-                    _ = interrupt.recv() => std::process::exit(130),
-                    _ = terminate.recv() => std::process::exit(143),
-                }
-            });
         };
         app.run(stop).await?;
         tracing::info!("drained");
         Ok(())
     })
+}
+
+fn overrides(arguments: &Arguments) -> Vec<Override> {
+    let flag = |key: &str, flag: &str, value| Override { key: key.to_owned(), value, flag: flag.to_owned() };
+    let listen = (!arguments.listen.is_empty()).then(|| arguments.listen.join(","));
+    let listen = listen.map(|addresses| flag("server.listen", "--listen", addresses));
+    let workers = arguments.workers.clone().map(|count| flag("server.workers", "--workers", count));
+    listen.into_iter().chain(workers).collect()
 }

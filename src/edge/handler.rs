@@ -38,6 +38,7 @@ use crate::{
     metrics::Metrics,
     policy::{
         decision::{Decision, Permit},
+        identity::Known,
         rule::Rule,
         target::{self, Asked, CanonicalPath, Host, Target as RequestTarget, TargetError},
     },
@@ -145,11 +146,11 @@ impl Worker {
         };
         match handled {
             Ok(Ok(forwarded)) => forwarded.into_response(Arc::clone(&self.live), record),
-            Ok(Err(answer)) => self.answer_here(&answer, id, record),
+            Ok(Err(answer)) => self.answer_here(&answer, id, started, record),
             Err(Panicked) => {
                 self.live.metrics.panics.inc();
                 tracing::error!(request_id = ?id, "a request made the gateway panic; please report this");
-                self.answer_here(&Answer::Internal, id, record)
+                self.answer_here(&Answer::Internal, id, started, record)
             }
         }
     }
@@ -181,10 +182,9 @@ impl Worker {
             started,
         };
         let judged = live.gate.decide(&view, now).await;
-        let auth = started.elapsed();
         record.routed(judged.metrics);
         if let Some(line) = record.line() {
-            self.judged_line(line, &judged, auth);
+            self.judged_line(line, &judged);
         }
         let (rule, permit) = admitted(judged)?;
         if !self.log.sampled(number) {
@@ -215,7 +215,7 @@ impl Worker {
             // hyper would leave the body of a GET or HEAD out, had it not been told that there is one.
             parts.headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
         }
-        let sent = pool.send(Request::from_parts(parts, body), &breach, &permit).await;
+        let sent = pool.send(Request::from_parts(parts, body), &breach, &permit, Instant::now()).await;
         let answer = match sent {
             Ok(answer) => answer,
             Err(error) => {
@@ -233,7 +233,7 @@ impl Worker {
         let idle = pool.upstream().body_idle();
         let (mut head, body) = answer.response.into_parts();
         live.headers.answer(&mut head.headers, is_protected && !shared_cache);
-        Ok(Forwarded { head, body, lease: answer.lease, waited: answer.waited, idle })
+        Ok(Forwarded { head, body, lease: answer.lease, waited: answer.waited, after: started.elapsed(), idle })
     }
 
     /// Judges method, target, host and framing (hardening.md section 3, steps 1 and 2, and rows S2, S7, S11).
@@ -272,7 +272,13 @@ impl Worker {
         Ok(Target { host, path })
     }
 
-    fn answer_here(&self, answer: &Answer, id: HeaderValue, mut record: Record) -> Response<ResponseBody> {
+    fn answer_here(
+        &self,
+        answer: &Answer,
+        id: HeaderValue,
+        started: Instant,
+        mut record: Record,
+    ) -> Response<ResponseBody> {
         let response = answer.respond(&self.live.settings.realm, id);
         let status = response.status();
         let outcome = if status.is_server_error() { Outcome::Error } else { Outcome::Denied };
@@ -280,7 +286,8 @@ impl Worker {
             line.text("code", answer.code());
         }
         let bodiless = response.body().is_empty();
-        record.head(&Head { status: status.as_u16(), outcome, waited: Duration::ZERO, bodiless });
+        let after = started.elapsed();
+        record.head(&Head { status: status.as_u16(), outcome, waited: Duration::ZERO, after, bodiless });
         response.map(|bytes| ResponseBody::own(bytes, record))
     }
 
@@ -302,18 +309,18 @@ impl Worker {
         Some(line)
     }
 
-    fn judged_line(&self, line: &mut Line, judged: &Judged<'_>, auth: Duration) {
+    fn judged_line(&self, line: &mut Line, judged: &Judged<'_>) {
         line.text("route", judged.rule.map_or("none", |rule| &rule.name));
         let reason = judged.reason();
         line.optional("decision", reason.map(|reason| reason.decision()));
         line.optional("reason", reason.map(|reason| reason.as_str()));
-        let identity = judged.identity.as_ref();
-        line.account(identity.map(|identity| identity.account()), self.log.account_shown());
-        line.optional("chain", identity.map(|identity| identity.account().chain_str()));
-        line.optional("scheme", identity.map(|identity| identity.scheme().as_str()));
+        let known = judged.known();
+        line.account(known.map(Known::account), self.log.account_shown());
+        line.optional("chain", known.map(|known| known.account().chain_str()));
+        line.optional("scheme", known.map(|known| known.scheme().as_str()));
         line.optional("plan", judged.plan());
-        line.optional("cache", judged.warm.map(|warm| if warm { "hit" } else { "miss" }));
-        line.number("auth_us", auth.as_micros());
+        line.optional("cache", judged.is_warm().map(|warm| if warm { "hit" } else { "miss" }));
+        line.number("auth_us", judged.after.as_micros());
     }
 }
 
@@ -323,6 +330,7 @@ struct Forwarded {
     body: Incoming,
     lease: Lease,
     waited: Duration,
+    after: Duration,
     idle: Duration,
 }
 
@@ -330,7 +338,7 @@ impl Forwarded {
     fn into_response(self, live: Arc<Live>, mut record: Record) -> Response<ResponseBody> {
         let status = self.head.status.as_u16();
         let bodiless = self.body.is_end_stream();
-        record.head(&Head { status, outcome: Outcome::Allowed, waited: self.waited, bodiless });
+        record.head(&Head { status, outcome: Outcome::Allowed, waited: self.waited, after: self.after, bodiless });
         if let Some(line) = record.line() {
             line.null("code");
         }

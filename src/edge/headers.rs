@@ -9,8 +9,6 @@
 //!    a credential or one of ours has no effect.
 //! 4. Fields are walked once and looked up in one prepared set; nothing is removed by searching for it.
 
-use std::collections::HashSet;
-
 use http::{
     HeaderMap, HeaderName, HeaderValue,
     header::{
@@ -22,7 +20,7 @@ use crate::{credential::Authorization, policy::decision::Permit};
 
 /// What holds for every request's fields.
 pub(crate) struct HeaderRules {
-    reserved: HashSet<&'static str>,
+    reserved: Names,
     /// The identity prefix in normal form.
     prefix: String,
     names: IdentityNames,
@@ -169,9 +167,14 @@ impl HeaderRules {
         proto: &str,
         port: u16,
     ) -> Result<Self, http::header::InvalidHeaderName> {
-        let name = |word: &str| HeaderName::from_bytes(format!("{prefix}{word}").to_ascii_lowercase().as_bytes());
+        let name = |word: &str| {
+            let name = format!("{prefix}{word}").to_ascii_lowercase();
+            HeaderName::from_bytes(name.as_bytes())?;
+            // Made once, for the life of the process: a static name is copied without counting references.
+            Ok(HeaderName::from_static(name.leak()))
+        };
         Ok(Self {
-            reserved: RESERVED.into_iter().collect(),
+            reserved: Names::new(&RESERVED),
             prefix: normal_form(prefix),
             names: IdentityNames {
                 account: name("account")?,
@@ -201,7 +204,7 @@ impl HeaderRules {
         doomed.extend(headers.keys().filter(|name| !self.passes(name)).cloned());
         let is_ours = |value: &HeaderValue| self.carrier.ours(value.as_bytes()).is_some();
         if !self.forward_credential && headers.get_all(AUTHORIZATION).iter().any(is_ours) {
-            doomed.push(AUTHORIZATION);
+            headers.remove(AUTHORIZATION);
         }
         for name in doomed {
             headers.remove(name);
@@ -224,15 +227,15 @@ impl HeaderRules {
             return;
         };
         let values = identity.headers();
-        headers.insert(&self.names.address, values.address.clone());
-        headers.insert(&self.names.chain, values.chain.clone());
-        headers.insert(&self.names.account, values.account.clone());
-        headers.insert(&self.names.scheme, values.scheme.clone());
+        headers.insert(self.names.address.clone(), values.address.clone());
+        headers.insert(self.names.chain.clone(), values.chain.clone());
+        headers.insert(self.names.account.clone(), values.account.clone());
+        headers.insert(self.names.scheme.clone(), values.scheme.clone());
         if let Some(plan) = permit.opened_by().and_then(|opened| HeaderValue::from_str(&opened.plan).ok()) {
-            headers.insert(&self.names.plan, plan);
+            headers.insert(self.names.plan.clone(), plan);
         }
         if let Some(until) = permit.valid_until().and_then(|until| HeaderValue::try_from(until.to_string()).ok()) {
-            headers.insert(&self.names.expires, until);
+            headers.insert(self.names.expires.clone(), until);
         }
     }
 
@@ -283,9 +286,28 @@ impl HeaderRules {
         }
         let normal = normal_form(name);
         self.keep_odd
-            && !self.reserved.contains(normal.as_str())
+            && !self.reserved.contains(&normal)
             && !normal.starts_with("x-envoy-")
             && !UNREMOVABLE.contains(&normal.as_str())
+    }
+}
+
+/// A set of names that is asked for every field of every request: by first letter, because most names of honest
+/// requests share theirs with no other or few, and a comparison of lengths tells the rest apart.
+struct Names {
+    by_letter: [Vec<&'static str>; 26],
+}
+
+impl Names {
+    fn new(names: &[&'static str]) -> Self {
+        let letter =
+            |letter: u8| names.iter().copied().filter(|name| name.as_bytes().first() == Some(&letter)).collect();
+        Self { by_letter: std::array::from_fn(|place| letter(b'a' + u8::try_from(place).unwrap_or(0))) }
+    }
+
+    fn contains(&self, name: &str) -> bool {
+        let letter = name.as_bytes().first().map_or(0, |letter| letter.wrapping_sub(b'a'));
+        self.by_letter.get(usize::from(letter)).is_some_and(|names| names.contains(&name))
     }
 }
 

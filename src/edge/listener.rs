@@ -80,6 +80,9 @@ const BACKLOG: i32 = 4096;
 /// Read buffers: hyper's own default grows to 400 KiB a connection.
 const READ_BUFFER_MAX: usize = 64 * 1024;
 
+/// The header fields that hyper takes when it is told nothing.
+const HYPER_HEADERS: usize = 100;
+
 /// HTTP/2 windows and frames (hardening.md section 2).
 const H2_STREAM_WINDOW: u32 = 256 * 1024;
 const H2_CONNECTION_WINDOW: u32 = 1024 * 1024;
@@ -274,13 +277,20 @@ impl Acceptor {
     {
         let limits = self.worker.live.settings.limits;
         let service = self.service(peer);
-        let connection = http1::Builder::new()
+        let mut builder = http1::Builder::new();
+        builder
             .timer(TokioTimer::new())
             .header_read_timeout(limits.header_timeout)
-            .max_headers(limits.headers)
             .max_header_size(limits.head_bytes)
             .max_buf_size(READ_BUFFER_MAX.max(limits.head_bytes))
-            .serve_connection(TokioIo::new(stream), service_fn(move |request| infallible(service(request))));
+            .writev(false);
+        // hyper's own limit is the same number, for which it has room on the stack; any other is filled anew for
+        // every request.
+        if limits.headers != HYPER_HEADERS {
+            builder.max_headers(limits.headers);
+        }
+        let connection =
+            builder.serve_connection(TokioIo::new(stream), service_fn(move |request| infallible(service(request))));
         let mut connection = pin!(connection);
         let mut phase = self.phase.clone();
         tokio::select! {

@@ -57,6 +57,8 @@ pub(crate) struct Head {
     pub(crate) status: u16,
     pub(crate) outcome: Outcome,
     pub(crate) waited: Duration,
+    /// From the arrival of the request to this head, as the caller knows.
+    pub(crate) after: Duration,
     /// Whether the answer has no body to wait for.
     pub(crate) bodiless: bool,
 }
@@ -123,7 +125,7 @@ impl Record {
             inner.status = head.status;
             inner.outcome = head.outcome;
             inner.waited = head.waited;
-            inner.head_after = inner.started.elapsed();
+            inner.head_after = head.after;
             inner.completed = head.bodiless || inner.method == Method::HEAD;
         }
     }

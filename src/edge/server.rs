@@ -16,7 +16,7 @@ use std::{
 
 use rustls::pki_types::ServerName;
 use thiserror::Error;
-use tokio::{sync::watch, task::LocalSet};
+use tokio::{runtime::LocalOptions, sync::watch, task::LocalSet};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 use super::{
@@ -275,9 +275,9 @@ struct Seed {
 
 /// One worker, from its first connection to its last.
 fn work(seed: Seed, bound: Bound) -> std::io::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let local = LocalSet::new();
-    local.block_on(&runtime, async move {
+    // A runtime whose tasks never leave this thread; a `LocalSet` on an ordinary one would keep a second queue.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
+    runtime.block_on(async move {
         let Seed { live, tls, connections, bounds, mut phase, log } = seed;
         let log = log.log(live.settings.access_log, &live.metrics);
         let pools: Vec<_> = live.upstreams.iter().map(|upstream| Pool::new(Arc::clone(upstream))).collect();

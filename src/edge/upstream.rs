@@ -17,7 +17,7 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use http::{
@@ -32,7 +32,7 @@ use thiserror::Error;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
-    time::{Instant, timeout},
+    time::timeout,
 };
 use tokio_rustls::TlsConnector;
 
@@ -103,11 +103,8 @@ pub(crate) enum UpstreamError {
 /// Idle connections kept for one upstream by one worker.
 const IDLE_MAX: usize = 64;
 
-/// Bytes of an answer's head.
+/// Bytes of an answer's head. Its fields are bounded by hyper's own 100: any other number costs time with every answer.
 const HEAD_BYTES_MAX: usize = 64 * 1024;
-
-/// Fields of an answer's head.
-const FIELDS_MAX: usize = 200;
 
 /// A connection unused for longer than this may have been closed by the other side without our having seen it,
 /// so the head of a request that may be sent again is kept.
@@ -207,9 +204,9 @@ impl Upstream {
         S: AsyncRead + AsyncWrite + Unpin + 'static,
     {
         let made = http1::Builder::new()
-            .max_headers(FIELDS_MAX)
             .max_header_size(HEAD_BYTES_MAX)
             .max_buf_size(HEAD_BYTES_MAX * 2)
+            .writev(false)
             .handshake(TokioIo::new(stream))
             .await;
         let (sender, connection) = made.map_err(|cause| self.protocol(&cause))?;
@@ -249,15 +246,15 @@ impl Pool {
         &self.upstream
     }
 
-    /// Sends an admitted request and waits for the head of the answer. The permit is used up.
+    /// Sends an admitted request and waits for the head of the answer. `started` is now, as the caller knows.
     pub(crate) async fn send(
         self: &Rc<Self>,
         request: Request<RequestBody>,
         breach: &Breach,
         _permit: &Permit,
+        started: Instant,
     ) -> Result<Answer, UpstreamError> {
         let _in_flight = InFlight::enter(&self.upstream)?;
-        let started = Instant::now();
         let result = self.send_counted(request, breach, started).await;
         match &result {
             Ok(answer) => self.upstream.metrics.answered(answer.response.status().as_u16(), answer.waited),
@@ -279,7 +276,7 @@ impl Pool {
         let mut retries = 0;
         let mut request = request;
         loop {
-            let (mut lease, unused_for) = self.lease(retries > 0).await?;
+            let (mut lease, unused_for) = self.lease(retries > 0, started).await?;
             let may_repeat = retries < self.upstream.settings.retries && unused_for.is_some();
             let kept = (may_repeat && unused_for > Some(MAYBE_STALE)).then(|| repeatable(&request)).flatten();
             let Some(sender) = lease.sender.as_mut() else {
@@ -314,9 +311,9 @@ impl Pool {
     }
 
     /// A connection, kept or new; with a kept one, for how long it was not used.
-    async fn lease(self: &Rc<Self>, fresh: bool) -> Result<(Lease, Option<Duration>), UpstreamError> {
+    async fn lease(self: &Rc<Self>, fresh: bool, now: Instant) -> Result<(Lease, Option<Duration>), UpstreamError> {
         while !fresh && let Some(mut idle) = self.take_idle() {
-            let unused_for = idle.since.elapsed();
+            let unused_for = now.saturating_duration_since(idle.since);
             if unused_for > self.upstream.settings.pool_idle || idle.sender.is_closed() {
                 continue;
             }

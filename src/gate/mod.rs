@@ -24,7 +24,7 @@ pub mod view;
 use std::{
     net::IpAddr,
     sync::{Arc, atomic::AtomicU64},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use crate::{
@@ -91,10 +91,9 @@ pub struct Judged<'g> {
     pub metrics: &'g Arc<RouteMetrics>,
     /// The outcome.
     pub verdict: Verdict,
-    /// Who asked, once that is known, admitted or not.
-    pub identity: Option<Identity>,
-    /// Whether the credential was remembered; nothing if none was looked up.
-    pub warm: Option<bool>,
+    /// Time it took; nothing where nobody was asked who they are.
+    pub after: Duration,
+    asked: Option<Asked>,
 }
 
 /// The outcome for a request.
@@ -112,10 +111,16 @@ pub enum Verdict {
     Decided(Decision),
 }
 
-/// A credential that was looked up, and what is known of it.
+/// A credential that was looked up, and who that is now.
 struct Looked {
     entry: Arc<Entry>,
     identity: Identity,
+    warm: bool,
+}
+
+/// Who asked, admitted or not.
+struct Asked {
+    entry: Arc<Entry>,
     warm: bool,
 }
 
@@ -187,46 +192,49 @@ impl Gate {
     pub async fn decide(&self, view: &RequestView<'_>, now: UnixTime) -> Judged<'_> {
         let met = match self.meet(view) {
             Ok(met) => met,
-            Err(verdict) => return self.judged(Met::nothing(&self.no_route), verdict, None),
+            Err(verdict) => return self.judged(Met::nothing(&self.no_route), verdict, None, Duration::ZERO),
         };
         if met.rule.is_some_and(|rule| rule.requirement == Requirement::Public) {
             let verdict = met.decided(None, None, now);
-            return self.judged(met, verdict, None);
+            return self.judged(met, verdict, None, Duration::ZERO);
         }
         let looked = match self.look_up(view, now) {
             Ok(looked) => looked,
             Err(refusal) => return self.refused(met, refusal, None, view),
         };
         if self.is_denied(looked.identity.account()) {
-            return self.refused(met, Refusal::AccountDenied, Some(looked), view);
+            return self.refused(met, Refusal::AccountDenied, Some(looked.asked()), view);
         }
         let held = if met.demands_subscription() {
             match self.accounts.held(&looked.entry.account, view.started, now).await {
                 Ok(held) => Some(held),
                 Err(error) => {
                     tracing::warn!(%error, "the store does not say what an account holds");
-                    return self.refused(met, Refusal::StoreUnavailable, Some(looked), view);
+                    return self.refused(met, Refusal::StoreUnavailable, Some(looked.asked()), view);
                 }
             }
         } else {
             None
         };
-        let verdict = met.decided(Some(looked.identity.clone()), held.as_ref(), now);
+        let Looked { entry, identity, warm } = looked;
+        let valid_until = identity.valid_until();
+        let verdict = met.decided(Some(identity), held.as_ref(), now);
+        let asked = Asked { entry, warm };
         if let Verdict::Decided(Decision::Refuse(refusal)) = verdict {
-            return self.refused(met, refusal, Some(looked), view);
+            return self.refused(met, refusal, Some(asked), view);
         }
         if self.settings.single_use_nonce
-            && let Err(refusal) = self.claim_nonce(&looked.entry.known, &looked.identity, now).await
+            && let Err(refusal) = self.claim_nonce(&asked.entry.known, valid_until, now).await
         {
-            return self.refused(met, refusal, Some(looked), view);
+            return self.refused(met, refusal, Some(asked), view);
         }
-        let way = match (looked.warm, held.is_some()) {
+        let way = match (warm, held.is_some()) {
             (true, _) => AuthWay::CacheHit,
             (false, true) => AuthWay::VerifyStore,
             (false, false) => AuthWay::Verify,
         };
-        self.auth_duration(way, view);
-        self.judged(met, verdict, Some(looked))
+        let after = self.auth_duration(way, view);
+        self.judged(met, verdict, Some(asked), after)
     }
 
     /// Step 1. What no credential could mend ends here.
@@ -324,12 +332,12 @@ impl Gate {
     }
 
     /// The last step: a nonce that opens one request only.
-    async fn claim_nonce(&self, known: &Known, identity: &Identity, now: UnixTime) -> Result<(), Refusal> {
-        let key = identity.account().key();
+    async fn claim_nonce(&self, known: &Known, valid_until: UnixTime, now: UnixTime) -> Result<(), Refusal> {
+        let key = known.account().key();
         // The policy requires a nonce wherever one is claimed.
         let nonce = known.claims().nonce().unwrap_or("");
         let skew = i64::from(self.settings.expectation.clock_skew_secs) * 1000;
-        let until = identity.valid_until().plus_millis(skew);
+        let until = valid_until.plus_millis(skew);
         let begun = Instant::now();
         let claimed = self.nonces.claim(NonceKey::Account(&key, nonce), until, now).await;
         self.nonce_claims.duration.observe(begun.elapsed().as_secs_f64());
@@ -360,7 +368,7 @@ impl Gate {
         &'g self,
         met: Met<'g>,
         refusal: Refusal,
-        looked: Option<Looked>,
+        asked: Option<Asked>,
         view: &RequestView<'_>,
     ) -> Judged<'g> {
         if refusal.counts_against_address() {
@@ -369,21 +377,22 @@ impl Gate {
         if let Refusal::TooManyRefusals { .. } = refusal {
             met.metrics.rate_limited.inc();
         }
-        self.auth_duration(AuthWay::Deny, view);
-        self.judged(met, Verdict::Decided(Decision::Refuse(refusal)), looked)
+        let after = self.auth_duration(AuthWay::Deny, view);
+        self.judged(met, Verdict::Decided(Decision::Refuse(refusal)), asked, after)
     }
 
-    fn judged<'g>(&'g self, met: Met<'g>, verdict: Verdict, looked: Option<Looked>) -> Judged<'g> {
-        let (identity, warm) = looked.map_or((None, None), |looked| (Some(looked.identity), Some(looked.warm)));
-        let judged = Judged { rule: met.rule, metrics: met.metrics, verdict, identity, warm };
+    fn judged<'g>(&'g self, met: Met<'g>, verdict: Verdict, asked: Option<Asked>, after: Duration) -> Judged<'g> {
+        let judged = Judged { rule: met.rule, metrics: met.metrics, verdict, asked, after };
         if let Some(reason) = judged.reason() {
             judged.metrics.decided(reason.place());
         }
         judged
     }
 
-    fn auth_duration(&self, way: AuthWay, view: &RequestView<'_>) {
-        self.metrics.auth_duration[way as usize].observe(view.started.elapsed().as_secs_f64());
+    fn auth_duration(&self, way: AuthWay, view: &RequestView<'_>) -> Duration {
+        let after = view.started.elapsed();
+        self.metrics.auth_duration[way as usize].observe(after.as_secs_f64());
+        after
     }
 
     /// Something an account holds was changed by this process: it counts at once.
@@ -412,6 +421,14 @@ impl Gate {
     /// How much is remembered. Settles the caches' own bookkeeping first.
     pub fn sizes(&self) -> Sizes {
         Sizes { proofs: self.proofs.entries(), accounts: self.accounts.entries() }
+    }
+}
+
+// === impl Looked ===
+
+impl Looked {
+    fn asked(self) -> Asked {
+        Asked { entry: self.entry, warm: self.warm }
     }
 }
 
@@ -447,6 +464,16 @@ impl Judged<'_> {
             Verdict::NoRoute => Some(Reason::Ok),
             Verdict::AmbiguousPath | Verdict::BadPath(_) | Verdict::MethodNotAllowed => None,
         }
+    }
+
+    /// What is known of who asked, admitted or not.
+    pub fn known(&self) -> Option<&Known> {
+        self.asked.as_ref().map(|asked| &*asked.entry.known)
+    }
+
+    /// Whether the credential was remembered; nothing if none was looked up.
+    pub fn is_warm(&self) -> Option<bool> {
+        self.asked.as_ref().map(|asked| asked.warm)
     }
 
     /// The plan that opened the route.

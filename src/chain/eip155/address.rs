@@ -4,6 +4,7 @@
 //!    EIP-1191, which mixes the chain id in, is not spoken: CAIP-10 identities could not be compared.
 //! 2. A reference is a decimal without a leading zero, from 1 to the limit of EIP-2294.
 
+use k256::ecdsa::VerifyingKey;
 use sha3::{Digest as _, Keccak256};
 
 use crate::siwx::dialect::AddressError;
@@ -24,6 +25,16 @@ pub fn parse(text: &str) -> Result<[u8; 20], AddressError> {
         return Err(AddressError::Checksum);
     }
     Ok(bytes)
+}
+
+/// The address of a key: the last 20 bytes of the hash of its point (yellow paper, appendix F).
+pub fn of_key(key: &VerifyingKey) -> [u8; 20] {
+    let point = key.to_sec1_point(false);
+    // The first byte says that the point is uncompressed.
+    let hash = Keccak256::digest(&point.as_bytes()[1..]);
+    let mut account = [0; 20];
+    account.copy_from_slice(&hash[12..]);
+    account
 }
 
 /// The EIP-55 spelling.

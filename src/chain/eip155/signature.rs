@@ -10,9 +10,8 @@ use k256::{
     ecdsa::{RecoveryId, Signature as Ecdsa, VerifyingKey},
     elliptic_curve::scalar::IsHigh as _,
 };
-use sha3::{Digest as _, Keccak256};
 
-use super::address::decode_hex;
+use super::address::{decode_hex, of_key};
 use crate::chain::SignatureError;
 
 /// What the last 32 bytes of a wrapped signature repeat 16 times: ERC-6492, for accounts not deployed yet,
@@ -68,7 +67,7 @@ impl Signature {
         }
         let key = VerifyingKey::recover_from_prehash(digest, &signature, RecoveryId::new(odd, false))
             .map_err(|_| SignatureError::SignatureMismatch)?;
-        Ok(account(&key))
+        Ok(of_key(&key))
     }
 
     /// Whether the form is one that a contract should be asked about, whatever the recovery said.
@@ -79,16 +78,6 @@ impl Signature {
             Self::Contract => true,
         }
     }
-}
-
-/// The address of a key: the last 20 bytes of the hash of its point (yellow paper, appendix F).
-fn account(key: &VerifyingKey) -> [u8; 20] {
-    let point = key.to_sec1_point(false);
-    // The first byte says that the point is uncompressed.
-    let hash = Keccak256::digest(&point.as_bytes()[1..]);
-    let mut account = [0; 20];
-    account.copy_from_slice(&hash[12..]);
-    account
 }
 
 /// Whether y is odd, by v: 27 and 28 of `personal_sign`, 0 and 1 of hardware wallets.

@@ -1,0 +1,52 @@
+//! `keygen`: a wallet for tests, its key in a file that only its owner reads, its address on standard output.
+
+use std::{
+    fs::OpenOptions,
+    io::{self, Write as _},
+    os::unix::fs::OpenOptionsExt as _,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use super::{
+    console::{Failure, complain, say},
+    wallet::{Family, Wallet},
+};
+
+/// Arguments of `keygen`.
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = "The file holds `0x` and 64 hex digits for an EVM wallet, a JSON array of 64 bytes for a \
+    Solana one,\nas the tools of those chains write them. An existing file is never overwritten.")]
+pub(super) struct Arguments {
+    /// The family of chains
+    #[arg(long, value_enum)]
+    chain: Family,
+    /// The file of the key [default: evm.key or solana.key]
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+}
+
+pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
+    let path = arguments.out.as_deref().unwrap_or(match arguments.chain {
+        Family::Evm => Path::new("evm.key"),
+        Family::Solana => Path::new("solana.key"),
+    });
+    let wallet = Wallet::generate(arguments.chain).map_err(Failure::failed)?;
+    write_key(path, &wallet).map_err(|error| {
+        Failure::Failed(match error.kind() {
+            io::ErrorKind::AlreadyExists => {
+                format!("`{}` exists already, and a key is never overwritten; name another file", path.display())
+            }
+            _ => format!("cannot write the key to `{}`: {error}", path.display()),
+        })
+    })?;
+    complain(&format!("the key is in `{}`; whoever reads it is this wallet", path.display()));
+    say(wallet.address())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn write_key(path: &Path, wallet: &Wallet) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    file.write_all(wallet.write().expose().as_bytes())?;
+    file.sync_all()
+}

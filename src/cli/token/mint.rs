@@ -1,0 +1,213 @@
+//! `token mint`: a message written as message.md section 7 has it, signed by a wallet of a key file.
+//!
+//! Every token has a nonce of its own, so that any number of them are as many entries of the gateway's caches. The
+//! text is read back before it is signed: this program signs nothing that it would refuse to read.
+
+use std::{
+    io::{self, BufWriter, Write as _},
+    path::PathBuf,
+    process::ExitCode,
+    time::Duration,
+};
+
+use data_encoding::BASE64;
+use thiserror::Error;
+
+use super::SCHEME;
+use crate::{
+    app::SystemClock,
+    caip::{CaipError, ChainId},
+    chain::DIALECTS,
+    cli::{
+        console::Failure,
+        input::Source,
+        wallet::{KEY_FILE_BYTES_MAX, Wallet, WalletError, nonce},
+    },
+    config::amounts,
+    secret::Secret,
+    siwx::{
+        Message, MessageError,
+        dialect::Dialect,
+        message::{Reading, StatementCharset},
+        render::Draft,
+    },
+    time::{Clock as _, UnixTime},
+};
+
+/// The environment variable that may hold the key, in the form of a key file.
+const KEY_VARIABLE: &str = "SIWX_KEY";
+
+/// Arguments of `token mint`.
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = "The key is never an argument, which every user of the machine could read: it is in a \
+    file, on standard input (-),\nor in the environment variable SIWX_KEY.")]
+pub(in crate::cli) struct Arguments {
+    /// The key file, as keygen writes it; `-` is standard input [default: the variable SIWX_KEY]
+    #[arg(long, value_name = "FILE")]
+    key: Option<PathBuf>,
+    /// For whom the message is: the host of the gateway, with its port if it has one
+    #[arg(long, value_name = "HOST")]
+    domain: String,
+    /// The URI of the message, in most cases the gateway's origin
+    #[arg(long, value_name = "URI")]
+    uri: String,
+    /// The chain as a CAIP-2 id [default: the main one of the key's family]
+    #[arg(long, value_name = "CAIP2")]
+    chain: Option<String>,
+    /// How long the token is good
+    #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = duration)]
+    expires: Duration,
+    /// A URI of the list of resources; may be given several times
+    #[arg(long = "resource", value_name = "URI")]
+    resources: Vec<String>,
+    /// The sentence for people
+    #[arg(long, value_name = "TEXT")]
+    statement: Option<String>,
+    /// How many tokens to print, one a line
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    count: u64,
+    /// The form of the credential
+    #[arg(long, value_enum, default_value_t = Format::Siwx)]
+    format: Format,
+}
+
+/// A form of credential.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Format {
+    /// `Authorization: SIWX base64(message).signature`
+    Siwx,
+    /// The header of x402's extension; not built yet
+    SignInWithX,
+}
+
+/// What a token is to say.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::cli) struct Order<'a> {
+    /// For whom.
+    pub(in crate::cli) domain: &'a str,
+    /// The `URI: ` line.
+    pub(in crate::cli) uri: &'a str,
+    /// The chain; nothing: the main one of the wallet's family.
+    pub(in crate::cli) chain: Option<&'a str>,
+    /// The sentence for people.
+    pub(in crate::cli) statement: Option<&'a str>,
+    /// URIs.
+    pub(in crate::cli) resources: &'a [String],
+    /// From now until it ends.
+    pub(in crate::cli) lifetime: Duration,
+}
+
+/// Why a token is not minted.
+#[derive(Debug, Error)]
+pub(in crate::cli) enum MintError {
+    /// The chain is no CAIP-2 id.
+    #[error(transparent)]
+    Chain(#[from] CaipError),
+    /// The chain is not one that the wallet's family has.
+    #[error("expected a chain of the namespace `{expected}`, as the key is, found `{found}`")]
+    Family {
+        /// The wallet's namespace.
+        expected: &'static str,
+        /// The chain.
+        found: ChainId,
+    },
+    /// The text would not be read.
+    #[error("this message would be refused by whoever reads it: {0}")]
+    Message(#[from] MessageError),
+    /// The text would be read as something else, such as a statement with a line feed in it.
+    #[error("this message would be read as another one; is there a line feed in one of its parts?")]
+    Reading,
+    /// The wallet does not sign.
+    #[error(transparent)]
+    Wallet(#[from] WalletError),
+}
+
+pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
+    if arguments.format == Format::SignInWithX {
+        return Err(Failure::usage("`--format sign-in-with-x` is not built yet; `--format siwx` is"));
+    }
+    let wallet = Wallet::read(key(arguments)?.expose()).map_err(Failure::failed)?;
+    let order = Order {
+        domain: &arguments.domain,
+        uri: &arguments.uri,
+        chain: arguments.chain.as_deref(),
+        statement: arguments.statement.as_deref(),
+        resources: &arguments.resources,
+        lifetime: arguments.expires,
+    };
+    let mut out = BufWriter::new(io::stdout().lock());
+    for _ in 0..arguments.count {
+        let token = mint(&wallet, &order, SystemClock.now()).map_err(Failure::usage)?;
+        writeln!(out, "{token}")?;
+    }
+    out.flush()?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Signs a message and gives it as an `Authorization` value.
+pub(in crate::cli) fn mint(wallet: &Wallet, order: &Order<'_>, now: UnixTime) -> Result<String, MintError> {
+    let dialect = dialect(wallet);
+    let address = wallet.address();
+    let chain = chain(wallet, dialect, order.chain)?;
+    let nonce = nonce()?;
+    let lifetime = i64::try_from(order.lifetime.as_millis()).unwrap_or(i64::MAX);
+    let draft = Draft {
+        domain: order.domain,
+        address: &address,
+        chain: &chain,
+        statement: order.statement,
+        uri: order.uri,
+        nonce: &nonce,
+        issued_at: now,
+        expiration_time: Some(now.plus_millis(lifetime)),
+        not_before: None,
+        request_id: None,
+        resources: order.resources,
+    };
+    let text = draft.write(dialect);
+    // A gateway may allow more than ASCII in statements; whether this one does is not known here.
+    let reading = Reading { statement_charset: StatementCharset::Unicode, ..Reading::default() };
+    let message = Message::parse(text.as_bytes(), DIALECTS, &reading)?;
+    let as_meant = message.domain == order.domain
+        && message.canonical_address() == address
+        && message.statement.as_deref() == order.statement
+        && message.uri.as_deref() == Some(order.uri)
+        && message.resources.as_deref().unwrap_or_default() == order.resources;
+    if !as_meant {
+        return Err(MintError::Reading);
+    }
+    let signature = wallet.sign(text.as_bytes());
+    Ok(format!("{SCHEME} {}.{signature}", BASE64.encode(text.as_bytes())))
+}
+
+fn dialect(wallet: &Wallet) -> &'static Dialect {
+    let found = DIALECTS.iter().find(|dialect| dialect.namespace == wallet.namespace());
+    found.expect("every family of wallets here has a dialect, as a test of this file shows")
+}
+
+/// The chain in canonical spelling, of the wallet's family.
+fn chain(wallet: &Wallet, dialect: &Dialect, named: Option<&str>) -> Result<ChainId, MintError> {
+    let Some(named) = named else {
+        return Ok(ChainId::new(dialect.namespace, wallet.main_chain())?);
+    };
+    let chain = ChainId::parse(named)?;
+    let family = || MintError::Family { expected: dialect.namespace, found: chain.clone() };
+    if chain.namespace() != dialect.namespace {
+        return Err(family());
+    }
+    let reference = (dialect.reference)(chain.reference()).ok_or_else(family)?;
+    Ok(ChainId::new(dialect.namespace, &reference)?)
+}
+
+fn key(arguments: &Arguments) -> Result<Secret<String>, Failure> {
+    if let Some(path) = &arguments.key {
+        return Source::named(path).read_text(KEY_FILE_BYTES_MAX).map(Secret::new);
+    }
+    std::env::var(KEY_VARIABLE).map(Secret::new).map_err(|_| {
+        Failure::usage(format!("expected a key: `--key FILE`, `--key -`, or the environment variable {KEY_VARIABLE}"))
+    })
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    amounts::duration(text).map_err(|error| error.to_string())
+}

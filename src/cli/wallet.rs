@@ -1,0 +1,171 @@
+//! Wallets of this program's own: for tests, load tests and the demo.
+//!
+//! 1. A key file holds one key in the form that the tools of its chain write: `0x` and 64 hex digits for EVM
+//!    (a private key as wallets export it), a JSON array of 64 bytes for Solana (as `solana-keygen` writes it: the
+//!    seed and the public key). Which one it is shows by its first character.
+//! 2. A key comes from a file, standard input or the environment, never from an argument, which every user of the
+//!    machine can read.
+//! 3. Keys are wiped from memory when they are dropped, and `Debug` does not show them.
+
+use std::fmt;
+
+use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
+use ed25519_dalek::Signer as _;
+use thiserror::Error;
+
+use crate::{
+    chain::{
+        eip155::{self, address::checksummed},
+        solana,
+    },
+    secret::Secret,
+};
+
+/// A private key that signs texts.
+pub(super) enum Wallet {
+    /// A key on secp256k1, whose account is of the namespace `eip155`.
+    Evm(Box<k256::ecdsa::SigningKey>),
+    /// A key on Ed25519, whose account is of the namespace `solana`.
+    Solana(Box<ed25519_dalek::SigningKey>),
+}
+
+/// A family of wallets, as `keygen` calls it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum Family {
+    /// Ethereum and its kin
+    Evm,
+    /// Solana
+    Solana,
+}
+
+/// Why there is no wallet. The text of a key file is never part of it.
+#[derive(Debug, PartialEq, Eq, Error)]
+pub(super) enum WalletError {
+    /// Neither form of a key file.
+    #[error("expected a key as `0x` and 64 hex digits (EVM) or as a JSON array of 64 bytes (Solana), found neither")]
+    Form,
+    /// Zero, or not below the group order.
+    #[error("expected a private key of secp256k1, found a number outside its range")]
+    Range,
+    /// The second half of a Solana key is not the public key of the first.
+    #[error("expected the public key in the second half of a Solana key to belong to the first, found another one")]
+    Halves,
+    /// No randomness.
+    #[error("the system gives no random numbers: {0}")]
+    Random(String),
+}
+
+/// Bytes of a key file at most: an array of 64 numbers, generously spaced.
+pub(super) const KEY_FILE_BYTES_MAX: u64 = 4096;
+
+// === impl Wallet ===
+
+impl Wallet {
+    /// A new wallet.
+    pub(super) fn generate(family: Family) -> Result<Self, WalletError> {
+        loop {
+            let seed = Secret::new(random::<32>()?.to_vec());
+            match Self::of_seed(family, seed.expose()) {
+                // One seed in 2^128 is no scalar of secp256k1.
+                Err(WalletError::Range) => {}
+                made => return made,
+            }
+        }
+    }
+
+    fn of_seed(family: Family, seed: &[u8]) -> Result<Self, WalletError> {
+        match family {
+            Family::Evm => {
+                let key = k256::ecdsa::SigningKey::from_slice(seed).map_err(|_| WalletError::Range)?;
+                Ok(Self::Evm(Box::new(key)))
+            }
+            Family::Solana => {
+                let seed = seed.try_into().map_err(|_| WalletError::Form)?;
+                Ok(Self::Solana(Box::new(ed25519_dalek::SigningKey::from_bytes(seed))))
+            }
+        }
+    }
+
+    /// Reads a key file.
+    pub(super) fn read(text: &str) -> Result<Self, WalletError> {
+        let text = text.trim();
+        if text.starts_with('[') {
+            let bytes: Vec<u8> = serde_json::from_str(text).map_err(|_| WalletError::Form)?;
+            let bytes = Secret::new(bytes);
+            let pair: &[u8; 64] = bytes.expose().as_slice().try_into().map_err(|_| WalletError::Form)?;
+            let key = ed25519_dalek::SigningKey::from_keypair_bytes(pair).map_err(|_| WalletError::Halves)?;
+            return Ok(Self::Solana(Box::new(key)));
+        }
+        let digits = text.strip_prefix("0x").unwrap_or(text);
+        if digits.len() != 64 {
+            return Err(WalletError::Form);
+        }
+        let seed = HEXLOWER_PERMISSIVE.decode(digits.as_bytes()).map_err(|_| WalletError::Form)?;
+        Self::of_seed(Family::Evm, Secret::new(seed).expose())
+    }
+
+    /// The text of its key file, line end included.
+    pub(super) fn write(&self) -> Secret<String> {
+        Secret::new(match self {
+            Self::Evm(key) => format!("0x{}\n", HEXLOWER.encode(&key.to_bytes())),
+            Self::Solana(key) => {
+                let numbers: Vec<String> = key.to_keypair_bytes().iter().map(u8::to_string).collect();
+                format!("[{}]\n", numbers.join(","))
+            }
+        })
+    }
+
+    /// The CAIP-2 namespace of its accounts.
+    pub(super) const fn namespace(&self) -> &'static str {
+        match self {
+            Self::Evm(_) => "eip155",
+            Self::Solana(_) => "solana",
+        }
+    }
+
+    /// The chain that is meant where none is named: the main one of the family.
+    pub(super) const fn main_chain(&self) -> &'static str {
+        match self {
+            Self::Evm(_) => "1",
+            Self::Solana(_) => solana::address::MAINNET,
+        }
+    }
+
+    /// Its address in canonical spelling.
+    pub(super) fn address(&self) -> String {
+        match self {
+            Self::Evm(key) => checksummed(&eip155::address::of_key(key.verifying_key())),
+            Self::Solana(key) => bs58::encode(key.verifying_key().as_bytes()).into_string(),
+        }
+    }
+
+    /// Signs a text as a wallet does, EIP-191 or plain Ed25519, in the spelling that `Authorization` carries.
+    pub(super) fn sign(&self, text: &[u8]) -> String {
+        match self {
+            Self::Evm(key) => {
+                let digest = eip155::digest(text);
+                let (signature, id) = key.sign_prehash_recoverable(&digest);
+                let v = 27 + u8::from(id.is_y_odd());
+                format!("0x{}{v:02x}", HEXLOWER.encode(&signature.to_bytes()))
+            }
+            Self::Solana(key) => bs58::encode(key.sign(text).to_bytes()).into_string(),
+        }
+    }
+}
+
+impl fmt::Debug for Wallet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Wallet({}:{})", self.namespace(), self.address())
+    }
+}
+
+/// A nonce nobody can guess: 32 hex digits.
+pub(super) fn nonce() -> Result<String, WalletError> {
+    Ok(HEXLOWER.encode(&random::<16>()?))
+}
+
+fn random<const N: usize>() -> Result<[u8; N], WalletError> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).map_err(|error| WalletError::Random(error.to_string()))?;
+    Ok(bytes)
+}

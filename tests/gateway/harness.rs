@@ -5,6 +5,8 @@
 //! credential in any of them.
 
 pub(crate) mod client;
+pub(crate) mod http2;
+pub(crate) mod tls;
 pub(crate) mod upstream;
 pub(crate) mod wallet;
 

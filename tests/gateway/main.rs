@@ -4,6 +4,7 @@ mod harness;
 
 mod credentials;
 mod decisions;
+mod edge;
 mod failures;
 mod framing;
 mod headers;

@@ -251,7 +251,11 @@ impl Acceptor {
         let resumed = session.handshake_kind() == Some(rustls::HandshakeKind::Resumed);
         metrics.handshakes(if resumed { "resumed" } else { "ok" }, version).inc();
         let http2 = session.alpn_protocol() == Some(b"h2");
-        self.serve(stream, http2, Peer::new(address, Some(version)), metrics).await;
+        let certificates = self.worker.live.settings.tls.as_ref().map(|tls| tls.certificates.as_slice());
+        // With one certificate there is nothing to tell apart.
+        let certificates = certificates.filter(|certificates| certificates.len() > 1);
+        let named = session.server_name().zip(certificates).map(|(name, all)| super::tls::place_of(all, name));
+        self.serve(stream, http2, Peer::new(address, Some(version)).named(named), metrics).await;
     }
 
     async fn serve<S>(self, stream: S, http2: bool, peer: Peer, metrics: &Metrics)

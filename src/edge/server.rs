@@ -277,7 +277,7 @@ struct Seed {
 fn work(seed: Seed, bound: Bound) -> std::io::Result<()> {
     // A runtime whose tasks never leave this thread; a `LocalSet` on an ordinary one would keep a second queue.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
-    runtime.block_on(async move {
+    let log = runtime.block_on(async move {
         let Seed { live, tls, connections, bounds, mut phase, log } = seed;
         let log = log.log(live.settings.access_log, &live.metrics);
         let pools: Vec<_> = live.upstreams.iter().map(|upstream| Pool::new(Arc::clone(upstream))).collect();
@@ -300,9 +300,12 @@ fn work(seed: Seed, bound: Bound) -> std::io::Result<()> {
         });
         // The sender lives as long as the server; if it is gone, so is everything else.
         let _ = phase.wait_for(|phase| *phase == Phase::Ended).await;
-        log.hand_over();
-        Ok(())
-    })
+        log
+    });
+    // Requests that are cut end here, and each has its line.
+    drop(runtime);
+    log.hand_over();
+    Ok(())
 }
 
 fn join(threads: Vec<JoinHandle<std::io::Result<()>>>) -> std::io::Result<()> {

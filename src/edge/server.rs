@@ -172,6 +172,9 @@ impl Server {
             addresses.push(bound);
         }
 
+        if let Some(tls) = &settings.tls {
+            count_handshakes(&metrics, tls.tls12);
+        }
         let connections = Arc::new(Connections::default());
         let readiness = Arc::new(Readiness::default());
         let live = Arc::new(Live { settings, gate, headers, upstreams, metrics, clock });
@@ -260,6 +263,19 @@ impl Server {
         tokio::task::spawn_blocking(move || join(threads)).await??;
         log.finish();
         Ok(())
+    }
+}
+
+/// Makes the series of handshakes at 0: those that succeed have a version beside them.
+fn count_handshakes(metrics: &Metrics, tls12: bool) {
+    let versions: &[&'static str] = if tls12 { &["1.2", "1.3"] } else { &["1.3"] };
+    for result in ["ok", "resumed"] {
+        for version in versions {
+            metrics.handshakes(result, version);
+        }
+    }
+    for result in crate::metrics::HANDSHAKES_FAILED {
+        metrics.handshakes(result, "none");
     }
 }
 

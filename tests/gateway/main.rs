@@ -9,5 +9,6 @@ mod failures;
 mod framing;
 mod headers;
 mod logs;
+mod metrics;
 mod paths;
 mod upstreams;

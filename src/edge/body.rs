@@ -200,6 +200,13 @@ fn give_back(lease: &mut Option<Lease>) {
     }
 }
 
+fn broke_off(record: &mut Record, lease: Option<&Lease>) {
+    record.upstream_broke_off();
+    if let Some(lease) = lease {
+        lease.broke_off();
+    }
+}
+
 impl Body for ResponseBody {
     type Data = Bytes;
     type Error = BodyError;
@@ -228,12 +235,12 @@ impl Body for ResponseBody {
                     None
                 }
                 Poll::Ready(Some(Err(_))) => {
-                    this.record.upstream_broke_off();
+                    broke_off(&mut this.record, lease.as_ref());
                     return Poll::Ready(Some(Err(BodyError::Broken)));
                 }
                 Poll::Pending => {
                     ready!(silence.poll(cx));
-                    this.record.upstream_broke_off();
+                    broke_off(&mut this.record, lease.as_ref());
                     return Poll::Ready(Some(Err(BodyError::Stalled)));
                 }
             },

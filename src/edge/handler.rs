@@ -31,6 +31,7 @@ use super::{
     record::{Head, Outcome, Record},
     respond::Answer,
     settings::Settings,
+    tls,
     upstream::{Lease, Pool, Upstream},
 };
 use crate::{
@@ -68,6 +69,8 @@ pub(crate) struct Peer {
     address: SocketAddr,
     shown: HeaderValue,
     tls: Option<&'static str>,
+    /// Of several certificates, the place of the one whose host the client named in its handshake.
+    certificate: Option<usize>,
 }
 
 /// Ids of requests: unique, not secret.
@@ -88,7 +91,12 @@ impl Peer {
     pub(crate) fn new(address: SocketAddr, tls: Option<&'static str>) -> Self {
         let ip = address.ip().to_canonical();
         let shown = HeaderValue::try_from(ip.to_string()).unwrap_or_else(|_| HeaderValue::from_static("unknown"));
-        Self { address: SocketAddr::new(ip, address.port()), shown, tls }
+        Self { address: SocketAddr::new(ip, address.port()), shown, tls, certificate: None }
+    }
+
+    /// The same, of a client that named a host in its handshake.
+    pub(crate) fn named(self, certificate: Option<usize>) -> Self {
+        Self { certificate, ..self }
     }
 
     /// How the listener was spoken to.
@@ -256,6 +264,11 @@ impl Worker {
         })?;
         let host = Host::parse(host).map_err(|error| Answer::BadRequest(error.to_string()))?;
         if !live.settings.hosts.iter().any(|served| served == host.as_str()) {
+            return Err(Answer::UnknownHost);
+        }
+        if let (Some(named), Some(tls)) = (peer.certificate, &live.settings.tls)
+            && named != tls::place_of(&tls.certificates, host.as_str())
+        {
             return Err(Answer::UnknownHost);
         }
         if !transfer_encoding_is_plain(&parts.headers) {

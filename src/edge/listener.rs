@@ -8,6 +8,7 @@
 //!    what they carry, and what is left at the end of the time is cut.
 
 use std::{
+    cell::Cell,
     collections::HashMap,
     net::{IpAddr, SocketAddr},
     pin::pin,
@@ -251,7 +252,11 @@ impl Acceptor {
         let resumed = session.handshake_kind() == Some(rustls::HandshakeKind::Resumed);
         metrics.handshakes(if resumed { "resumed" } else { "ok" }, version).inc();
         let http2 = session.alpn_protocol() == Some(b"h2");
-        self.serve(stream, http2, Peer::new(address, Some(version)), metrics).await;
+        let certificates = self.worker.live.settings.tls.as_ref().map(|tls| tls.certificates.as_slice());
+        // With one certificate there is nothing to tell apart.
+        let certificates = certificates.filter(|certificates| certificates.len() > 1);
+        let named = session.server_name().zip(certificates).map(|(name, all)| super::tls::place_of(all, name));
+        self.serve(stream, http2, Peer::new(address, Some(version)).named(named), metrics).await;
     }
 
     async fn serve<S>(self, stream: S, http2: bool, peer: Peer, metrics: &Metrics)
@@ -306,6 +311,8 @@ impl Acceptor {
     {
         let limits = self.worker.live.settings.limits;
         let service = self.service(peer);
+        let begun = Rc::new(Cell::new(false));
+        let seen = Rc::clone(&begun);
         let connection = http2::Builder::new(LocalExecutor)
             .timer(TokioTimer::new())
             .max_concurrent_streams(limits.http2_streams)
@@ -317,11 +324,28 @@ impl Acceptor {
             .max_local_error_reset_streams(H2_LOCAL_RESETS)
             .keep_alive_interval(H2_PING_INTERVAL)
             .keep_alive_timeout(H2_PING_TIMEOUT)
-            .serve_connection(TokioIo::new(stream), service_fn(move |request| infallible(service(request))));
+            .serve_connection(
+                TokioIo::new(stream),
+                service_fn(move |request| {
+                    seen.set(true);
+                    infallible(service(request))
+                }),
+            );
         let mut connection = pin!(connection);
         let mut phase = self.phase.clone();
+        // hyper waits for the preface and the first head without end.
+        let silence = async {
+            tokio::time::sleep(limits.header_timeout).await;
+            if begun.get() {
+                std::future::pending::<()>().await;
+            }
+        };
         tokio::select! {
             ended = connection.as_mut() => return ended,
+            () = silence => {
+                self.worker.live.metrics.http_rejected.inc("timeout");
+                return Ok(());
+            }
             _ = phase.wait_for(|phase| *phase >= Phase::Closing) => connection.as_mut().graceful_shutdown(),
         }
         connection.await

@@ -163,6 +163,9 @@ impl Server {
             addresses.push(bound);
         }
 
+        if let Some(tls) = &settings.tls {
+            count_handshakes(&metrics, tls.tls12);
+        }
         let connections = Arc::new(Connections::default());
         let readiness = Arc::new(Readiness::default());
         let live = Arc::new(Live { settings, gate, headers, upstreams, metrics, clock });
@@ -254,6 +257,19 @@ impl Server {
     }
 }
 
+/// Makes the series of handshakes at 0: those that succeed have a version beside them.
+fn count_handshakes(metrics: &Metrics, tls12: bool) {
+    let versions: &[&'static str] = if tls12 { &["1.2", "1.3"] } else { &["1.3"] };
+    for result in ["ok", "resumed"] {
+        for version in versions {
+            metrics.handshakes(result, version);
+        }
+    }
+    for result in crate::metrics::HANDSHAKES_FAILED {
+        metrics.handshakes(result, "none");
+    }
+}
+
 /// What a worker's thread is given.
 struct Seed {
     live: Arc<Live>,
@@ -268,7 +284,7 @@ struct Seed {
 fn work(seed: Seed, bound: Bound) -> std::io::Result<()> {
     // A runtime whose tasks never leave this thread; a `LocalSet` on an ordinary one would keep a second queue.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
-    runtime.block_on(async move {
+    let log = runtime.block_on(async move {
         let Seed { live, tls, connections, bounds, mut phase, log } = seed;
         let log = log.log(live.settings.access_log, &live.metrics);
         let pools: Vec<_> = live.upstreams.iter().map(|upstream| Pool::new(Arc::clone(upstream))).collect();
@@ -291,9 +307,12 @@ fn work(seed: Seed, bound: Bound) -> std::io::Result<()> {
         });
         // The sender lives as long as the server; if it is gone, so is everything else.
         let _ = phase.wait_for(|phase| *phase == Phase::Ended).await;
-        log.hand_over();
-        Ok(())
-    })
+        log
+    });
+    // Requests that are cut end here, and each has its line.
+    drop(runtime);
+    log.hand_over();
+    Ok(())
 }
 
 fn join(threads: Vec<JoinHandle<std::io::Result<()>>>) -> std::io::Result<()> {

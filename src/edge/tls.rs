@@ -3,9 +3,10 @@
 //! 1. The provider is named; nothing is left to what else is linked in.
 //! 2. A client that names no host gets the first certificate; one that names a host no certificate is for gets
 //!    the first as well, and is told 421 by its Host, or by its own check of the name.
+//!    Hosts of another certificate than the one that was named are 421 on that connection (hardening.md row P16).
 //! 3. A key that does not belong to its chain, or a file that holds none, ends the start.
 
-use std::{collections::HashMap, path::PathBuf, sync::Arc};
+use std::{path::PathBuf, sync::Arc};
 
 use rustls::{
     ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion,
@@ -49,8 +50,16 @@ pub enum TlsError {
 /// Certificates by the host a client names.
 #[derive(Debug)]
 struct ByHost {
-    first: Arc<CertifiedKey>,
-    by_host: HashMap<String, Arc<CertifiedKey>>,
+    files: Vec<CertificateFiles>,
+    keys: Vec<Arc<CertifiedKey>>,
+}
+
+/// The place of the certificate that is for a host, in lower case: its very name goes before a `*.` that covers
+/// its first label; the first certificate is for whatever else.
+pub(crate) fn place_of(certificates: &[CertificateFiles], host: &str) -> usize {
+    let covers = |name: &str| certificates.iter().position(|files| files.hosts.iter().any(|known| known == name));
+    let wildcard = || covers(&format!("*.{}", host.split_once('.')?.1));
+    covers(host).or_else(wildcard).unwrap_or(0)
 }
 
 /// The provider of all cryptography of TLS here, towards clients and upstreams.
@@ -61,24 +70,18 @@ pub fn provider() -> Arc<CryptoProvider> {
 /// The server's side of TLS. `http2` offers it by ALPN. At least one certificate is needed; without, nothing.
 pub fn server_config(settings: &TlsSettings, http2: bool) -> Result<Option<Arc<ServerConfig>>, TlsError> {
     let provider = provider();
-    let mut first = None;
-    let mut by_host = HashMap::new();
-    for files in &settings.certificates {
-        let key = Arc::new(certified_key(files, &provider)?);
-        first.get_or_insert_with(|| Arc::clone(&key));
-        for host in &files.hosts {
-            by_host.entry(host.clone()).or_insert_with(|| Arc::clone(&key));
-        }
-    }
-    let Some(first) = first else {
+    let files = settings.certificates.clone();
+    let keys =
+        files.iter().map(|files| certified_key(files, &provider).map(Arc::new)).collect::<Result<Vec<_>, _>>()?;
+    if keys.is_empty() {
         return Ok(None);
-    };
+    }
     let versions: &[&SupportedProtocolVersion] =
         if settings.tls12 { &[&rustls::version::TLS13, &rustls::version::TLS12] } else { &[&rustls::version::TLS13] };
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(versions)?
         .with_no_client_auth()
-        .with_cert_resolver(Arc::new(ByHost { first, by_host }));
+        .with_cert_resolver(Arc::new(ByHost { files, keys }));
     config.alpn_protocols = if http2 { vec![b"h2".to_vec(), b"http/1.1".to_vec()] } else { vec![b"http/1.1".to_vec()] };
     config.ticketer = aws_lc_rs::Ticketer::new()?;
     Ok(Some(Arc::new(config)))
@@ -103,8 +106,8 @@ fn certified_key(files: &CertificateFiles, provider: &CryptoProvider) -> Result<
 
 impl ResolvesServerCert for ByHost {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        let named = hello.server_name().and_then(|name| self.by_host.get(name));
-        Some(Arc::clone(named.unwrap_or(&self.first)))
+        let place = hello.server_name().map_or(0, |name| place_of(&self.files, name));
+        self.keys.get(place).cloned()
     }
 }
 
@@ -135,4 +138,31 @@ pub fn client_config(ca: Option<&PathBuf>) -> Result<Arc<ClientConfig>, TlsError
         .with_no_client_auth();
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(Arc::new(config))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn certificates_by_host() {
+        let files = |hosts: &[&str]| CertificateFiles {
+            hosts: hosts.iter().map(|host| (*host).to_owned()).collect(),
+            cert: PathBuf::new(),
+            key: PathBuf::new(),
+        };
+        let certificates = [files(&["a.example"]), files(&["*.b.example"]), files(&["b.example", "x.b.example"])];
+        let rows = [
+            ("its name", "a.example", 0),
+            ("the second name of one", "b.example", 2),
+            ("under a wildcard", "y.b.example", 1),
+            ("its name goes before a wildcard", "x.b.example", 2),
+            ("a wildcard covers one label", "z.y.b.example", 0),
+            ("no certificate's", "c.example", 0),
+            ("one label", "localhost", 0),
+        ];
+        for (name, host, expected) in rows {
+            assert_eq!(place_of(&certificates, host), expected, "{name}");
+        }
+    }
 }

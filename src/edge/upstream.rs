@@ -385,6 +385,11 @@ impl Lease {
         self.address
     }
 
+    /// The answer broke off in its body.
+    pub(crate) fn broke_off(&self) {
+        self.pool.upstream.metrics.errors.inc("body");
+    }
+
     /// The answer ended well: the connection may carry another request.
     pub(crate) fn give_back(mut self) {
         let Some(sender) = self.sender.take() else {

@@ -28,6 +28,7 @@ pub(crate) struct Flaky {
     subscriptions: Arc<dyn SubscriptionStore>,
     nonces: Arc<dyn NonceStore>,
     fails: AtomicBool,
+    panics: AtomicBool,
     asked: AtomicUsize,
     foreign_writes: Arc<AtomicU64>,
 }
@@ -42,6 +43,7 @@ impl Flaky {
             nonces: inner.nonces(),
             inner,
             fails: AtomicBool::new(false),
+            panics: AtomicBool::new(false),
             asked: AtomicUsize::new(0),
             foreign_writes: Arc::default(),
         })
@@ -55,6 +57,11 @@ impl Flaky {
         self.fails.store(fails, Ordering::SeqCst);
     }
 
+    /// Makes the next question for an account a mistake of the program.
+    pub(crate) fn panic_once(&self) {
+        self.panics.store(true, Ordering::SeqCst);
+    }
+
     fn or_fail<'a, T: 'a>(&'a self, answer: BoxFuture<'a, T>) -> BoxFuture<'a, T> {
         if self.fails.load(Ordering::SeqCst) {
             return Box::pin(async { Err(StoreError::Unavailable("it was told to fail".to_owned())) });
@@ -66,6 +73,7 @@ impl Flaky {
 impl SubscriptionStore for Flaky {
     fn find<'a>(&'a self, account: &'a AccountKey) -> BoxFuture<'a, Subscriptions> {
         self.asked.fetch_add(1, Ordering::SeqCst);
+        assert!(!self.panics.swap(false, Ordering::SeqCst), "a panic that a test asked for");
         self.or_fail(self.subscriptions.find(account))
     }
 
@@ -246,6 +254,23 @@ fn an_upstream_that_is_down_leaves_refusals_right() {
         let request = if token.is_empty() { request } else { request.token(&token) };
         assert_eq!(gateway.send(&request).outcome(), (status, code.to_owned()), "{target} {token}");
     }
+    gateway.expect_metric("siwx_ready{check=\"store\"}", 1.0);
     assert_eq!(gateway.admin(Request::get("/readyz")).status, 200, "the upstream is no part of readiness");
     gateway.expect_metric("siwx_upstream_errors_total{kind=\"connect\",upstream=\"api\"}", 2.0);
+}
+
+#[test]
+fn x9_a_panic_ends_one_request() {
+    let (upstream, flaky) = (Upstream::ok(), Flaky::new());
+    let gateway = Setup::over(&upstream).panics_are_expected().store(flaky.store()).start();
+    let wallet = Wallet::evm(1);
+    gateway.grant(&wallet, "nano");
+    flaky.panic_once();
+    let mut client = gateway.client();
+    let request = Request::get("/paid/x").token(&wallet.token());
+    assert_eq!(client.send(&request).outcome(), (500, "internal".to_owned()));
+    assert_eq!(upstream.take().len(), 0);
+    assert_eq!(client.send(&request).status, 200, "the next one on the same connection");
+    gateway.expect_metric("siwx_panics_total", 1.0);
+    assert_eq!(gateway.log_lines(2)[0]["code"], "internal");
 }

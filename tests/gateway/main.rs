@@ -4,9 +4,11 @@ mod harness;
 
 mod credentials;
 mod decisions;
+mod edge;
 mod failures;
 mod framing;
 mod headers;
 mod logs;
+mod metrics;
 mod paths;
 mod upstreams;

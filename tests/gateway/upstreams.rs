@@ -134,6 +134,8 @@ fn u4_answers_that_break_off() {
             assert!(!answer.whole || answer.status == 502, "{name}: {answer:?}");
         }
         let line = &gateway.log_lines(1)[0];
+        let kind = if line["status"] == 502 { "protocol" } else { "body" };
+        gateway.expect_metric(&format!("siwx_upstream_errors_total{{kind=\"{kind}\",upstream=\"api\"}}"), 1.0);
         assert!(line["aborted"] == "upstream" || line["status"] == 502, "{name}: {line}");
     }
 }

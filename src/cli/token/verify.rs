@@ -100,7 +100,7 @@ fn judge(
     };
     let judged = runtime.block_on(gate.decide(&view, now));
     let reason = judged.reason();
-    let account = judged.identity.as_ref().map(|identity| identity.account().to_string());
+    let account = judged.known().map(|known| known.account().to_string());
     let route = judged.rule.map(|rule| rule.name.clone());
     Ok(match admitted(judged) {
         Ok((_, permit)) => Outcome {

@@ -7,7 +7,7 @@ use std::{
     os::unix::fs::OpenOptionsExt as _,
     path::PathBuf,
     process::{Child, Command, Stdio},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use serde_json::Value;
@@ -58,7 +58,7 @@ impl Desk {
     }
 
     /// The binary, in this directory, with nothing of ours in its environment.
-    fn command(&self, arguments: &[&str]) -> Command {
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_siwx-gateway"));
         command.args(arguments).current_dir(self.0.path()).env_clear();
         command
@@ -107,6 +107,27 @@ fn finish(mut command: Command, input: &[u8]) -> Ran {
     let output = child.wait_with_output().expect("an output");
     let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
     Ran { code: output.status.code().expect("an exit code"), out: text(output.stdout), err: text(output.stderr) }
+}
+
+impl Running {
+    /// Asks for an end in good order and gives the exit code.
+    pub(crate) fn stop(mut self) -> Option<i32> {
+        end(&mut self.child, "TERM")
+    }
+}
+
+/// Sends a signal and waits for the end; gives the exit code.
+pub(crate) fn end(child: &mut Child, signal: &str) -> Option<i32> {
+    let sent = Command::new("sh").args(["-c", &format!("kill -{signal} {}", child.id())]).status().expect("a shell");
+    assert!(sent.success());
+    let begun = Instant::now();
+    loop {
+        if let Some(status) = child.try_wait().expect("a child") {
+            return status.code();
+        }
+        assert!(begun.elapsed() < PATIENCE, "it does not end");
+        std::thread::sleep(Duration::from_millis(10));
+    }
 }
 
 impl Drop for Running {
@@ -168,10 +189,15 @@ fn head_of(stream: &mut TcpStream) -> String {
 
 /// Sends a GET and gives status and body.
 pub(crate) fn get(address: SocketAddr, path: &str, authorization: Option<&str>) -> (u16, String) {
+    get_of(address, "gateway.test", path, authorization)
+}
+
+/// The same with a Host.
+pub(crate) fn get_of(address: SocketAddr, host: &str, path: &str, authorization: Option<&str>) -> (u16, String) {
     let mut stream = TcpStream::connect_timeout(&address, PATIENCE).expect("a connection");
     stream.set_read_timeout(Some(PATIENCE)).expect("a time-out");
     let authorization = authorization.map(|value| format!("Authorization: {value}\r\n")).unwrap_or_default();
-    let request = format!("GET {path} HTTP/1.1\r\nHost: gateway.test\r\nConnection: close\r\n{authorization}\r\n");
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n{authorization}\r\n");
     stream.write_all(request.as_bytes()).expect("a request");
     let mut answer = String::new();
     stream.read_to_string(&mut answer).expect("an answer");

@@ -65,6 +65,51 @@ fn from_a_key_to_the_upstream() {
     let revoke = desk.run(&["subscriptions", "revoke", "-c", "g.toml", "--account", &account, "--plan", "nano"]);
     assert_eq!((revoke.code, revoke.out), (0, format!("eip155:{address} no longer holds `nano`\n")));
     wait_for(|| Some(()).filter(|()| get(gateway.address, "/x", Some(&token)).0 == 403));
+    assert_eq!(gateway.stop(), Some(0), "told to end, it ends in good order");
+}
+
+#[test]
+fn decisions_without_a_server() {
+    let (desk, address, _) = desk_with_keys();
+    let routes = "[[route]]\nname = \"open\"\npath = \"/open\"\nupstream = \"api\"\nauth = \"none\"\n\
+        [[route]]\nname = \"wallets\"\nprefix = \"/wallets\"\nupstream = \"api\"\n";
+    // A nonce that opens one request is not used up by asking.
+    let auth = "[auth]\nnonce = \"single-use\"\n";
+    let text = small_configuration("a.db").replace("prefix = \"/\"", "prefix = \"/paid\"");
+    desk.write("g.toml", &(text + auth + routes));
+    let token = desk.run(&MINT).out.trim().to_owned();
+    let account = format!("eip155:1:{address}");
+    let account = Some(account.as_str());
+    let late = Some("2100-01-01T00:00:00Z");
+    let rows = [
+        ("public", "/open", None, 0, json!(["public", 200, null, "public", null, "open"])),
+        ("a wallet", "/wallets/x", None, 0, json!(["allow", 200, null, "ok", account, "wallets"])),
+        ("the same again", "/wallets/x", None, 0, json!(["allow", 200, null, "ok", account, "wallets"])),
+        (
+            "no subscription",
+            "http://GATEWAY.test:80/paid",
+            None,
+            1,
+            json!(["deny", 403, "subscription_required", "no_subscription", account, "all"]),
+        ),
+        ("expired", "/wallets", late, 1, json!(["deny", 401, "invalid_token", "expired", null, "wallets"])),
+        ("nothing there", "/nothing", None, 1, json!(["deny", 404, "no_route", null, account, null])),
+        ("dot segments", "/wallets/../paid", None, 1, json!(["deny", 400, "bad_path", null, null, null])),
+        ("another host", "http://b.test/open", None, 1, json!(["deny", 421, "unknown_host", null, null, null])),
+    ];
+    for (name, url, now, code, expected) in rows {
+        let mut arguments = vec!["token", "verify", "-c", "g.toml", "--method", "GET", "--json", "--url", url];
+        arguments.extend(now.iter().flat_map(|now| ["--now", now]));
+        let ran = desk.run_with(&arguments, token.as_bytes());
+        let json = json_of(&ran.out);
+        let members = ["decision", "status", "code", "reason", "account", "route"];
+        assert_eq!(
+            json.as_object().map(|json| json.keys().collect::<Vec<_>>()),
+            Some(members.map(String::from).iter().collect())
+        );
+        let found = json!(members.map(|member| json[member].clone()));
+        assert_eq!((ran.code, found), (code, expected), "{name}");
+    }
 }
 
 fn wait_for<T>(mut look: impl FnMut() -> Option<T>) -> T {

@@ -4,9 +4,14 @@ mod harness;
 mod journey;
 mod vectors;
 
-use std::{fs, os::unix::fs::PermissionsExt as _};
+use std::{
+    fs,
+    io::{BufRead as _, BufReader},
+    os::unix::fs::PermissionsExt as _,
+    process::Stdio,
+};
 
-use harness::{Desk, small_configuration};
+use harness::{Desk, end, get_of, small_configuration};
 use serde_json::{Value, json};
 
 /// The commands of operations.md section 2 that this build has, subcommands with a space.
@@ -58,7 +63,7 @@ fn calls_that_are_wrong() {
     desk.write("g.toml", &small_configuration("a.db"));
     desk.write("bad.key", "secret");
     let rows: [(&str, &[&str], i32, &str); 16] = [
-        ("nothing", &[], 64, "Usage: siwx-gateway <COMMAND>"),
+        ("nothing", &[], 64, "Usage: siwx-gateway [OPTIONS] <COMMAND>"),
         ("no such command", &["serve"], 64, "unrecognized subcommand 'serve'"),
         ("no configuration", &["run"], 64, "--config <FILE>"),
         (
@@ -201,6 +206,31 @@ fn all_faults_of_a_configuration_in_one_run() {
 }
 
 #[test]
+fn a_file_with_a_secret_is_for_its_owner() {
+    let desk = Desk::new();
+    let token = "hunter2-hunter2-hunter2-hunter2-";
+    let with = |token: &str| small_configuration("a.db").replace("[admin]", &format!("[admin]\ntoken = \"{token}\""));
+    let said = "warning: `g.toml` holds a secret and can be read by other users of this machine\n --> g.toml   (chmod 600 \
+        keeps them out; or refer to it as \"${file:/path}\")\n";
+    desk.write("secret", token);
+    let elsewhere = format!("${{file:{}}}", desk.path("secret").display());
+    for (name, text, secret, warned) in [
+        ("for all", with(token), false, said),
+        ("for the owner", with(token), true, ""),
+        ("elsewhere", with(&elsewhere), false, ""),
+    ] {
+        let _ = fs::remove_file(desk.path("g.toml"));
+        if secret {
+            desk.write_secret("g.toml", &text)
+        } else {
+            desk.write("g.toml", &text)
+        }
+        let ran = desk.run(&["check", "-c", "g.toml"]);
+        assert_eq!((ran.code, ran.err.as_str()), (0, warned), "{name}");
+    }
+}
+
+#[test]
 fn routes_that_contradict_each_other_are_shown_where_they_stand() {
     let desk = Desk::new();
     let twin = "[[route]]\nname = \"twin\"\nprefix = \"/\"\nupstream = \"api\"\n";
@@ -329,6 +359,33 @@ fn versions_name_what_was_built() {
     let text = desk.run(&["version"]).out;
     assert_eq!(text.lines().next(), Some(concat!("siwx-gateway ", env!("CARGO_PKG_VERSION"))));
     assert_ne!(json["rustc"], "unknown");
+}
+
+/// Every line for a shell in what the demo prints, sent to the gateway it started.
+#[test]
+fn the_demo_serves_the_lines_it_prints() {
+    let desk = Desk::new();
+    let mut child = desk.command(&["demo"]).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("a process");
+    let mut lines = BufReader::new(child.stdout.take().expect("a pipe")).lines().map_while(Result::ok);
+    let mut sent = 0;
+    let mut promised = None;
+    for line in lines.by_ref().take_while(|line| !line.starts_with("Requests to the gateway")) {
+        if line.starts_with("# ") {
+            promised = line.split(": ").nth(1).and_then(|rest| rest.get(..3)?.parse::<u16>().ok());
+        }
+        let Some(curl) = line.strip_prefix("curl -") else {
+            continue;
+        };
+        let (_, target) = curl.split_once(" http://").expect("a URL");
+        let (authority, path) = target.split_once(' ').map_or(target, |(url, _)| url).split_once('/').expect("a path");
+        let token = curl.split_once("'Authorization: ").map(|(_, token)| token.trim_end_matches('\''));
+        let address = authority.parse().expect("an address");
+        let (status, body) = get_of(address, authority, &format!("/{path}"), token);
+        assert_eq!(Some(status), promised, "{line}\n{body}");
+        sent += 1;
+    }
+    assert_eq!(sent, 6);
+    assert_eq!(end(&mut child, "INT"), Some(0));
 }
 
 #[test]

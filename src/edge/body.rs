@@ -5,13 +5,15 @@
 //! 2. Request trailers end here: no route of this build passes them on.
 //! 3. An answer's body that ends early ends with an error, so that the client never sees a clean end; one that
 //!    ends well gives its connection back to the pool.
-//! 4. Timers are made when a body first keeps us waiting, not before: most are here already.
+//! 4. An answer's trailers pass, but for the fields that have no place there.
+//! 5. Timers are made when a body first keeps us waiting, not before: most are here already.
 
 use std::{
     cell::Cell,
     future::Future as _,
     pin::Pin,
     rc::Rc,
+    sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -22,7 +24,7 @@ use hyper::body::{Body, Frame, Incoming, SizeHint};
 use thiserror::Error;
 use tokio::time::{Instant, Sleep};
 
-use super::{record::Record, upstream::Lease};
+use super::{handler::Live, record::Record, upstream::Lease};
 
 /// Why a body ended before its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -62,7 +64,7 @@ pub(crate) struct ResponseBody {
 
 enum Kind {
     Own(Full<Bytes>),
-    Upstream { inner: Incoming, lease: Option<Lease>, silence: Silence },
+    Upstream { inner: Incoming, lease: Option<Lease>, silence: Silence, live: Arc<Live> },
 }
 
 /// The bound on the time between two pieces.
@@ -181,13 +183,13 @@ impl ResponseBody {
         Self { kind: Kind::Own(Full::new(bytes)), record }
     }
 
-    /// The body of an upstream's answer; `lease` is its connection.
-    pub(crate) fn upstream(inner: Incoming, lease: Lease, idle: Duration, record: Record) -> Self {
+    /// The body of an upstream's answer; `lease` is its connection, `live` has the rules for its trailers.
+    pub(crate) fn upstream(inner: Incoming, lease: Lease, idle: Duration, live: Arc<Live>, record: Record) -> Self {
         let mut lease = Some(lease);
         if inner.is_end_stream() {
             give_back(&mut lease);
         }
-        Self { kind: Kind::Upstream { inner, lease, silence: Silence::new(idle) }, record }
+        Self { kind: Kind::Upstream { inner, lease, silence: Silence::new(idle), live }, record }
     }
 }
 
@@ -210,8 +212,11 @@ impl Body for ResponseBody {
                 Some(Err(never)) => match never {},
                 None => None,
             },
-            Kind::Upstream { inner, lease, silence } => match Pin::new(&mut *inner).poll_frame(cx) {
-                Poll::Ready(Some(Ok(frame))) => {
+            Kind::Upstream { inner, lease, silence, live } => match Pin::new(&mut *inner).poll_frame(cx) {
+                Poll::Ready(Some(Ok(mut frame))) => {
+                    if let Some(trailers) = frame.trailers_mut() {
+                        live.headers.answer_trailers(trailers);
+                    }
                     silence.broken();
                     if inner.is_end_stream() {
                         give_back(lease);

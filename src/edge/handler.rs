@@ -19,7 +19,7 @@ use std::{
 
 use http::{
     HeaderMap, HeaderValue, Request, Response, Uri, Version,
-    header::{EXPECT, HOST, USER_AGENT},
+    header::{EXPECT, HOST, TRANSFER_ENCODING, USER_AGENT},
     uri::PathAndQuery,
 };
 use hyper::body::{Body as _, Incoming};
@@ -145,7 +145,7 @@ impl Worker {
             caught(handling.as_mut()).await
         };
         match handled {
-            Ok(Ok(forwarded)) => forwarded.into_response(record),
+            Ok(Ok(forwarded)) => forwarded.into_response(Arc::clone(&self.live), record),
             Ok(Err(answer)) => self.answer_here(&answer, id, started, record),
             Err(Panicked) => {
                 self.live.metrics.panics.inc();
@@ -211,6 +211,10 @@ impl Worker {
         parts.uri = Uri::from(path_and_query);
         parts.extensions.clear();
         let body = RequestBody::new(body, limit, live.settings.limits.body_idle_timeout, Rc::clone(&breach));
+        if !body.is_end_stream() && body.size_hint().exact().is_none() {
+            // hyper would leave the body of a GET or HEAD out, had it not been told that there is one.
+            parts.headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+        }
         let sent = pool.send(Request::from_parts(parts, body), &breach, &permit, Instant::now()).await;
         let answer = match sent {
             Ok(answer) => answer,
@@ -246,12 +250,10 @@ impl Worker {
         }
         let host = one_host(parts)?;
         let asked = RequestTarget::of(&parts.uri).accept(&parts.method, peer.scheme(), host);
-        let (path, query) = match asked {
-            Ok(Asked::Path(path, query)) => (path, query),
-            Ok(Asked::Server) => return Err(Answer::OptionsAsterisk),
-            Err(TargetError::Method) => return Err(Answer::MethodNotAllowed),
-            Err(error) => return Err(Answer::BadRequest(error.to_string())),
-        };
+        let asked = asked.map_err(|error| match error {
+            TargetError::Method => Answer::MethodNotAllowed,
+            error => Answer::BadRequest(error.to_string()),
+        })?;
         let host = Host::parse(host).map_err(|error| Answer::BadRequest(error.to_string()))?;
         if !live.settings.hosts.iter().any(|served| served == host.as_str()) {
             return Err(Answer::UnknownHost);
@@ -262,6 +264,9 @@ impl Worker {
         if expects_something_else(&parts.headers) {
             return Err(Answer::ExpectationFailed);
         }
+        let Asked::Path(path, query) = asked else {
+            return Err(Answer::OptionsAsterisk);
+        };
         let path = CanonicalPath::parse(path).map_err(Answer::BadPath)?;
         target::check_query(query.unwrap_or("")).map_err(Answer::BadPath)?;
         Ok(Target { host, path })
@@ -330,14 +335,14 @@ struct Forwarded {
 }
 
 impl Forwarded {
-    fn into_response(self, mut record: Record) -> Response<ResponseBody> {
+    fn into_response(self, live: Arc<Live>, mut record: Record) -> Response<ResponseBody> {
         let status = self.head.status.as_u16();
         let bodiless = self.body.is_end_stream();
         record.head(&Head { status, outcome: Outcome::Allowed, waited: self.waited, after: self.after, bodiless });
         if let Some(line) = record.line() {
             line.null("code");
         }
-        Response::from_parts(self.head, ResponseBody::upstream(self.body, self.lease, self.idle, record))
+        Response::from_parts(self.head, ResponseBody::upstream(self.body, self.lease, self.idle, live, record))
     }
 }
 

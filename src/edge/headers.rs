@@ -121,6 +121,31 @@ const ANSWER_HOP_BY_HOP: [&str; 8] = [
     "upgrade",
 ];
 
+/// Fields that have no place in a trailer (RFC 9110 §6.5.1): framing, routing, authentication, what an answer's
+/// handling or the reading of its body rests on.
+const NO_TRAILERS: [&str; 20] = [
+    "age",
+    "authorization",
+    "cache-control",
+    "content-encoding",
+    "content-length",
+    "content-range",
+    "content-type",
+    "cookie",
+    "date",
+    "expires",
+    "host",
+    "location",
+    "proxy-authorization",
+    "retry-after",
+    "set-cookie",
+    "trailer",
+    "vary",
+    "warning",
+    "www-authenticate",
+    "x-request-id",
+];
+
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
@@ -177,10 +202,8 @@ impl HeaderRules {
                 .extend(named_by_connection(headers).into_iter().filter(|name| !UNREMOVABLE.contains(&name.as_str())));
         }
         doomed.extend(headers.keys().filter(|name| !self.passes(name)).cloned());
-        if let Some(value) = headers.get(AUTHORIZATION)
-            && !self.forward_credential
-            && self.carrier.ours(value.as_bytes()).is_some()
-        {
+        let is_ours = |value: &HeaderValue| self.carrier.ours(value.as_bytes()).is_some();
+        if !self.forward_credential && headers.get_all(AUTHORIZATION).iter().any(is_ours) {
             headers.remove(AUTHORIZATION);
         }
         for name in doomed {
@@ -237,6 +260,15 @@ impl HeaderRules {
         }
         if private {
             make_private(headers);
+        }
+    }
+
+    /// Makes the trailers of an upstream's answer into those the client sees (hardening.md row U8).
+    pub(crate) fn answer_trailers(&self, trailers: &mut HeaderMap) {
+        let passes = |name: &str| self.answer_passes(name) && !NO_TRAILERS.contains(&name);
+        let doomed: Vec<HeaderName> = trailers.keys().filter(|name| !passes(name.as_str())).cloned().collect();
+        for name in doomed {
+            trailers.remove(name);
         }
     }
 
@@ -468,6 +500,13 @@ mod tests {
         assert_eq!(forwarded(&rules(false), &[("Authorization", "Bearer t")]), ["authorization: Bearer t"]);
     }
 
+    /// A public route lets two fields pass its gate, and only the first was looked at.
+    #[test]
+    fn a_credential_in_a_second_field_stays_here_too() {
+        let sent = [("Authorization", "Bearer t"), ("Authorization", "SIWX a.b")];
+        assert_eq!(forwarded(&rules(false), &sent), Vec::<String>::new());
+    }
+
     #[test]
     fn cookie_crumbs_are_joined() {
         assert_eq!(forwarded(&rules(false), &[("Cookie", "a=1"), ("Cookie", "b=2")]), ["cookie: a=1; b=2"]);
@@ -515,6 +554,17 @@ mod tests {
         }
         rules(false).answer(&mut headers, false);
         assert_eq!(headers.keys().collect::<Vec<_>>(), [CONTENT_TYPE]);
+    }
+
+    /// Trailers went through unread, and an upstream could have told a client who it is.
+    #[test]
+    fn what_an_upstream_cannot_say_afterwards() {
+        let mut trailers = HeaderMap::new();
+        for name in ["x-checksum", "grpc-status", "x-siwx-address", "content-length", "set-cookie", "connection"] {
+            trailers.insert(HeaderName::from_static(name), HeaderValue::from_static("1"));
+        }
+        rules(false).answer_trailers(&mut trailers);
+        assert_eq!(trailers.keys().collect::<Vec<_>>(), ["x-checksum", "grpc-status"]);
     }
 
     #[test]

@@ -7,7 +7,7 @@
 //!    unsent, or it has no body, an idempotent method, and met a kept connection that closed before a byte of
 //!    an answer. Never after a head.
 //! 4. Connect, TLS and the wait for the head have deadlines; the head has bounds. An upstream that switches
-//!    protocols unasked (101) is answered 502.
+//!    protocols unasked (101), or frames its answer twice, is answered 502.
 
 use std::{
     cell::RefCell,
@@ -20,7 +20,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use http::{HeaderValue, Method, Request, Response, StatusCode, request::Parts};
+use http::{
+    HeaderMap, HeaderValue, Method, Request, Response, StatusCode,
+    header::{CONTENT_LENGTH, TRANSFER_ENCODING},
+    request::Parts,
+};
 use hyper::{body::Incoming, client::conn::http1};
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
@@ -287,6 +291,10 @@ impl Pool {
                     let cause = "it switched protocols unasked".to_owned();
                     return Err(UpstreamError::Protocol { authority: self.upstream.authority.clone(), cause });
                 }
+                Ok(response) if framed_twice(response.headers()) => {
+                    let cause = "its answer has Content-Length beside Transfer-Encoding".to_owned();
+                    return Err(UpstreamError::Protocol { authority: self.upstream.authority.clone(), cause });
+                }
                 Ok(response) => return Ok(Answer { response, lease, waited: started.elapsed(), retries }),
                 Err(error) => error,
             };
@@ -341,6 +349,12 @@ impl Pool {
         let closed = before - idle.len();
         self.upstream.metrics.idle.sub(i64::try_from(closed).unwrap_or(i64::MAX));
     }
+}
+
+/// Whether an answer says twice where it ends (RFC 9112 §6.3 rule 3): somebody may be smuggling, and what follows
+/// on the connection is not to be read.
+fn framed_twice(headers: &HeaderMap) -> bool {
+    headers.contains_key(TRANSFER_ENCODING) && headers.contains_key(CONTENT_LENGTH)
 }
 
 /// A copy of a request that may be sent twice: no body, and a method that means the same twice (RFC 9110 §9.2.2).

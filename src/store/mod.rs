@@ -113,8 +113,9 @@ pub struct Store {
     driver: Arc<dyn Driver>,
 }
 
-/// All that one kind of store has to offer.
-trait Driver: SubscriptionStore + NonceStore {
+/// All that one kind of store has to offer. Public so that a program which embeds the gateway can bring a store of
+/// its own, and a test one that fails when it is told to.
+pub trait Driver: SubscriptionStore + NonceStore {
     /// The value of the label `backend` in metrics.
     fn name(&self) -> &'static str;
 
@@ -134,12 +135,17 @@ pub fn open(settings: &Settings) -> Result<Store, StoreError> {
         Backend::Sqlite(path) => Arc::new(sqlite::Sqlite::open(sqlite::Place::File(path.clone()), settings)?),
         Backend::SqliteMemory => Arc::new(sqlite::Sqlite::open(sqlite::Place::Memory, settings)?),
     };
-    Ok(Store { driver })
+    Ok(Store::new(driver))
 }
 
 // === impl Store ===
 
 impl Store {
+    /// A store that was made elsewhere.
+    pub fn new(driver: Arc<dyn Driver>) -> Self {
+        Self { driver }
+    }
+
     /// Its subscriptions.
     pub fn subscriptions(&self) -> Arc<dyn SubscriptionStore> {
         Arc::clone(&self.driver) as Arc<dyn SubscriptionStore>

@@ -1,0 +1,251 @@
+//! What happens when something behind the gateway fails: never a yes that nobody said, never a no that nobody said
+//! (hardening.md section 7).
+
+use std::{
+    net::TcpListener,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use siwx_gateway::{
+    caip::AccountKey,
+    policy::subscription::{Subscription, Subscriptions},
+    store::{
+        self, Backend, BoxFuture, Claim, Cursor, Driver, Filter, Grant, NonceKey, NonceStore, Page, Settings, Store,
+        StoreError, SubscriptionStore,
+    },
+    time::UnixTime,
+};
+
+use crate::harness::{Gateway, Request, Setup, Upstream, Wallet};
+
+/// A store that fails as long as it is told to.
+pub(crate) struct Flaky {
+    inner: Store,
+    subscriptions: Arc<dyn SubscriptionStore>,
+    nonces: Arc<dyn NonceStore>,
+    fails: AtomicBool,
+    asked: AtomicUsize,
+    foreign_writes: Arc<AtomicU64>,
+}
+
+impl Flaky {
+    pub(crate) fn new() -> Arc<Self> {
+        let settings =
+            Settings { backend: Backend::SqliteMemory, timeout: Duration::from_secs(5), require_at_start: true };
+        let inner = store::open(&settings).expect("the store opens");
+        Arc::new(Self {
+            subscriptions: inner.subscriptions(),
+            nonces: inner.nonces(),
+            inner,
+            fails: AtomicBool::new(false),
+            asked: AtomicUsize::new(0),
+            foreign_writes: Arc::default(),
+        })
+    }
+
+    pub(crate) fn store(self: &Arc<Self>) -> Store {
+        Store::new(Arc::clone(self) as Arc<dyn Driver>)
+    }
+
+    pub(crate) fn fail(&self, fails: bool) {
+        self.fails.store(fails, Ordering::SeqCst);
+    }
+
+    fn or_fail<'a, T: 'a>(&'a self, answer: BoxFuture<'a, T>) -> BoxFuture<'a, T> {
+        if self.fails.load(Ordering::SeqCst) {
+            return Box::pin(async { Err(StoreError::Unavailable("it was told to fail".to_owned())) });
+        }
+        answer
+    }
+}
+
+impl SubscriptionStore for Flaky {
+    fn find<'a>(&'a self, account: &'a AccountKey) -> BoxFuture<'a, Subscriptions> {
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        self.or_fail(self.subscriptions.find(account))
+    }
+
+    fn grant<'a>(&'a self, grant: &'a Grant, now: UnixTime) -> BoxFuture<'a, Subscription> {
+        self.or_fail(self.subscriptions.grant(grant, now))
+    }
+
+    fn revoke<'a>(&'a self, account: &'a AccountKey, plan: &'a str) -> BoxFuture<'a, bool> {
+        self.or_fail(self.subscriptions.revoke(account, plan))
+    }
+
+    fn list<'a>(&'a self, filter: &'a Filter, after: Option<&'a Cursor>, limit: usize) -> BoxFuture<'a, Page> {
+        self.or_fail(self.subscriptions.list(filter, after, limit))
+    }
+
+    fn import<'a>(&'a self, grants: &'a [Grant], now: UnixTime) -> BoxFuture<'a, usize> {
+        self.or_fail(self.subscriptions.import(grants, now))
+    }
+}
+
+impl NonceStore for Flaky {
+    fn claim<'a>(&'a self, key: NonceKey<'a>, until: UnixTime, now: UnixTime) -> BoxFuture<'a, Claim> {
+        self.or_fail(self.nonces.claim(key, until, now))
+    }
+}
+
+impl Driver for Flaky {
+    fn name(&self) -> &'static str {
+        "sqlite"
+    }
+
+    fn foreign_writes(&self) -> &Arc<AtomicU64> {
+        &self.foreign_writes
+    }
+
+    fn check(&self) -> BoxFuture<'_, ()> {
+        self.or_fail(Box::pin(self.inner.check()))
+    }
+}
+
+fn unavailable(gateway: &Gateway, target: &str, wallet: &Wallet) {
+    let answer = gateway.get(target, &wallet.token());
+    assert_eq!(answer.outcome(), (503, "store_unavailable".to_owned()), "{answer:?}");
+    assert_eq!(answer.one("retry-after"), Some("1"));
+}
+
+#[test]
+fn a_store_that_fails_is_neither_yes_nor_no() {
+    let (upstream, flaky) = (Upstream::ok(), Flaky::new());
+    let gateway = Setup::over(&upstream).set("limits.auth_failures", "off").store(flaky.store()).start();
+    let (subscribed, other) = (Wallet::evm(1), Wallet::evm(2));
+    gateway.grant(&subscribed, "nano");
+    flaky.fail(true);
+    for _ in 0..2 {
+        unavailable(&gateway, "/paid/x", &subscribed);
+        unavailable(&gateway, "/paid/x", &other);
+        unavailable(&gateway, "/pro/x", &subscribed);
+    }
+    assert_eq!(upstream.take().len(), 0);
+    assert_eq!(gateway.get("/wallet/x", &other.token()).status, 200, "who asks the store for nothing is served");
+    assert_eq!(gateway.send(&Request::get("/public/x")).status, 200);
+    assert_eq!(gateway.send(&Request::get("/paid/x")).status, 401, "refusals stay what they are");
+    assert_eq!(gateway.get("/paid/x", "SIWX x.y").status, 401);
+    flaky.fail(false);
+    assert_eq!(gateway.get("/paid/x", &subscribed.token()).status, 200, "and it mends at once");
+    assert_eq!(gateway.get("/paid/x", &other.token()).status, 403);
+    gateway.expect_metric("siwx_subscription_lookups_total{backend=\"sqlite\",result=\"error\"}", 6.0);
+    gateway.expect_metric(
+        "siwx_auth_decisions_total{decision=\"error\",reason=\"store_unavailable\",route=\"paid\"}",
+        4.0,
+    );
+}
+
+#[test]
+fn a_remembered_yes_is_served_while_it_is_fresh() {
+    let (upstream, flaky) = (Upstream::ok(), Flaky::new());
+    let gateway = Setup::over(&upstream).store(flaky.store()).start();
+    let (subscribed, other) = (Wallet::evm(1), Wallet::evm(2));
+    gateway.grant(&subscribed, "nano");
+    assert_eq!(gateway.get("/paid/x", &subscribed.token()).status, 200);
+    assert_eq!(gateway.get("/paid/x", &other.token()).status, 403);
+    flaky.fail(true);
+    assert_eq!(gateway.get("/paid/x", &subscribed.token()).status, 200, "a fresh yes");
+    assert_eq!(gateway.get("/paid/x", &other.token()).status, 403, "a fresh no");
+    let renewed = subscribed.token_of(&subscribed.text().nonce(7));
+    assert_eq!(gateway.get("/paid/x", &renewed).status, 200, "of the account, not of the token");
+    assert_eq!(gateway.admin(Request::new("POST", "/admin/cache/flush")).status, 204);
+    unavailable(&gateway, "/paid/x", &subscribed);
+    assert_eq!(flaky.asked.load(Ordering::SeqCst), 3);
+}
+
+#[test]
+fn a_stale_yes_is_served_only_on_demand() {
+    let rows = [("off", "0s", 503), ("on", "60s", 200)];
+    for (name, stale_if_error, status) in rows {
+        let (upstream, flaky) = (Upstream::ok(), Flaky::new());
+        let gateway = Setup::over(&upstream)
+            .set("cache.subscriptions.ttl", "1ms")
+            .set("cache.subscriptions.negative_ttl", "1ms")
+            .set("store.stale_if_error", stale_if_error)
+            .store(flaky.store())
+            .start();
+        let (subscribed, other, ending) = (Wallet::evm(1), Wallet::evm(2), Wallet::evm(3));
+        gateway.grant(&subscribed, "nano");
+        let end = crate::harness::time("2026-11-20T10:01:00Z");
+        gateway.grant_until(&ending, "nano", store::Term::Until(end));
+        assert_eq!(gateway.get("/paid/x", &subscribed.token()).status, 200, "{name}");
+        assert_eq!(gateway.get("/paid/x", &ending.token()).status, 200, "{name}");
+        assert_eq!(gateway.get("/paid/x", &other.token()).status, 403, "{name}");
+        flaky.fail(true);
+        // What was remembered is a millisecond old; the answers below are no longer fresh ones.
+        std::thread::sleep(Duration::from_millis(5));
+        assert_eq!(gateway.get("/paid/x", &subscribed.token()).status, status, "{name}: a stale yes");
+        unavailable(&gateway, "/paid/x", &other);
+        gateway.set_time("2026-11-20T10:01:00Z");
+        unavailable(&gateway, "/paid/x", &ending);
+        let stale = gateway.metrics().value("siwx_cache_requests_total{cache=\"subscriptions\",result=\"stale\"}");
+        assert_eq!(stale, if status == 200 { 1.0 } else { 0.0 }, "{name}");
+    }
+}
+
+#[test]
+fn a_nonce_that_cannot_be_recorded_opens_nothing() {
+    let (upstream, flaky) = (Upstream::ok(), Flaky::new());
+    let gateway = Setup::over(&upstream).set("auth.nonce", "single-use").store(flaky.store()).start();
+    flaky.fail(true);
+    unavailable(&gateway, "/wallet/x", &Wallet::evm(1));
+    assert_eq!(upstream.take().len(), 0);
+    flaky.fail(false);
+    assert_eq!(gateway.get("/wallet/x", &Wallet::evm(1).token()).status, 200, "and was not burnt");
+    gateway.expect_metric("siwx_store_operations_total{operation=\"nonce\",result=\"error\"}", 1.0);
+}
+
+#[test]
+fn a_store_that_is_not_there_at_the_start() {
+    let upstream = Upstream::ok();
+    let directory = tempfile::tempdir().expect("a directory");
+    let missing = format!("sqlite:{}/not/there.db", directory.path().display());
+    let gateway = Setup::over(&upstream).set("store.url", &missing).start();
+    unavailable(&gateway, "/paid/x", &Wallet::evm(1));
+    assert_eq!(gateway.get("/wallet/x", &Wallet::evm(1).token()).status, 200);
+    let ready = gateway.admin(Request::get("/readyz?verbose"));
+    assert_eq!(ready.status, 503, "{ready:?}");
+    assert!(String::from_utf8_lossy(&ready.body).contains("store: no"), "{ready:?}");
+    assert_eq!(gateway.admin(Request::get("/livez")).status, 200, "alive all the same");
+}
+
+#[test]
+fn many_requests_of_one_wallet_ask_the_store_once() {
+    let (upstream, flaky) = (Upstream::ok(), Flaky::new());
+    let gateway = Setup::over(&upstream).store(flaky.store()).start();
+    let wallet = Wallet::evm(1);
+    gateway.grant(&wallet, "nano");
+    std::thread::scope(|scope| {
+        for nonce in 0..20 {
+            let (gateway, token) = (&gateway, wallet.token_of(&wallet.text().nonce(nonce)));
+            scope.spawn(move || assert_eq!(gateway.get("/paid/x", &token).status, 200));
+        }
+    });
+    assert_eq!(flaky.asked.load(Ordering::SeqCst), 1);
+}
+
+#[test]
+fn an_upstream_that_is_down_leaves_refusals_right() {
+    let address = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port");
+    let gateway = Setup::to(&format!("http://{address}")).start();
+    let rows = [
+        ("/public/x", String::new(), 502, "upstream_unreachable"),
+        ("/wallet/x", Wallet::evm(1).token(), 502, "upstream_unreachable"),
+        ("/wallet/x", String::new(), 401, "credential_required"),
+        ("/wallet/x", "SIWX x.y".to_owned(), 401, "invalid_token"),
+        ("/paid/x", Wallet::evm(1).token(), 403, "subscription_required"),
+        ("/nothing", Wallet::evm(1).token(), 404, "no_route"),
+        ("/public/../x", String::new(), 400, "bad_path"),
+    ];
+    for (target, token, status, code) in rows {
+        let request = Request::get(target);
+        let request = if token.is_empty() { request } else { request.token(&token) };
+        assert_eq!(gateway.send(&request).outcome(), (status, code.to_owned()), "{target} {token}");
+    }
+    assert_eq!(gateway.admin(Request::get("/readyz")).status, 200, "the upstream is no part of readiness");
+    gateway.expect_metric("siwx_upstream_errors_total{kind=\"connect\",upstream=\"api\"}", 2.0);
+}

@@ -29,7 +29,7 @@ mod wallet;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{ColorChoice, Parser, Subcommand};
 
 use console::USAGE;
 
@@ -37,6 +37,9 @@ use console::USAGE;
 #[derive(Debug, Parser)]
 #[command(name = "siwx-gateway", version, max_term_width = 100)]
 struct Arguments {
+    /// Whether reports have colours
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    color: ColorChoice,
     #[command(subcommand)]
     command: Command,
 }
@@ -82,6 +85,7 @@ pub fn main() -> ExitCode {
             return if error.use_stderr() { ExitCode::from(USAGE) } else { ExitCode::SUCCESS };
         }
     };
+    console::choose_color(arguments.color);
     run_command(&arguments.command).unwrap_or_else(|failure| failure.report())
 }
 

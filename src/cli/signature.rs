@@ -9,12 +9,12 @@ use serde_json::json;
 
 use super::{
     console::{Failure, say, yes_or_no},
-    input::Source,
+    input::{Source, widest_reading},
 };
 use crate::{
     caip::{AccountId, ChainId},
     chain::{self, Accepts, DIALECTS, Signed},
-    siwx::{Message, message::Reading},
+    siwx::Message,
 };
 
 /// Commands about signatures.
@@ -50,7 +50,7 @@ pub(super) fn run(command: &Command) -> Result<ExitCode, Failure> {
 fn verify(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let text = Source::Stdin.read(BYTES_MAX)?;
     // Off-chain envelopes may name the domain of the text, where it is a message at all.
-    let message = Message::parse(&text, DIALECTS, &Reading::default()).ok();
+    let message = Message::parse(&text, DIALECTS, &widest_reading()).ok();
     let account = AccountId::parse(&arguments.account).ok();
     if let Some(account) = &account
         && account.chain() != arguments.chain

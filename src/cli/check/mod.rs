@@ -81,7 +81,7 @@ fn examine(source: &Source) -> (Report, Option<(Config, Routes)>) {
             (report, None)
         }
     };
-    outside::examine(&config, &mut report);
+    outside::examine(&config, source, &mut report);
     (report, routes.map(|routes| (config, routes)))
 }
 

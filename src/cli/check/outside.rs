@@ -10,6 +10,7 @@ use rustls::{
 };
 
 use crate::{
+    cli::configuration::Source,
     config::{Config, Place, Report},
     edge::{
         settings::{CertificateFiles, TlsSettings},
@@ -19,7 +20,8 @@ use crate::{
 };
 
 /// Adds what is wrong out there to a report.
-pub(super) fn examine(config: &Config, report: &mut Report) {
+pub(super) fn examine(config: &Config, source: &Source, report: &mut Report) {
+    examine_file(config, source, report);
     if let Some(tls) = &config.edge.tls {
         for (number, files) in tls.certificates.iter().enumerate() {
             let places = config.places.certificates.get(number).cloned().unwrap_or_default();
@@ -37,6 +39,16 @@ pub(super) fn examine(config: &Config, report: &mut Report) {
     }
     if let Backend::Sqlite(path) = &config.store.backend {
         examine_store(path, &config.places.store, report);
+    }
+}
+
+/// A configuration that holds a secret itself, rather than a reference to one, is a secret too.
+fn examine_file(config: &Config, source: &Source, report: &mut Report) {
+    let token = config.edge.admin.as_ref().and_then(|admin| admin.token.as_ref());
+    let holds_secret = token.is_some_and(|token| source.text().contains(token.expose().as_str()));
+    if holds_secret && is_open_to_others(Path::new(source.name())).unwrap_or(false) {
+        let title = format!("`{}` holds a secret and can be read by other users of this machine", source.name());
+        report.warn(&Place::Nowhere, title, "chmod 600 keeps them out; or refer to it as \"${file:/path}\"");
     }
 }
 

@@ -16,13 +16,13 @@ use crate::{
     chain::{self, Accepts, Scheme},
     cli::{
         console::{Failure, say, say_json, yes_or_no},
+        input::widest_reading,
         values::time,
     },
     credential::{Authorization, Carrier as _, CredentialError, Presented},
     siwx::{
         Code, Message,
         claims::{self, Claims, Expectation, Origin, UriMatch},
-        message::{NonceCharset, Reading, StatementCharset},
         proof::Proof,
         verdict,
     },
@@ -87,13 +87,7 @@ fn inspect(presented: Option<&Presented<'_>>, now: UnixTime) -> (Vec<Check>, Opt
         let expected = format!("expected one of the schemes {}", SCHEMES.join(", "));
         return (failed_at("scheme", "unknown_scheme", expected), None);
     };
-    // As wide as a gateway can be configured to read.
-    let reading = Reading {
-        nonce_charset: NonceCharset::Token,
-        statement_charset: StatementCharset::Unicode,
-        ..Reading::default()
-    };
-    let proof = match presented.decode(&reading) {
+    let proof = match presented.decode(&widest_reading()) {
         Ok(proof) => proof,
         Err(error) => {
             let name = match error {

@@ -20,17 +20,12 @@ use crate::{
     chain::DIALECTS,
     cli::{
         console::Failure,
-        input::Source,
+        input::{Source, widest_reading},
         values::duration,
         wallet::{KEY_FILE_BYTES_MAX, Wallet, WalletError, nonce},
     },
     secret::Secret,
-    siwx::{
-        Message, MessageError,
-        dialect::Dialect,
-        message::{Reading, StatementCharset},
-        render::Draft,
-    },
+    siwx::{Message, MessageError, dialect::Dialect, render::Draft},
     time::{Clock as _, UnixTime},
 };
 
@@ -166,8 +161,7 @@ pub(in crate::cli) fn mint(wallet: &Wallet, order: &Order<'_>, now: UnixTime) ->
     };
     let text = draft.write(dialect);
     // A gateway may allow more than ASCII in statements; whether this one does is not known here.
-    let reading = Reading { statement_charset: StatementCharset::Unicode, ..Reading::default() };
-    let message = Message::parse(text.as_bytes(), DIALECTS, &reading)?;
+    let message = Message::parse(text.as_bytes(), DIALECTS, &widest_reading())?;
     let as_meant = message.domain == order.domain
         && message.canonical_address() == address
         && message.statement.as_deref() == order.statement

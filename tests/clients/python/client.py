@@ -16,6 +16,7 @@ import urllib.request
 URL = os.environ["SIWX_URL"]
 DOMAIN = urllib.parse.urlsplit(URL).netloc
 TLS = ssl.create_default_context(cafile=os.environ["SIWX_CA"])
+TLS.verify_flags |= ssl.VERIFY_X509_STRICT
 
 
 @dataclasses.dataclass(frozen=True)

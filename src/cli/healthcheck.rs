@@ -25,8 +25,8 @@ pub(super) struct Arguments {
     config: Option<std::path::PathBuf>,
 }
 
-/// How long the answer may take: less than the 5 seconds that health checks of containers are usually given.
-const PATIENCE: Duration = Duration::from_secs(3);
+/// How long the answer may take: less than the 3 seconds after which the image counts a check as failed.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let (authority, path) = match &arguments.config {

@@ -11,7 +11,7 @@ use siwx_gateway::store::Term;
 
 use crate::{
     failures::Flaky,
-    harness::{ADMIN_TOKEN, Answer, Client, Gateway, Request, Setup, Upstream, Wallet, time, upstream::read_request},
+    harness::{Answer, Client, Gateway, Request, Setup, Upstream, Wallet, time, upstream::read_request},
 };
 
 /// How one code comes about: a gateway made for it, and the answer it gave.
@@ -133,7 +133,7 @@ fn upstream_unreachable() -> Answer {
 fn silent() -> Upstream {
     Upstream::scripted(|stream, _| {
         let mut reader = BufReader::new(stream);
-        read_request(&mut reader, 0);
+        read_request(&mut reader);
         let _ = reader.read_to_end(&mut Vec::new());
     })
 }

@@ -291,7 +291,7 @@ fn draining_finishes_what_is_in_flight() {
     let released = std::sync::Mutex::new(released);
     let upstream = Upstream::scripted(move |stream, _| {
         let mut reader = BufReader::new(stream);
-        while let Some(request) = read_request(&mut reader, 0) {
+        while let Some(request) = read_request(&mut reader) {
             if request.target == "/public/slow" {
                 let _ = arrived.send(());
                 let _ = released.lock().expect("no panic while held").recv();
@@ -324,7 +324,7 @@ fn draining_ends_with_its_time() {
     let (arrived, arrivals) = mpsc::channel();
     let upstream = Upstream::scripted(move |stream, _| {
         let mut reader = BufReader::new(stream);
-        read_request(&mut reader, 0);
+        read_request(&mut reader);
         let _ = arrived.send(());
         let _ = reader.read_to_end(&mut Vec::new());
     });

@@ -67,7 +67,7 @@ fn u1_u2_u3_u5_answers_that_are_none() {
 fn u2_u5_heads_without_end() {
     let fields = Upstream::scripted(|stream, _| {
         let mut reader = BufReader::new(stream);
-        if read_request(&mut reader, 0).is_some() {
+        if read_request(&mut reader).is_some() {
             let fields: String = (0..201).map(|i| format!("x-{i}: 1\r\n")).collect();
             let _ =
                 reader.get_mut().write_all(format!("HTTP/1.1 200 OK\r\n{fields}content-length: 0\r\n\r\n").as_bytes());
@@ -75,7 +75,7 @@ fn u2_u5_heads_without_end() {
     });
     let long = Upstream::scripted(|stream, _| {
         let mut reader = BufReader::new(stream);
-        if read_request(&mut reader, 0).is_some() {
+        if read_request(&mut reader).is_some() {
             let head = format!("HTTP/1.1 200 OK\r\nx: {}\r\ncontent-length: 0\r\n\r\n", "a".repeat(66_000));
             let _ = reader.get_mut().write_all(head.as_bytes());
         }
@@ -86,7 +86,7 @@ fn u2_u5_heads_without_end() {
     }
     let interim = Upstream::scripted(|stream, _| {
         let mut reader = BufReader::new(stream);
-        if read_request(&mut reader, 0).is_some() {
+        if read_request(&mut reader).is_some() {
             let _ = reader.get_mut().write_all(b"HTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\n");
             let _ = reader.get_mut().write_all(OK);
         }
@@ -144,7 +144,7 @@ fn u4_answers_that_break_off() {
 fn u7_silence() {
     let silent = Upstream::scripted(|stream, _| {
         let mut reader = BufReader::new(stream);
-        read_request(&mut reader, 0);
+        read_request(&mut reader);
         // Waits until the gateway gives up.
         let _ = reader.read_to_end(&mut Vec::new());
     });
@@ -153,7 +153,7 @@ fn u7_silence() {
 
     let stalling = Upstream::scripted(|stream, _| {
         let mut reader = BufReader::new(stream);
-        read_request(&mut reader, 0);
+        read_request(&mut reader);
         let _ = reader.get_mut().write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\nx-stub: 1\r\n\r\nhalf");
         let _ = reader.read_to_end(&mut Vec::new());
     });
@@ -170,7 +170,7 @@ fn dying(ending: impl Fn(BufReader<TcpStream>) + Send + Sync + 'static) -> (Upst
     let upstream = Upstream::scripted(move |stream, number| {
         let mut reader = BufReader::new(stream);
         loop {
-            if read_request(&mut reader, number).is_none() {
+            if read_request(&mut reader).is_none() {
                 return;
             }
             counted.fetch_add(1, Ordering::SeqCst);
@@ -190,7 +190,7 @@ fn a_request_is_sent_again_only_when_that_is_safe() {
     // The second request on the first connection is read, and never answered.
     let unanswered = |reader: BufReader<TcpStream>| {
         let mut reader = reader;
-        let _ = read_request(&mut reader, 0);
+        let _ = read_request(&mut reader);
     };
     let rows = [
         ("GET", Request::get("/public/x"), 200),
@@ -246,6 +246,19 @@ fn connections_are_used_again() {
         assert_eq!(gateway.send(&Request::get("/public/x")).status, 200);
     }
     assert_eq!(closing.connections(), 3, "not when the upstream says it closes");
+}
+
+#[test]
+fn each_route_goes_to_its_own_upstream() {
+    let (one, other) = (Upstream::ok(), Upstream::ok());
+    let tables = "[[route]]\nname = \"second\"\nprefix = \"/second\"\nupstream = \"second\"\nauth = \"wallet\"\n";
+    let gateway = Setup::over(&one).upstream("second", &other.url()).tables(tables).start();
+    let token = Wallet::evm(1).token();
+    for (target, counts) in [("/wallet/x", (1, 0)), ("/second/x", (0, 1)), ("/public/x", (1, 0))] {
+        assert_eq!(gateway.get(target, &token).status, 200, "{target}");
+        assert_eq!((one.take().len(), other.take().len()), counts, "{target}");
+    }
+    gateway.expect_metric("siwx_upstream_requests_total{code=\"200\",upstream=\"second\"}", 1.0);
 }
 
 #[test]
@@ -390,7 +403,7 @@ fn too_many_at_once() {
     let (tell, told) = mpsc::channel();
     let upstream = Upstream::scripted(move |stream, _| {
         let mut reader = BufReader::new(stream);
-        read_request(&mut reader, 0);
+        read_request(&mut reader);
         let _ = tell.send(());
         let _ = reader.read_to_end(&mut Vec::new());
     });

@@ -17,7 +17,7 @@ use thiserror::Error;
 use crate::{
     config::{Config, LogLevel, LogSettings, Report, amounts},
     edge::server::{BindError, Parts, Server},
-    gate::{Gate, Stores},
+    gate::{Gate, Stores, settings::Settings},
     metrics::Metrics,
     policy::routes::Routes,
     store::{self, Store, StoreError},
@@ -101,13 +101,7 @@ impl App {
         let routes = routes(&config, report)?;
         let metrics = Arc::new(Metrics::new());
         metrics.built(VERSION, REVISION, RUSTC);
-        let stores = Stores {
-            subscriptions: store.subscriptions(),
-            nonces: store.nonces(),
-            foreign_writes: store.foreign_writes(),
-            backend: store.name(),
-        };
-        let gate = Arc::new(Gate::new(config.gate, routes, stores, &metrics, Instant::now()));
+        let gate = Arc::new(gate(config.gate, routes, &store, &metrics));
         let server = Server::bind(Parts {
             settings: config.edge,
             public_url: config.public_url,
@@ -141,8 +135,19 @@ impl App {
     }
 }
 
+/// A gate over a store, with nothing remembered.
+pub(crate) fn gate(settings: Settings, routes: Routes, store: &Store, metrics: &Arc<Metrics>) -> Gate {
+    let stores = Stores {
+        subscriptions: store.subscriptions(),
+        nonces: store.nonces(),
+        foreign_writes: store.foreign_writes(),
+        backend: store.name(),
+    };
+    Gate::new(settings, routes, stores, metrics, Instant::now())
+}
+
 /// The route table of a configuration, or what is wrong with it, shown where it stands in the file.
-fn routes(config: &Config, mut report: Report) -> Result<Routes, StartError> {
+pub(crate) fn routes(config: &Config, mut report: Report) -> Result<Routes, StartError> {
     Routes::build(config.routes.clone()).map_err(|faults| {
         for fault in faults {
             let place = config.places.routes.get(fault.index).cloned().unwrap_or_default();

@@ -51,6 +51,12 @@ pub const CONNECTIONS_REJECTED: [&str; 5] = ["global_cap", "ip_cap", "handshake_
 /// Ends of a TLS handshake that failed; those that succeed have their version beside them.
 pub const HANDSHAKES_FAILED: [&str; 2] = ["timeout", "error"];
 
+/// Ends of a TLS handshake that succeeded.
+pub const HANDSHAKES_DONE: [&str; 2] = ["ok", "resumed"];
+
+/// Versions of TLS that are spoken.
+pub const TLS_VERSIONS: [&str; 2] = ["1.2", "1.3"];
+
 /// Checks of readiness.
 pub const READY_CHECKS: [&str; 4] = ["configuration", "listeners", "store", "not_draining"];
 
@@ -220,6 +226,15 @@ impl Metrics {
         let connections = gauges(&r, "connections", "open client connections", &["protocol"]);
         let accepted = counters(&r, "connections_total", "client connections taken", &["protocol"]);
         let refused = counters(&r, "connections_rejected_total", "client connections not taken", &["reason"]);
+        let tls_handshakes = counters(&r, "tls_handshakes_total", "TLS handshakes", &["result", "version"]);
+        for result in HANDSHAKES_FAILED {
+            tls_handshakes.with_label_values(&[result, "none"]);
+        }
+        for (result, version) in
+            HANDSHAKES_DONE.iter().flat_map(|result| TLS_VERSIONS.map(|version| (*result, version)))
+        {
+            tls_handshakes.with_label_values(&[result, version]);
+        }
         Self {
             http_requests: counters(
                 &r,
@@ -316,7 +331,7 @@ impl Metrics {
                 &["operation"],
                 &LOOKUP_BUCKETS,
             ),
-            tls_handshakes: counters(&r, "tls_handshakes_total", "TLS handshakes", &["result", "version"]),
+            tls_handshakes,
             build_info: gauges(&r, "build_info", "1, with the build in its labels", &["version", "revision", "rustc"]),
             ready: gauges(&r, "ready", "1 if a readiness check holds", &["check"]),
             http_requests_in_flight: gauge(&r, "http_requests_in_flight", "requests being served"),
@@ -562,6 +577,22 @@ mod tests {
             r#"siwx_http_requests_total{code="418",method="other",route="api"} 1"#,
         ] {
             assert!(after.contains(line), "{line}\n{after}");
+        }
+    }
+
+    #[test]
+    fn handshakes_are_there_at_zero_before_the_first() {
+        let before = text(&Metrics::new());
+        for labels in [
+            r#"result="ok",version="1.2""#,
+            r#"result="ok",version="1.3""#,
+            r#"result="resumed",version="1.2""#,
+            r#"result="resumed",version="1.3""#,
+            r#"result="timeout",version="none""#,
+            r#"result="error",version="none""#,
+        ] {
+            let line = format!("siwx_tls_handshakes_total{{{labels}}} 0\n");
+            assert!(before.contains(&line), "{line}\n{before}");
         }
     }
 

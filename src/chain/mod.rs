@@ -10,6 +10,7 @@
 //! [`DIALECTS`], where the families known today stand already. Grammar, domain, nonce and times are judged in
 //! [`siwx`](crate::siwx), before, because they are cheaper.
 
+pub mod account;
 pub mod bip122;
 pub mod dialects;
 pub mod ed25519;

@@ -50,6 +50,16 @@ impl Source {
         Self { name: name.to_owned(), text, environment: BTreeMap::new(), flags: Vec::new() }
     }
 
+    /// What the file is called.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What stands in it.
+    pub(super) fn text(&self) -> &str {
+        &self.text
+    }
+
     /// What `config` reads from.
     pub(super) fn inputs(&self) -> Inputs<'_> {
         Inputs {

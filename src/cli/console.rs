@@ -5,7 +5,10 @@
 use std::{
     io::{self, IsTerminal as _, Write as _},
     process::ExitCode,
+    sync::OnceLock,
 };
+
+use clap::ColorChoice;
 
 /// The command failed, or the answer is no.
 pub(super) const NO: u8 = 1;
@@ -92,9 +95,21 @@ pub(super) fn complain(text: &str) {
     let _ = writeln!(io::stderr(), "{}", text.trim_end());
 }
 
+/// What the command line says about colours. It holds for the whole process, as the terminal does.
+static COLOR: OnceLock<ColorChoice> = OnceLock::new();
+
+/// Decides about colours; the first decision stays.
+pub(super) fn choose_color(choice: ColorChoice) {
+    let _ = COLOR.set(choice);
+}
+
 /// Whether standard error is read by a person who sees colours.
 pub(super) fn color() -> bool {
-    io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none()
+    match COLOR.get() {
+        Some(ColorChoice::Always) => true,
+        Some(ColorChoice::Never) => false,
+        Some(ColorChoice::Auto) | None => io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none(),
+    }
 }
 
 /// The exit code of an answer.

@@ -7,6 +7,7 @@ use std::{
 };
 
 use super::console::Failure;
+use crate::siwx::message::{NonceCharset, Reading, StatementCharset};
 
 /// Where a command reads from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,6 +45,11 @@ impl<'a> Source<'a> {
     pub(super) fn read_text(&self, bytes_max: u64) -> Result<String, Failure> {
         String::from_utf8(self.read(bytes_max)?).map_err(|_| Failure::failed("expected UTF-8, found other bytes"))
     }
+}
+
+/// How a signing text is read where no configuration says: as widely as one could.
+pub(super) fn widest_reading() -> Reading {
+    Reading { nonce_charset: NonceCharset::Token, statement_charset: StatementCharset::Unicode, ..Reading::default() }
 }
 
 /// Reads one byte more than allowed, by which the caller sees that there was more.

@@ -27,9 +27,11 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
-    let path = arguments.out.as_deref().unwrap_or(match arguments.chain {
-        Family::Evm => Path::new("evm.key"),
-        Family::Solana => Path::new("solana.key"),
+    let path = arguments.out.as_deref().unwrap_or_else(|| {
+        Path::new(match arguments.chain {
+            Family::Evm => "evm.key",
+            Family::Solana => "solana.key",
+        })
     });
     let wallet = Wallet::generate(arguments.chain).map_err(Failure::failed)?;
     write_key(path, &wallet).map_err(|error| {

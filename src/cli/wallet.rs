@@ -169,3 +169,76 @@ fn random<const N: usize>() -> Result<[u8; N], WalletError> {
     getrandom::fill(&mut bytes).map_err(|error| WalletError::Random(error.to_string()))?;
     Ok(bytes)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        caip::ChainId,
+        chain::{Accepts, Signed, verify_signature},
+    };
+
+    /// Keys that everybody knows, with their addresses: the first of the EVM development chains, and an Ed25519 seed
+    /// of sevens.
+    const EVM: (&str, &str) = (
+        "0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80",
+        "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266",
+    );
+    const SOLANA_ADDRESS: &str = "GmaDrppBC7P5ARKV8g3djiwP89vz1jLK23V2GBjuAEGB";
+
+    fn solana() -> Wallet {
+        Wallet::of_seed(Family::Solana, &[7; 32]).expect("a seed")
+    }
+
+    #[test]
+    fn addresses_are_those_of_other_tools() {
+        assert_eq!(Wallet::read(EVM.0).expect("a key").address(), EVM.1);
+        assert_eq!(Wallet::read(&EVM.0[2..]).expect("a key without prefix").address(), EVM.1);
+        assert_eq!(solana().address(), SOLANA_ADDRESS);
+    }
+
+    #[test]
+    fn key_files_are_read_as_they_are_written() {
+        for family in [Family::Evm, Family::Solana] {
+            let wallet = Wallet::generate(family).expect("random numbers");
+            let read = Wallet::read(wallet.write().expose()).expect("a key file");
+            assert_eq!(format!("{read:?}"), format!("{wallet:?}"), "{family:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_key_file() {
+        let halves = solana().write().expose().replacen("[7,", "[8,", 1);
+        let rows = [
+            ("empty", "", WalletError::Form),
+            ("a word", "secret", WalletError::Form),
+            ("hex that is too short", &EVM.0[..64], WalletError::Form),
+            ("not hex", &EVM.0.replace("ac", "xy"), WalletError::Form),
+            ("zero", &"0".repeat(64), WalletError::Range),
+            ("above the group order", &"f".repeat(64), WalletError::Range),
+            ("half a Solana key", "[1,2,3]", WalletError::Form),
+            ("numbers above a byte", "[256]", WalletError::Form),
+            ("halves that do not belong together", &halves, WalletError::Halves),
+        ];
+        for (name, text, expected) in rows {
+            assert_eq!(Wallet::read(text).err(), Some(expected), "{name}");
+        }
+    }
+
+    #[test]
+    fn signatures_are_good_by_the_rules_of_headers() {
+        for family in [Family::Evm, Family::Solana] {
+            let wallet = Wallet::generate(family).expect("random numbers");
+            let chain = ChainId::new(wallet.namespace(), wallet.main_chain()).expect("a CAIP-2 id");
+            let (address, signature) = (wallet.address(), wallet.sign(b"text"));
+            let signed =
+                Signed { chain: &chain, address: &address, text: b"text", domain: None, signature: &signature };
+            verify_signature(&signed, &Accepts::default()).expect("a good signature");
+        }
+    }
+
+    #[test]
+    fn debug_shows_the_account_alone() {
+        assert_eq!(format!("{:?}", solana()), format!("Wallet(solana:{SOLANA_ADDRESS})"));
+    }
+}

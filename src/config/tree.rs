@@ -2,8 +2,8 @@
 //! place, nothing judged yet.
 //!
 //! 1. References in strings are replaced here, in those of the file alone.
-//! 2. A flag goes over the environment, and that over the file. Both set single values: never an array, nor
-//!    anything within an array of tables.
+//! 2. A flag goes over the environment, and that over the file. Both set single values, never anything within an
+//!    array of tables. A flag may set a list of strings too, separated by commas.
 //! 3. A variable `SIWX__SECTION__KEY` names a key in upper case. Where tables have free names (`[upstreams.*]`)
 //!    it must name one that is in the file; `_` stands for `-` as well, which variables cannot have.
 
@@ -206,6 +206,7 @@ fn put(
     };
     let kind = keys::find(known, name).map(|key| key.kind);
     let (within, free) = match kind {
+        Some(Kind::Texts) if matches!(place, Place::Flag(_)) => (&[][..], false),
         Some(Kind::Sections(_) | Kind::Texts) => {
             return report.error(place, format!("`{name}` is an array"), "arrays are set in the file alone");
         }
@@ -214,19 +215,23 @@ fn put(
         Some(Kind::Rate) => (keys::RATE, false),
         _ => (&[][..], false),
     };
-    let text = || Node { value: Value::Text(Text::new(value, place.clone())), place: place.clone() };
+    let one = |value| Node { value: Value::Text(Text::new(value, place.clone())), place: place.clone() };
+    let node = || match kind {
+        Some(Kind::Texts) => Node { value: Value::List(value.split(',').map(one).collect()), place: place.clone() },
+        _ => one(value),
+    };
     let entry = match entries.iter().position(|entry| entry.name == *name) {
         Some(at) => &mut entries[at],
         None => {
             let table = Node { value: Value::Table(Vec::new()), place: place.clone() };
-            let node = if rest.is_empty() { text() } else { table };
+            let node = if rest.is_empty() { node() } else { table };
             entries.push(Entry { name: name.clone(), place: place.clone(), node });
             let last = entries.len() - 1;
             &mut entries[last]
         }
     };
     if rest.is_empty() {
-        (entry.place, entry.node) = (place.clone(), text());
+        (entry.place, entry.node) = (place.clone(), node());
         return;
     }
     let Value::Table(inner) = &mut entry.node.value else {

@@ -37,8 +37,8 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::{handler::Live, listener::Connections, settings::AdminSettings};
 use crate::{
-    caip::{AccountId, AccountKey},
-    chain,
+    caip::AccountKey,
+    chain::account::Named,
     metrics::Metrics,
     store::{Cursor, Filter, Grant, Held, Store, StoreError, Term},
     time::UnixTime,
@@ -395,19 +395,9 @@ fn shown(held: &Held, now: UnixTime) -> Value {
     })
 }
 
-/// The key of an account written as a CAIP-10 id, or as `namespace:address` as lists show it.
+/// The key of an account, however it is named.
 fn account_key(text: &str) -> Result<AccountKey, Problem> {
-    let wrong = || bad_request("expected `account` as a CAIP-10 id such as `eip155:8453:0x…`");
-    let (namespace, address) = match AccountId::parse(text) {
-        Ok(account) => (account.namespace().to_owned(), account.address().to_owned()),
-        Err(_) => text
-            .split_once(':')
-            .map(|(namespace, address)| (namespace.to_owned(), address.to_owned()))
-            .ok_or_else(wrong)?,
-    };
-    let dialect = chain::DIALECTS.iter().find(|dialect| dialect.namespace == namespace).ok_or_else(wrong)?;
-    let canonical = (dialect.address)(&address).map_err(|_| wrong())?;
-    Ok(AccountKey::new(&namespace, &canonical))
+    Named::parse(text).map(|named| named.key).map_err(|error| bad_request(&error.to_string()))
 }
 
 fn pairs(query: &str) -> Result<Vec<(String, String)>, Problem> {

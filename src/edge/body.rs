@@ -13,7 +13,6 @@ use std::{
     future::Future as _,
     pin::Pin,
     rc::Rc,
-    sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -24,7 +23,7 @@ use hyper::body::{Body, Frame, Incoming, SizeHint};
 use thiserror::Error;
 use tokio::time::{Instant, Sleep};
 
-use super::{handler::Live, record::Record, upstream::Lease};
+use super::{record::Record, upstream::Lease};
 
 /// Why a body ended before its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -64,7 +63,7 @@ pub(crate) struct ResponseBody {
 
 enum Kind {
     Own(Full<Bytes>),
-    Upstream { inner: Incoming, lease: Option<Lease>, silence: Silence, live: Arc<Live> },
+    Upstream { inner: Incoming, lease: Option<Lease>, silence: Silence },
 }
 
 /// The bound on the time between two pieces.
@@ -183,13 +182,13 @@ impl ResponseBody {
         Self { kind: Kind::Own(Full::new(bytes)), record }
     }
 
-    /// The body of an upstream's answer; `lease` is its connection, `live` has the rules for its trailers.
-    pub(crate) fn upstream(inner: Incoming, lease: Lease, idle: Duration, live: Arc<Live>, record: Record) -> Self {
+    /// The body of an upstream's answer; `lease` is its connection.
+    pub(crate) fn upstream(inner: Incoming, lease: Lease, idle: Duration, record: Record) -> Self {
         let mut lease = Some(lease);
         if inner.is_end_stream() {
             give_back(&mut lease);
         }
-        Self { kind: Kind::Upstream { inner, lease, silence: Silence::new(idle), live }, record }
+        Self { kind: Kind::Upstream { inner, lease, silence: Silence::new(idle) }, record }
     }
 }
 
@@ -219,10 +218,10 @@ impl Body for ResponseBody {
                 Some(Err(never)) => match never {},
                 None => None,
             },
-            Kind::Upstream { inner, lease, silence, live } => match Pin::new(&mut *inner).poll_frame(cx) {
+            Kind::Upstream { inner, lease, silence } => match Pin::new(&mut *inner).poll_frame(cx) {
                 Poll::Ready(Some(Ok(mut frame))) => {
                     if let Some(trailers) = frame.trailers_mut() {
-                        live.headers.answer_trailers(trailers);
+                        this.record.worker().live.headers.answer_trailers(trailers);
                     }
                     silence.broken();
                     if inner.is_end_stream() {

@@ -140,20 +140,13 @@ impl Worker {
         let now = self.live.clock.now();
         let (id, number) = self.ids.next();
         let line = self.first_line(now, &id, &peer, &request);
-        let mut record = Record::new(
-            started,
-            request.method().clone(),
-            Arc::clone(self.live.gate.no_route()),
-            Arc::clone(&self.live.metrics),
-            Rc::clone(&self.log),
-            line,
-        );
+        let mut record = Record::new(started, request.method().clone(), Rc::clone(&self), line);
         let handled = {
             let mut handling = pin!(self.handle(&peer, request, &id, number, started, now, &mut record));
             caught(handling.as_mut()).await
         };
         match handled {
-            Ok(Ok(forwarded)) => forwarded.into_response(Arc::clone(&self.live), record),
+            Ok(Ok(forwarded)) => forwarded.into_response(record),
             Ok(Err(answer)) => self.answer_here(&answer, id, started, record),
             Err(Panicked) => {
                 self.live.metrics.panics.inc();
@@ -190,7 +183,7 @@ impl Worker {
             started,
         };
         let judged = live.gate.decide(&view, now).await;
-        record.routed(judged.metrics);
+        record.routed(judged.place);
         if let Some(line) = record.line() {
             self.judged_line(line, &judged);
         }
@@ -348,19 +341,19 @@ struct Forwarded {
 }
 
 impl Forwarded {
-    fn into_response(self, live: Arc<Live>, mut record: Record) -> Response<ResponseBody> {
+    fn into_response(self, mut record: Record) -> Response<ResponseBody> {
         let status = self.head.status.as_u16();
         let bodiless = self.body.is_end_stream();
         record.head(&Head { status, outcome: Outcome::Allowed, waited: self.waited, after: self.after, bodiless });
         if let Some(line) = record.line() {
             line.null("code");
         }
-        Response::from_parts(self.head, ResponseBody::upstream(self.body, self.lease, self.idle, live, record))
+        Response::from_parts(self.head, ResponseBody::upstream(self.body, self.lease, self.idle, record))
     }
 }
 
 /// The permit of an admitted request, or the answer of any other.
-fn admitted(judged: Judged<'_>) -> Result<(&Rule, Permit), Answer> {
+pub(crate) fn admitted(judged: Judged<'_>) -> Result<(&Rule, Permit), Answer> {
     match (judged.verdict, judged.rule) {
         (Verdict::Decided(Decision::Admit(permit)), Some(rule)) => Ok((rule, permit)),
         (Verdict::Decided(Decision::Admit(_)), None) | (Verdict::NoRoute, _) => Err(Answer::NoRoute),

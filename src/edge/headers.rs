@@ -146,6 +146,9 @@ const NO_TRAILERS: [&str; 20] = [
     "x-request-id",
 ];
 
+/// Fields that are added to a request at most: where it came from, and who it is.
+const ADDED_MAX: usize = 12;
+
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
@@ -195,6 +198,8 @@ impl HeaderRules {
     /// Makes a client's fields into those an upstream sees. Host is set by the caller; the identity is attached
     /// by [`Self::attach_identity`].
     pub(crate) fn forward(&self, headers: &mut HeaderMap, origin: Origin<'_>) {
+        // Ours are up to a dozen; room for them is made once.
+        headers.reserve(ADDED_MAX);
         let trailers = headers.get(TE).is_some_and(|te| te.as_bytes().eq_ignore_ascii_case(b"trailers"));
         let mut doomed: Vec<HeaderName> = Vec::new();
         if headers.contains_key(CONNECTION) {
@@ -234,9 +239,15 @@ impl HeaderRules {
         if let Some(plan) = permit.opened_by().and_then(|opened| HeaderValue::from_str(&opened.plan).ok()) {
             headers.insert(self.names.plan.clone(), plan);
         }
-        if let Some(until) = permit.valid_until().and_then(|until| HeaderValue::try_from(until.to_string()).ok()) {
-            headers.insert(self.names.expires.clone(), until);
+        if let Some(until) = permit.valid_until() {
+            headers.insert(self.names.expires.clone(), identity.until(until));
         }
+    }
+
+    /// Names of the fields that tell an upstream who a request is; the plan's comes last.
+    pub(crate) const fn identity_names(&self) -> [&HeaderName; 6] {
+        let IdentityNames { account, address, chain, expires, plan, scheme } = &self.names;
+        [account, address, chain, scheme, expires, plan]
     }
 
     /// Makes an upstream's fields into those the client sees. `private`: the answer was for one wallet, and no

@@ -16,11 +16,11 @@
 mod access_log;
 mod admin;
 mod body;
-mod handler;
-mod headers;
+pub(crate) mod handler;
+pub(crate) mod headers;
 mod listener;
 mod record;
-mod respond;
+pub(crate) mod respond;
 pub mod server;
 pub mod settings;
 pub mod tls;

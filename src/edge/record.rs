@@ -5,21 +5,16 @@
 
 use std::{
     rc::Rc,
-    sync::Arc,
     time::{Duration, Instant},
 };
 
 use http::Method;
 
-use super::{
-    access_log::{Line, Log},
-    body::Breach,
-};
-use crate::metrics::{Metrics, RouteMetrics};
+use super::{access_log::Line, body::Breach, handler::Worker};
 
 /// One request, from its head to the last byte of its answer.
 pub(crate) struct Record {
-    inner: Option<Box<Inner>>,
+    inner: Box<Inner>,
 }
 
 struct Inner {
@@ -35,9 +30,9 @@ struct Inner {
     completed: bool,
     upstream_aborted: bool,
     received: Option<Rc<Breach>>,
-    route: Arc<RouteMetrics>,
-    metrics: Arc<Metrics>,
-    log: Rc<Log>,
+    /// The place of its route among the routes.
+    route: Option<usize>,
+    worker: Rc<Worker>,
     line: Option<Line>,
 }
 
@@ -64,17 +59,10 @@ pub(crate) struct Head {
 }
 
 impl Record {
-    pub(crate) fn new(
-        started: Instant,
-        method: Method,
-        route: Arc<RouteMetrics>,
-        metrics: Arc<Metrics>,
-        log: Rc<Log>,
-        line: Option<Line>,
-    ) -> Self {
-        metrics.http_requests_in_flight.inc();
+    pub(crate) fn new(started: Instant, method: Method, worker: Rc<Worker>, line: Option<Line>) -> Self {
+        worker.live.metrics.http_requests_in_flight.inc();
         Self {
-            inner: Some(Box::new(Inner {
+            inner: Box::new(Inner {
                 started,
                 method,
                 status: 0,
@@ -85,86 +73,75 @@ impl Record {
                 completed: false,
                 upstream_aborted: false,
                 received: None,
-                route,
-                metrics,
-                log,
+                route: None,
+                worker,
                 line,
-            })),
+            }),
         }
     }
 
+    /// Who serves it.
+    pub(crate) fn worker(&self) -> &Worker {
+        &self.inner.worker
+    }
+
     /// The request has a route after all.
-    pub(crate) fn routed(&mut self, route: &Arc<RouteMetrics>) {
-        if let Some(inner) = self.inner.as_mut() {
-            inner.route = Arc::clone(route);
-        }
+    pub(crate) fn routed(&mut self, route: Option<usize>) {
+        self.inner.route = route;
     }
 
     /// The line in the making.
     pub(crate) fn line(&mut self) -> Option<&mut Line> {
-        self.inner.as_mut().and_then(|inner| inner.line.as_mut())
+        self.inner.line.as_mut()
     }
 
     /// This request is not among those that are logged.
     pub(crate) fn unlogged(&mut self) {
-        if let Some(inner) = self.inner.as_mut() {
-            inner.line = None;
-        }
+        self.inner.line = None;
     }
 
     /// The request's body is counted here.
     pub(crate) fn receiving(&mut self, body: Rc<Breach>) {
-        if let Some(inner) = self.inner.as_mut() {
-            inner.received = Some(body);
-        }
+        self.inner.received = Some(body);
     }
 
     /// The answer's head is ready.
     pub(crate) fn head(&mut self, head: &Head) {
-        if let Some(inner) = self.inner.as_mut() {
-            inner.status = head.status;
-            inner.outcome = head.outcome;
-            inner.waited = head.waited;
-            inner.head_after = head.after;
-            inner.completed = head.bodiless || inner.method == Method::HEAD;
-        }
+        self.inner.status = head.status;
+        self.inner.outcome = head.outcome;
+        self.inner.waited = head.waited;
+        self.inner.head_after = head.after;
+        self.inner.completed = head.bodiless || self.inner.method == Method::HEAD;
     }
 
     /// Bytes of the answer's body went out.
     pub(crate) fn sent(&mut self, bytes: u64) {
-        if let Some(inner) = self.inner.as_mut() {
-            inner.sent += bytes;
-        }
+        self.inner.sent += bytes;
     }
 
     /// The answer's body came to its end.
     pub(crate) fn completed(&mut self) {
-        if let Some(inner) = self.inner.as_mut() {
-            inner.completed = true;
-        }
+        self.inner.completed = true;
     }
 
     /// The upstream broke its answer off.
     pub(crate) fn upstream_broke_off(&mut self) {
-        if let Some(inner) = self.inner.as_mut() {
-            inner.upstream_aborted = true;
-        }
+        self.inner.upstream_aborted = true;
     }
 }
 
 impl Drop for Record {
     fn drop(&mut self) {
-        if let Some(inner) = self.inner.take() {
-            (*inner).finish();
-        }
+        self.inner.finish();
     }
 }
 
 impl Inner {
-    fn finish(mut self) {
-        self.metrics.http_requests_in_flight.dec();
+    fn finish(&mut self) {
+        let worker = Rc::clone(&self.worker);
+        let route = worker.live.gate.metrics_of(self.route);
+        worker.live.metrics.http_requests_in_flight.dec();
         let duration = self.started.elapsed();
-        let route = &self.route;
         if self.status == 0 {
             // The client went away before there was an answer: 499 is what proxies call that.
             self.status = 499;
@@ -198,7 +175,7 @@ impl Inner {
             line.number("req_bytes", received);
             line.number("resp_bytes", self.sent);
             line.optional("aborted", aborted);
-            self.log.push(line);
+            worker.log.push(line);
         }
     }
 }

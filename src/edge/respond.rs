@@ -109,6 +109,16 @@ impl Answer {
         self.wire().code
     }
 
+    /// The status.
+    pub(crate) fn status(&self) -> StatusCode {
+        self.wire().status
+    }
+
+    /// The sentence for people.
+    pub(crate) fn detail(&self) -> String {
+        self.wire().detail
+    }
+
     /// The whole answer.
     pub(crate) fn respond(&self, realm: &str, request_id: HeaderValue) -> Response<Bytes> {
         let Wire { status, code, detail } = self.wire();

@@ -140,16 +140,7 @@ impl Server {
             None => None,
         };
         let upstreams = upstreams.into_iter().map(|settings| upstream(settings, &metrics)).collect::<Result<_, _>>()?;
-        let default_port = if public_url.scheme() == "https" { 443 } else { 80 };
-        let headers = HeaderRules::new(
-            &settings.identity_prefix,
-            Authorization::new(settings.schemes.clone()),
-            settings.keep_odd_header_names,
-            settings.forward_credential,
-            public_url.scheme(),
-            public_url.port().unwrap_or(default_port),
-        )
-        .map_err(|_| BindError::IdentityPrefix(settings.identity_prefix.clone()))?;
+        let headers = header_rules(&settings, &public_url)?;
 
         let count = match settings.workers {
             0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
@@ -357,6 +348,20 @@ fn free(address: SocketAddr) -> std::io::Result<SocketAddr> {
         drop(TcpListener::bind(address)?);
     }
     Ok(address)
+}
+
+/// How header fields are treated on their way through.
+pub(crate) fn header_rules(settings: &Settings, public_url: &Origin) -> Result<HeaderRules, BindError> {
+    let default_port = if public_url.scheme() == "https" { 443 } else { 80 };
+    HeaderRules::new(
+        &settings.identity_prefix,
+        Authorization::new(settings.schemes.clone()),
+        settings.keep_odd_header_names,
+        settings.forward_credential,
+        public_url.scheme(),
+        public_url.port().unwrap_or(default_port),
+    )
+    .map_err(|_| BindError::IdentityPrefix(settings.identity_prefix.clone()))
 }
 
 fn upstream(settings: UpstreamSettings, metrics: &Metrics) -> Result<Arc<Upstream>, BindError> {

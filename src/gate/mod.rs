@@ -65,8 +65,8 @@ pub struct Gate {
     nonces: Arc<dyn NonceStore>,
     failures: Option<Failures>,
     metrics: Arc<Metrics>,
-    route_metrics: Vec<Arc<RouteMetrics>>,
-    no_route: Arc<RouteMetrics>,
+    route_metrics: Vec<RouteMetrics>,
+    no_route: RouteMetrics,
     schemes: Vec<(Scheme, SchemeMetrics)>,
     nonce_claims: OperationMetrics,
 }
@@ -87,8 +87,9 @@ pub struct Stores {
 pub struct Judged<'g> {
     /// The rule it met; nothing if no route is for it.
     pub rule: Option<&'g Rule>,
-    /// The series to count it in.
-    pub metrics: &'g Arc<RouteMetrics>,
+    /// The place of that rule among the routes.
+    pub place: Option<usize>,
+    metrics: &'g RouteMetrics,
     /// The outcome.
     pub verdict: Verdict,
     /// Time it took; nothing where nobody was asked who they are.
@@ -127,7 +128,8 @@ struct Asked {
 /// Where a request went in the table of routes.
 struct Met<'g> {
     rule: Option<&'g Rule>,
-    metrics: &'g Arc<RouteMetrics>,
+    place: Option<usize>,
+    metrics: &'g RouteMetrics,
     /// What a good credential is told when there is no rule.
     otherwise: Otherwise,
 }
@@ -161,7 +163,7 @@ impl Gate {
     /// A gate over routes and stores, with nothing remembered.
     pub fn new(settings: Settings, routes: Routes, stores: Stores, metrics: &Arc<Metrics>, origin: Instant) -> Self {
         let decisions: Vec<_> = Reason::ALL.iter().map(|reason| (reason.decision(), reason.as_str())).collect();
-        let route_metrics = routes.rules().iter().map(|rule| Arc::new(metrics.route(&rule.name, &decisions))).collect();
+        let route_metrics = routes.rules().iter().map(|rule| metrics.route(&rule.name, &decisions)).collect();
         Self {
             carrier: Authorization::new(settings.schemes.clone()),
             proofs: Proofs::new(settings.proofs, metrics),
@@ -169,7 +171,7 @@ impl Gate {
             nonces: stores.nonces,
             failures: settings.auth_failures.map(|rate| Failures::new(rate, origin)),
             route_metrics,
-            no_route: Arc::new(metrics.route("none", &decisions)),
+            no_route: metrics.route("none", &decisions),
             schemes: Scheme::ALL.iter().map(|scheme| (*scheme, metrics.scheme(scheme.as_str()))).collect(),
             nonce_claims: metrics.operation("nonce"),
             metrics: Arc::clone(metrics),
@@ -183,9 +185,9 @@ impl Gate {
         &self.routes
     }
 
-    /// The series of requests that have no route.
-    pub const fn no_route(&self) -> &Arc<RouteMetrics> {
-        &self.no_route
+    /// The series of a route, by its place among the routes, or of requests that have none.
+    pub fn metrics_of(&self, place: Option<usize>) -> &RouteMetrics {
+        place.and_then(|place| self.route_metrics.get(place)).unwrap_or(&self.no_route)
     }
 
     /// Judges a request. The order of the steps is the one at the top of this file.
@@ -218,7 +220,7 @@ impl Gate {
         };
         let Looked { entry, identity, warm } = looked;
         let valid_until = identity.valid_until();
-        let verdict = met.decided(Some(identity), held.as_ref(), now);
+        let verdict = met.decided(Some(identity), held, now);
         let asked = Asked { entry, warm };
         if let Verdict::Decided(Decision::Refuse(refusal)) = verdict {
             return self.refused(met, refusal, Some(asked), view);
@@ -228,7 +230,7 @@ impl Gate {
         {
             return self.refused(met, refusal, Some(asked), view);
         }
-        let way = match (warm, held.is_some()) {
+        let way = match (warm, met.demands_subscription()) {
             (true, _) => AuthWay::CacheHit,
             (false, true) => AuthWay::VerifyStore,
             (false, false) => AuthWay::Verify,
@@ -243,14 +245,12 @@ impl Gate {
             Found::Ambiguous(_) => Err(Verdict::AmbiguousPath),
             Found::BadPath(error) => Err(Verdict::BadPath(error)),
             Found::MethodNeverAllowed => Err(Verdict::MethodNotAllowed),
-            Found::MethodNotAllowed => {
-                Ok(Met { rule: None, metrics: &self.no_route, otherwise: Otherwise::OtherMethods })
-            }
+            Found::MethodNotAllowed => Ok(Met { otherwise: Otherwise::OtherMethods, ..Met::nothing(&self.no_route) }),
             Found::None => Ok(Met::nothing(&self.no_route)),
             Found::Rule(rule) => {
                 let place = self.routes.rules().element_offset(rule);
-                let metrics = place.and_then(|place| self.route_metrics.get(place)).unwrap_or(&self.no_route);
-                Ok(Met { rule: Some(rule), metrics, otherwise: Otherwise::Nothing })
+                let metrics = self.metrics_of(place);
+                Ok(Met { rule: Some(rule), place, metrics, otherwise: Otherwise::Nothing })
             }
         }
     }
@@ -382,7 +382,7 @@ impl Gate {
     }
 
     fn judged<'g>(&'g self, met: Met<'g>, verdict: Verdict, asked: Option<Asked>, after: Duration) -> Judged<'g> {
-        let judged = Judged { rule: met.rule, metrics: met.metrics, verdict, asked, after };
+        let judged = Judged { rule: met.rule, place: met.place, metrics: met.metrics, verdict, asked, after };
         if let Some(reason) = judged.reason() {
             judged.metrics.decided(reason.place());
         }
@@ -435,8 +435,8 @@ impl Looked {
 // === impl Met ===
 
 impl<'g> Met<'g> {
-    const fn nothing(metrics: &'g Arc<RouteMetrics>) -> Self {
-        Self { rule: None, metrics, otherwise: Otherwise::Nothing }
+    const fn nothing(metrics: &'g RouteMetrics) -> Self {
+        Self { rule: None, place: None, metrics, otherwise: Otherwise::Nothing }
     }
 
     fn demands_subscription(&self) -> bool {
@@ -444,7 +444,7 @@ impl<'g> Met<'g> {
     }
 
     /// Step 8.
-    fn decided(&self, who: Option<Identity>, has: Option<&Arc<Subscriptions>>, now: UnixTime) -> Verdict {
+    fn decided(&self, who: Option<Identity>, has: Option<Arc<Subscriptions>>, now: UnixTime) -> Verdict {
         match (self.rule, &self.otherwise) {
             (Some(rule), _) => Verdict::Decided(decide(rule, who, has, now)),
             (None, Otherwise::Nothing) => Verdict::NoRoute,

@@ -108,7 +108,7 @@ pub enum Reason {
 
 /// Judges a request that has a route. `who` is nobody on a public route, and may be nobody elsewhere; `has` is
 /// what the store knows about them, asked only where the rule demands a subscription.
-pub fn decide(rule: &Rule, who: Option<Identity>, has: Option<&Arc<Subscriptions>>, now: UnixTime) -> Decision {
+pub fn decide(rule: &Rule, who: Option<Identity>, has: Option<Arc<Subscriptions>>, now: UnixTime) -> Decision {
     let plans = match &rule.requirement {
         Requirement::Public => return Decision::Admit(Permit { identity: None, opened_by: None }),
         Requirement::Wallet => None,
@@ -126,7 +126,7 @@ pub fn decide(rule: &Rule, who: Option<Identity>, has: Option<&Arc<Subscriptions
     match held.standing(plans, now) {
         Standing::Active(subscription) => {
             let place = held.iter().position(|one| std::ptr::eq(one, subscription)).unwrap_or(0);
-            let opened_by = Some(OpenedBy { held: Arc::clone(held), place });
+            let opened_by = Some(OpenedBy { held, place });
             Decision::Admit(Permit { identity: Some(identity), opened_by })
         }
         Standing::Expired(_) => Decision::Refuse(Refusal::SubscriptionRequired { ended: true }),

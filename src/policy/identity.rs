@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use arc_swap::ArcSwapOption;
 use http::HeaderValue;
 
 use crate::{
@@ -20,6 +21,8 @@ use crate::{
 pub struct Known {
     verified: Verified,
     headers: IdentityHeaders,
+    /// The end an upstream was told last. It seldom changes from one request to the next.
+    until: ArcSwapOption<(UnixTime, HeaderValue)>,
 }
 
 /// What an upstream is told about an account, ready to be sent.
@@ -54,7 +57,7 @@ impl Known {
             account: header_value(account.as_str()),
             scheme: HeaderValue::from_static(verified.scheme().as_str()),
         };
-        Self { verified, headers }
+        Self { verified, headers, until: ArcSwapOption::empty() }
     }
 
     /// The account that signed.
@@ -100,6 +103,19 @@ impl Identity {
     /// What an upstream is told about it.
     pub fn headers(&self) -> &IdentityHeaders {
         &self.known.headers
+    }
+
+    /// A time as an upstream is told it: RFC 3339, in UTC.
+    pub fn until(&self, end: UnixTime) -> HeaderValue {
+        let last = self.known.until.load();
+        if let Some((time, value)) = last.as_deref()
+            && *time == end
+        {
+            return value.clone();
+        }
+        let value = header_value(&end.to_string());
+        self.known.until.store(Some(Arc::new((end, value.clone()))));
+        value
     }
 
     /// Until when the credential holds.

@@ -29,6 +29,16 @@ pub(super) struct Arguments {
 /// How long one request of `--once` may take. On loopback it takes a millisecond; a busy machine may need more.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// The way on from here.
+const NEXT: &str = "
+In front of an API of your own:
+
+  siwx-gateway config default > siwx-gateway.toml   every key with what it does
+  siwx-gateway check -c siwx-gateway.toml           all that is wrong with it
+  siwx-gateway run -c siwx-gateway.toml             serve
+
+Requests to the gateway are shown here as they come:";
+
 pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::failed)?;
     runtime.block_on(async {
@@ -63,8 +73,9 @@ fn narration(cast: &Cast, stage: &Stage, scenes: &[Scene]) -> String {
     );
     for (number, scene) in (1..).zip(scenes) {
         let Scene { title, point, promise, .. } = scene;
-        text.push_str(&format!("\n# {number}. {}: {}, {point}\n{}\n", title, promise.status, scene.curl()));
+        text.push_str(&format!("\n# {number}. {title}: {}. {point}.\n{}\n", promise.status, scene.curl()));
     }
+    text.push_str(NEXT);
     text
 }
 

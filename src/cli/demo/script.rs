@@ -93,38 +93,38 @@ impl Cast {
         let ethereum = self.ethereum.address();
         let solana = self.solana.address();
         Ok(vec![
-            scene("no credential", "the answer says what is expected", None, 401, "credential_required"),
+            scene("No credential", "The answer says what is expected", None, 401, "credential_required"),
             scene(
-                "an Ethereum wallet with a subscription",
-                "the API is told who asks",
+                "An Ethereum wallet with a subscription",
+                "The API is told who asks",
                 token(&self.ethereum, gateway)?,
                 200,
                 &ethereum,
             ),
             scene(
-                "a Solana wallet with a subscription",
-                "the same door for another chain",
+                "A Solana wallet with a subscription",
+                "The same door for another chain",
                 token(&self.solana, gateway)?,
                 200,
                 &solana,
             ),
             scene(
-                "a token for another domain",
-                "what was signed for one site opens no other",
+                "A token for another domain",
+                "What was signed for one site opens no other",
                 token(&self.ethereum, "elsewhere.example")?,
                 401,
                 "domain_mismatch",
             ),
             scene(
-                "a wallet without a subscription",
-                "a good signature alone is not enough",
+                "A wallet without a subscription",
+                "A good signature alone is not enough",
                 token(&self.stranger, gateway)?,
                 403,
                 "subscription_required",
             ),
             Scene {
-                title: "the metrics",
-                point: "every decision was counted",
+                title: "The metrics",
+                point: "Every decision was counted",
                 authority: admin.to_owned(),
                 path: "/metrics",
                 token: None,
@@ -186,5 +186,42 @@ pub(super) fn shortened(word: &str) -> String {
     match (word.get(..6), word.get(word.len().saturating_sub(4)..)) {
         (Some(first), Some(last)) if is_address => format!("{first}…{last}"),
         _ => word.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_for_a_shell() {
+        let cast = Cast::new().expect("wallets");
+        let scenes = cast.scenes("127.0.0.1:1", "127.0.0.1:2", UnixTime::from_secs(0)).expect("scenes");
+        let lines: Vec<String> = scenes.iter().map(Scene::curl).collect();
+        assert_eq!(lines[0], "curl -i http://127.0.0.1:1/hello");
+        assert_eq!(lines[5], "curl -s http://127.0.0.1:2/metrics | grep 'siwx_auth_decisions.* [1-9]'");
+        for line in &lines[1..5] {
+            let token = line.strip_prefix("curl -i http://127.0.0.1:1/hello -H 'Authorization: SIWX ");
+            let token = token.and_then(|rest| rest.strip_suffix('\'')).expect("a token in quotes");
+            assert!(token.bytes().all(|b| b.is_ascii_alphanumeric() || b"+/=.".contains(&b)), "{token}");
+        }
+    }
+
+    #[test]
+    fn answers_in_short() {
+        let address = "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266";
+        let echo = format!(r#"{{"method":"GET","headers":{{"x-siwx-address":"{address}"}}}}"#);
+        let rows = [
+            ("a reason goes before a code", 401, r#"{"code":"invalid_token","reason":"expired"}"#, "401 expired"),
+            ("a code", 403, r#"{"code":"subscription_required"}"#, "403 subscription_required"),
+            ("the API", 200, &echo, "200 0xf39F…2266"),
+            ("the API, told nothing", 200, r#"{"headers":{}}"#, "200 no word"),
+            ("metrics", 200, "x 1\nsiwx_auth_decisions_total{a=\"b\"} 2\n", "200 siwx_auth_decisions_total"),
+            ("metrics at 0", 200, "x 1\nsiwx_auth_decisions_total{a=\"b\"} 0\n", "200 nothing counted"),
+            ("something else", 502, "<html>", "502 nothing counted"),
+        ];
+        for (name, status, body, expected) in rows {
+            assert_eq!(Outcome::of(status, body.as_bytes()).shown(), expected, "{name}");
+        }
     }
 }

@@ -20,17 +20,12 @@ use crate::{
     chain::DIALECTS,
     cli::{
         console::Failure,
-        input::Source,
+        input::{Source, widest_reading},
+        values::duration,
         wallet::{KEY_FILE_BYTES_MAX, Wallet, WalletError, nonce},
     },
-    config::amounts,
     secret::Secret,
-    siwx::{
-        Message, MessageError,
-        dialect::Dialect,
-        message::{Reading, StatementCharset},
-        render::Draft,
-    },
+    siwx::{Message, MessageError, dialect::Dialect, render::Draft},
     time::{Clock as _, UnixTime},
 };
 
@@ -166,8 +161,7 @@ pub(in crate::cli) fn mint(wallet: &Wallet, order: &Order<'_>, now: UnixTime) ->
     };
     let text = draft.write(dialect);
     // A gateway may allow more than ASCII in statements; whether this one does is not known here.
-    let reading = Reading { statement_charset: StatementCharset::Unicode, ..Reading::default() };
-    let message = Message::parse(text.as_bytes(), DIALECTS, &reading)?;
+    let message = Message::parse(text.as_bytes(), DIALECTS, &widest_reading())?;
     let as_meant = message.domain == order.domain
         && message.canonical_address() == address
         && message.statement.as_deref() == order.statement
@@ -208,6 +202,79 @@ fn key(arguments: &Arguments) -> Result<Secret<String>, Failure> {
     })
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
-    amounts::duration(text).map_err(|error| error.to_string())
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::wallet::Family;
+
+    const NOW: UnixTime = UnixTime::from_secs(1_769_860_800);
+
+    fn order<'a>() -> Order<'a> {
+        Order {
+            domain: "api.example.com",
+            uri: "https://api.example.com",
+            chain: None,
+            statement: None,
+            resources: &[],
+            lifetime: Duration::from_secs(3600),
+        }
+    }
+
+    fn minted(wallet: &Wallet, order: &Order<'_>) -> String {
+        let token = mint(wallet, order, NOW).expect("a token");
+        let (message, _) = token.strip_prefix("SIWX ").and_then(|token| token.split_once('.')).expect("a dot");
+        String::from_utf8(BASE64.decode(message.as_bytes()).expect("base64")).expect("UTF-8")
+    }
+
+    #[test]
+    fn texts_are_those_of_their_family() {
+        let evm = Wallet::generate(Family::Evm).expect("a wallet");
+        let text = minted(&evm, &Order { chain: Some("eip155:8453"), statement: Some("Sign in."), ..order() });
+        let nonce = text.lines().find_map(|line| line.strip_prefix("Nonce: ")).expect("a nonce");
+        let expected = format!(
+            "api.example.com wants you to sign in with your Ethereum account:\n{}\n\nSign in.\n\n\
+             URI: https://api.example.com\nVersion: 1\nChain ID: 8453\nNonce: {nonce}\n\
+             Issued At: 2026-01-31T12:00:00.000Z\nExpiration Time: 2026-01-31T13:00:00.000Z",
+            evm.address()
+        );
+        assert_eq!((text.as_str(), nonce.len()), (expected.as_str(), 32));
+
+        let solana = Wallet::generate(Family::Solana).expect("a wallet");
+        let text = minted(&solana, &Order { chain: Some("solana:mainnet"), ..order() });
+        assert!(text.contains("your Solana account:\n"), "{text}");
+        assert!(text.contains("\nChain ID: 5eykt4UsFv8P8NJdTREpY1vzqKqZKvdp\n"), "{text}");
+    }
+
+    #[test]
+    fn what_is_not_signed() {
+        let wallet = Wallet::generate(Family::Evm).expect("a wallet");
+        let of_solana = "expected a chain of the namespace `eip155`, as the key is, found `solana:mainnet`";
+        let rows = [
+            ("no CAIP-2 id", Order { chain: Some("8453"), ..order() }, "expected `namespace:reference`, found `8453`"),
+            ("another family", Order { chain: Some("solana:mainnet"), ..order() }, of_solana),
+        ];
+        for (name, order, expected) in rows {
+            assert_eq!(mint(&wallet, &order, NOW).expect_err(name).to_string(), expected, "{name}");
+        }
+        let injected = "Hello.\n\nURI: https://evil.example";
+        let rows = [
+            ("a domain with a path", Order { domain: "api.example.com/x", ..order() }),
+            ("a URI that is none", Order { uri: "api.example.com", ..order() }),
+            ("a statement of two lines", Order { statement: Some("one\ntwo"), ..order() }),
+            ("a statement that brings fields along", Order { statement: Some(injected), ..order() }),
+            ("an end that cannot be written", Order { lifetime: Duration::from_secs(1 << 50), ..order() }),
+        ];
+        for (name, order) in rows {
+            let error = mint(&wallet, &order, NOW).expect_err(name);
+            assert!(matches!(error, MintError::Message(_) | MintError::Reading), "{name}: {error}");
+        }
+    }
+
+    #[test]
+    fn every_family_of_wallets_has_a_dialect() {
+        for family in [Family::Evm, Family::Solana] {
+            let wallet = Wallet::generate(family).expect("a wallet");
+            assert_eq!(dialect(&wallet).namespace, wallet.namespace());
+        }
+    }
 }

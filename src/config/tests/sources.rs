@@ -72,6 +72,19 @@ fn flag_beats_environment_beats_file_beats_default() {
 }
 
 #[test]
+fn a_flag_sets_a_list_of_strings() {
+    let flags = [Override {
+        key: "server.listen".to_owned(),
+        value: "127.0.0.1:1,[::1]:2".to_owned(),
+        flag: "--listen".to_owned(),
+    }];
+    let inputs = Inputs { text: SMALLEST, name: NAME, environment: &BTreeMap::new(), flags: &flags, files: &no_file };
+    let (config, _) = resolve(&inputs).expect("a configuration");
+    let listen: Vec<String> = config.edge.listen.iter().map(ToString::to_string).collect();
+    assert_eq!(listen, ["127.0.0.1:1", "[::1]:2"]);
+}
+
+#[test]
 fn the_environment_sets_single_values_of_every_kind() {
     let text = changed("[upstreams.api]", "[upstreams.big-api]\nurls = [\"http://10.0.0.1\"]\n[upstreams.api]");
     let (config, _) = resolved(

@@ -206,7 +206,7 @@ fn codes_of(path: &str) -> BTreeSet<String> {
     codes.filter(is_code).collect()
 }
 
-fn produced(rows: &[(u16, &str, Produce)], is_own: bool) -> BTreeSet<String> {
+fn produced(rows: &[(u16, &str, Produce)]) -> BTreeSet<String> {
     for (status, code, produce) in rows {
         let answer = produce();
         assert_eq!(answer.status, *status, "{code}: {answer:?}");
@@ -214,21 +214,18 @@ fn produced(rows: &[(u16, &str, Produce)], is_own: bool) -> BTreeSet<String> {
         assert_eq!(answer.one("cache-control"), Some("no-store"), "{code}: {answer:?}");
         assert_eq!(answer.json()["code"], *code, "{answer:?}");
         assert_eq!(answer.json()["status"], *status, "{answer:?}");
-        assert_eq!(answer.one("x-request-id").is_some(), is_own, "{answer:?}");
+        assert_eq!(answer.json()["request_id"], answer.one("x-request-id").expect("an id"), "{answer:?}");
+        assert_eq!(answer.one("retry-after").is_some(), matches!(status, 429 | 503), "{answer:?}");
     }
     rows.iter().map(|(_, code, _)| (*code).to_owned()).collect()
 }
 
 #[test]
 fn every_code_is_produced() {
-    assert_eq!(produced(&CODES, true), codes_of("src/edge/respond.rs"), "the rows here, and what the source can say");
+    assert_eq!(produced(&CODES), codes_of("src/edge/respond.rs"), "the rows here, and what the source can say");
 }
 
 #[test]
 fn every_code_of_the_private_listener_is_produced() {
-    assert_eq!(
-        produced(&ADMIN_CODES, false),
-        codes_of("src/edge/admin.rs"),
-        "the rows here, and what the source can say"
-    );
+    assert_eq!(produced(&ADMIN_CODES), codes_of("src/edge/admin.rs"), "the rows here, and what the source can say");
 }

@@ -4,14 +4,13 @@
 use std::{
     collections::BTreeSet,
     io::{BufReader, Read as _},
-    net::TcpListener,
 };
 
 use siwx_gateway::store::Term;
 
 use crate::{
     failures::Flaky,
-    harness::{Answer, Client, Gateway, Request, Setup, Upstream, Wallet, time, upstream::read_request},
+    harness::{Answer, Client, Gateway, Nobody, Request, Setup, Upstream, Wallet, time, upstream::read_request},
 };
 
 /// How one code comes about: a gateway made for it, and the answer it gave.
@@ -125,8 +124,8 @@ fn internal() -> Answer {
 }
 
 fn upstream_unreachable() -> Answer {
-    let address = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port");
-    asked_of(Setup::to(&format!("http://{address}")), &Request::get("/public/x"))
+    let nobody = Nobody::new();
+    asked_of(Setup::to(&nobody.url()), &Request::get("/public/x"))
 }
 
 /// An upstream that never answers.

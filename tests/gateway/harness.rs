@@ -33,7 +33,7 @@ use siwx_gateway::{
 
 pub(crate) use self::{
     client::{Answer, Client, Request, Secrets},
-    upstream::{Seen, Upstream},
+    upstream::{Nobody, Seen, Upstream},
     wallet::Wallet,
 };
 

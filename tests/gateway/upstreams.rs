@@ -3,7 +3,7 @@
 
 use std::{
     io::{BufReader, Read as _, Write as _},
-    net::{TcpListener, TcpStream},
+    net::TcpStream,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -12,17 +12,11 @@ use std::{
 };
 
 use crate::harness::{
-    Gateway, Request, Setup, Upstream, Wallet,
+    Gateway, Nobody, Request, Setup, Upstream, Wallet,
     upstream::{read_line, read_request},
 };
 
 const OK: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nx-stub: 1\r\n\r\nok";
-
-fn unreachable_url() -> String {
-    // A port that was free a moment ago, and that nobody listens on.
-    let address = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port");
-    format!("http://{address}")
-}
 
 fn outcome(gateway: &Gateway) -> (u16, String) {
     gateway.send(&Request::get("/public/x")).outcome()
@@ -60,7 +54,8 @@ fn u1_u2_u3_u5_answers_that_are_none() {
             "X7 {name}: {text}"
         );
     }
-    assert_eq!(outcome(&Setup::to(&unreachable_url()).start()), (502, UNREACHABLE.to_owned()), "U1 nobody listens");
+    let nobody = Nobody::new();
+    assert_eq!(outcome(&Setup::to(&nobody.url()).start()), (502, UNREACHABLE.to_owned()), "U1 nobody listens");
 }
 
 #[test]
@@ -93,6 +88,29 @@ fn u2_u5_heads_without_end() {
     });
     let gateway = Setup::over(&interim).start();
     assert_eq!(outcome(&gateway).0, 200, "an interim answer is no answer");
+}
+
+/// Only the time is bounded so far, not the number of interim answers.
+#[test]
+fn u5_interim_answers_without_end() {
+    let upstream = Upstream::scripted(|stream, _| {
+        let mut reader = BufReader::new(stream);
+        read_request(&mut reader);
+        while reader.get_mut().write_all(b"HTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\n").is_ok() {}
+    });
+    let ok = Upstream::ok();
+    let tables = "[[route]]\nname = \"ok\"\nprefix = \"/ok\"\nupstream = \"ok\"\nauth = \"none\"\n";
+    let gateway = Setup::over(&upstream)
+        .upstream("ok", &ok.url())
+        .tables(tables)
+        .set("upstreams.api.response_timeout", "300ms")
+        .start();
+    let mut waiting = gateway.client();
+    waiting.write(&Request::get("/public/x").bytes());
+    for _ in 0..5 {
+        assert_eq!(gateway.send(&Request::get("/ok/x")).status, 200, "others are served meanwhile");
+    }
+    assert!(matches!(waiting.read().outcome(), (502 | 504, _)));
 }
 
 #[test]

@@ -143,6 +143,26 @@ impl Drop for Upstream {
     }
 }
 
+/// A port that nobody else can have and nobody listens on, as long as this lives.
+pub(crate) struct Nobody {
+    _bound: socket2::Socket,
+    address: SocketAddr,
+}
+
+impl Nobody {
+    pub(crate) fn new() -> Self {
+        let bound = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).expect("a socket");
+        bound.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).expect("a free port");
+        let address = bound.local_addr().ok().and_then(|address| address.as_socket()).expect("bound");
+        Self { _bound: bound, address }
+    }
+
+    /// The URL at which there is nobody.
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+}
+
 /// Reads one request, strictly: what is not HTTP/1.1 as RFC 9112 frames it is a failure of the gateway. Nothing
 /// at the end of the connection, also in the middle of a body.
 pub(crate) fn read_request(reader: &mut BufReader<TcpStream>) -> Option<Seen> {

@@ -14,6 +14,15 @@ const CHAIN_ID_MAX: u64 = 9_223_372_036_854_775_771;
 
 /// Reads an address: its 20 bytes.
 pub fn parse(text: &str) -> Result<[u8; 20], AddressError> {
+    let (bytes, mixed) = form(text)?;
+    if mixed && checksummed(&bytes) != text {
+        return Err(AddressError::Checksum);
+    }
+    Ok(bytes)
+}
+
+/// The bytes of a text of the right form, and whether its letters are of both cases.
+fn form(text: &str) -> Result<([u8; 20], bool), AddressError> {
     let digits = text.strip_prefix("0x").ok_or(AddressError::Form)?;
     let mut bytes = [0; 20];
     let decoded = digits.len() == 40 && decode_hex(digits.as_bytes(), &mut bytes);
@@ -21,10 +30,7 @@ pub fn parse(text: &str) -> Result<[u8; 20], AddressError> {
         return Err(AddressError::Form);
     }
     let mixed = digits.bytes().any(|b| b.is_ascii_lowercase()) && digits.bytes().any(|b| b.is_ascii_uppercase());
-    if mixed && checksummed(&bytes) != text {
-        return Err(AddressError::Checksum);
-    }
-    Ok(bytes)
+    Ok((bytes, mixed))
 }
 
 /// The address of a key: the last 20 bytes of the hash of its point (yellow paper, appendix F).
@@ -52,7 +58,12 @@ pub fn checksummed(address: &[u8; 20]) -> String {
 
 /// The canonical spelling of an address, for a `Dialect`.
 pub fn canonical(text: &str) -> Result<String, AddressError> {
-    parse(text).map(|bytes| checksummed(&bytes))
+    let (bytes, mixed) = form(text)?;
+    let canonical = checksummed(&bytes);
+    if mixed && canonical != text {
+        return Err(AddressError::Checksum);
+    }
+    Ok(canonical)
 }
 
 /// The canonical chain reference, for a `Dialect`: itself, if it is one.

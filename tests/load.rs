@@ -153,7 +153,7 @@ fn wallet(number: usize) -> Wallet {
 
 /// Every second pair of one EVM and one Solana wallet has a subscription.
 const fn is_subscribed(number: usize) -> bool {
-    number / 2 % 2 == 0
+    (number / 2).is_multiple_of(2)
 }
 
 fn grant_all(path: &std::path::Path, now: UnixTime) {
@@ -247,6 +247,7 @@ fn ask(stream: &mut BufReader<TcpStream>, address: &str, token: &str, head: &mut
 }
 
 #[test]
+#[expect(clippy::print_stdout, reason = "the summary is part of the output")]
 fn a_hundred_thousand_tokens_and_as_many_forged_ones() {
     let directory = tempfile::tempdir().expect("a directory");
     let (database, file) = (directory.path().join("store.db"), directory.path().join("gateway.toml"));

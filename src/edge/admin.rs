@@ -19,6 +19,7 @@
 
 use std::{
     net::IpAddr,
+    rc::Rc,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -26,7 +27,7 @@ use std::{
 use bytes::Bytes;
 use http::{
     HeaderValue, Method, Request, Response, StatusCode,
-    header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, ORIGIN, WWW_AUTHENTICATE},
+    header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, ORIGIN, RETRY_AFTER, WWW_AUTHENTICATE},
 };
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
@@ -35,7 +36,12 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
 
-use super::{handler::Live, listener::Connections, settings::AdminSettings};
+use super::{
+    handler::{Live, RequestIds},
+    headers::X_REQUEST_ID,
+    listener::Connections,
+    settings::AdminSettings,
+};
 use crate::{
     caip::AccountKey,
     chain::account::Named,
@@ -52,6 +58,7 @@ pub(crate) struct Admin {
     pub(crate) connections: Arc<Connections>,
     pub(crate) readiness: Arc<Readiness>,
     pub(crate) plans: Vec<String>,
+    pub(crate) ids: RequestIds,
     pub(crate) started: Instant,
     pub(crate) version: &'static str,
     /// Reads a duration as the configuration writes it.
@@ -83,6 +90,7 @@ struct Problem {
     status: StatusCode,
     code: &'static str,
     detail: String,
+    retry_after_secs: Option<u64>,
 }
 
 type Answered = Result<Response<Full<Bytes>>, Problem>;
@@ -129,11 +137,11 @@ impl Readiness {
 
 impl Admin {
     /// Serves until dropped.
-    pub(crate) async fn run(self: Arc<Self>, listener: TcpListener) {
+    pub(crate) async fn run(self: Rc<Self>, listener: TcpListener) {
         loop {
             match listener.accept().await {
                 Ok((stream, peer)) => {
-                    let this = Arc::clone(&self);
+                    let this = Rc::clone(&self);
                     tokio::task::spawn_local(this.connection(stream, peer.ip()));
                 }
                 Err(error) => {
@@ -144,9 +152,9 @@ impl Admin {
         }
     }
 
-    async fn connection(self: Arc<Self>, stream: TcpStream, peer: IpAddr) {
+    async fn connection(self: Rc<Self>, stream: TcpStream, peer: IpAddr) {
         let service = service_fn(move |request| {
-            let this = Arc::clone(&self);
+            let this = Rc::clone(&self);
             async move { Ok::<_, std::convert::Infallible>(this.answer(request, peer).await) }
         });
         let served = http1::Builder::new()
@@ -165,7 +173,7 @@ impl Admin {
             (_, path) if path == "/admin" || path.starts_with("/admin/") => self.admin(request, peer).await,
             _ => Err(Problem::new(StatusCode::NOT_FOUND, "no_route", "there is nothing at this path")),
         };
-        let mut response = answered.unwrap_or_else(Problem::respond);
+        let mut response = answered.unwrap_or_else(|problem| problem.respond(self.ids.next().0));
         response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         response
     }
@@ -233,16 +241,18 @@ impl Admin {
                 "the admin API is closed; `admin.token` in the configuration opens it",
             ));
         };
-        if self.live.gate.is_exhausted(peer, Instant::now()) {
-            return Err(Problem::new(
+        let presented = request.headers().get(AUTHORIZATION).map(HeaderValue::as_bytes).unwrap_or_default();
+        // First of all: the refusals of wallets count by the same address, and must not lock the operator out.
+        if presented.strip_prefix(b"Bearer ").is_some_and(|presented| token.matches(presented)) {
+            return Ok(());
+        }
+        if let Some(wait) = self.live.gate.exhausted(peer, Instant::now()) {
+            let problem = Problem::new(
                 StatusCode::TOO_MANY_REQUESTS,
                 "too_many_refusals",
                 "too many refused credentials came from this address; try again later",
-            ));
-        }
-        let presented = request.headers().get(AUTHORIZATION).map(HeaderValue::as_bytes).unwrap_or_default();
-        if presented.strip_prefix(b"Bearer ").is_some_and(|presented| token.matches(presented)) {
-            return Ok(());
+            );
+            return Err(Problem { retry_after_secs: Some(wait.as_secs() + 1), ..problem });
         }
         self.live.gate.count_refusal(peer, Instant::now());
         Err(Problem::new(
@@ -351,21 +361,26 @@ impl Admin {
 
 impl Problem {
     fn new(status: StatusCode, code: &'static str, detail: &str) -> Self {
-        Self { status, code, detail: detail.to_owned() }
+        Self { status, code, detail: detail.to_owned(), retry_after_secs: None }
     }
 
-    fn respond(self) -> Response<Full<Bytes>> {
+    fn respond(self, request_id: HeaderValue) -> Response<Full<Bytes>> {
         let body = json!({
             "type": "about:blank",
             "title": self.status.canonical_reason().unwrap_or("Error"),
             "status": self.status.as_u16(),
             "code": self.code,
             "detail": self.detail,
+            "request_id": request_id.to_str().unwrap_or(""),
         });
         let mut response = json_answer(self.status, &body);
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        response.headers_mut().insert(X_REQUEST_ID, request_id);
         if self.status == StatusCode::UNAUTHORIZED {
             response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        if let Some(seconds) = self.retry_after_secs {
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
         response
     }
@@ -375,7 +390,8 @@ impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
         tracing::warn!(%error, "the store did not do what the admin API asked");
         // Whoever holds the admin token is the operator, who may read the cause.
-        Self { status: StatusCode::SERVICE_UNAVAILABLE, code: "store_unavailable", detail: error.to_string() }
+        let problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, "store_unavailable", &error.to_string());
+        Self { retry_after_secs: Some(1), ..problem }
     }
 }
 

@@ -120,7 +120,7 @@ impl RequestIds {
     }
 
     /// The next id and its number: 32 hex digits, the prefix and the number.
-    fn next(&self) -> (HeaderValue, u64) {
+    pub(crate) fn next(&self) -> (HeaderValue, u64) {
         let number = self.next.get();
         self.next.set(number.wrapping_add(1));
         let mut text = [0; 32];

@@ -182,6 +182,7 @@ impl Server {
                     connections: Arc::clone(&connections),
                     readiness: Arc::clone(&readiness),
                     plans,
+                    ids: RequestIds::new(random()?),
                     started: Instant::now(),
                     version,
                     duration,
@@ -237,7 +238,7 @@ impl Server {
         }
         if let Some((admin, listener)) = admin {
             let listener = tokio::net::TcpListener::from_std(listener)?;
-            tokio::task::spawn_local(Arc::new(admin).run(listener));
+            tokio::task::spawn_local(Rc::new(admin).run(listener));
         }
         tokio::task::spawn_local(watch_store(store, Arc::clone(&readiness)));
 

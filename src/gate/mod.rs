@@ -400,9 +400,10 @@ impl Gate {
         self.accounts.changed(key);
     }
 
-    /// Whether an address has spent its allowance of refused credentials. For doors beside [`Self::decide`].
-    pub fn is_exhausted(&self, client: IpAddr, at: Instant) -> bool {
-        self.failures.as_ref().is_some_and(|failures| failures.exhausted(client, at).is_some())
+    /// If an address has spent its allowance of refused credentials, for how long. For doors beside
+    /// [`Self::decide`].
+    pub fn exhausted(&self, client: IpAddr, at: Instant) -> Option<Duration> {
+        self.failures.as_ref()?.exhausted(client, at)
     }
 
     /// Counts a refused credential against an address. For doors beside [`Self::decide`].

@@ -579,6 +579,7 @@ fn c27_forged_and_good_ones_mixed() {
 }
 
 #[test]
+#[expect(clippy::print_stdout, reason = "the count of a vector file is part of the output")]
 fn all_authorization_tokens_of_the_vectors() {
     let file = std::fs::read_to_string("tests/vectors/x402-authorization-tokens.json").expect("the vectors");
     let file: Value = serde_json::from_str(&file).expect("JSON");

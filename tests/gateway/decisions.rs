@@ -306,6 +306,7 @@ fn c31_too_many_refusals_leave_warm_credentials_alone() {
     assert_eq!(outcome(&gateway, "/paid/x", &subscriber.token()), admitted(), "a warm subscriber is served");
     assert_eq!(gateway.send(&Request::get("/public/x")).status, 200, "public routes too");
     assert_eq!(gateway.send(&Request::get("/wallet/x")).status, 401, "nothing presented is nothing refused");
+    assert_eq!(gateway.admin(Request::get("/admin/state")).status, 200, "the operator is not locked out");
     gateway.expect_metric("siwx_rate_limited_total{route=\"wallet\",scope=\"auth_failures\"}", 3.0);
 }
 

@@ -151,7 +151,8 @@ fn http2_by_prior_knowledge() {
         upstream.take();
 
         let body = bytes::Bytes::from(vec![7; 300_000]);
-        let post = http::Request::post("http://api.example.com/public/x").body(body.clone().into()).expect("a request");
+        let trailers = [("x-siwx-address", "spoofed"), ("x-checksum", "1")];
+        let post = http2::post("/public/x", body.clone(), &trailers);
         assert_eq!(client.send(post).await.status, 200);
         let head = http::Request::head("http://api.example.com/wallet/x").body(Default::default()).expect("a request");
         assert_eq!(client.send(head).await.status, 401, "HEAD has no body");
@@ -164,6 +165,22 @@ fn http2_by_prior_knowledge() {
     let mut client = off.client();
     client.write(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
     assert!(client.next("GET").is_none_or(|answer| answer.status == 400), "HTTP/2 is off");
+}
+
+#[test]
+fn u8_trailers_over_http2() {
+    let upstream = Upstream::answering(|_| {
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nX-Checksum: 1\r\nGRPC-Status: 0\r\n\
+          X-SIWX-Address: spoofed\r\nContent-Length: 7\r\nSet-Cookie: a=1\r\nCache-Control: public\r\n\r\n"
+            .to_vec()
+    });
+    let gateway = Setup::over(&upstream).start();
+    let answer = gateway.block_on(async {
+        let mut client = http2::Client::connect(gateway.address, Arc::clone(&gateway.secrets)).await;
+        client.send(http2::get("http", "/public/x", &[("te", "trailers")])).await
+    });
+    let names: Vec<&str> = answer.headers.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, ["date", "x-checksum", "grpc-status"]);
 }
 
 #[test]
@@ -291,7 +308,7 @@ fn draining_finishes_what_is_in_flight() {
     let released = std::sync::Mutex::new(released);
     let upstream = Upstream::scripted(move |stream, _| {
         let mut reader = BufReader::new(stream);
-        while let Some(request) = read_request(&mut reader, 0) {
+        while let Some(request) = read_request(&mut reader) {
             if request.target == "/public/slow" {
                 let _ = arrived.send(());
                 let _ = released.lock().expect("no panic while held").recv();
@@ -324,7 +341,7 @@ fn draining_ends_with_its_time() {
     let (arrived, arrivals) = mpsc::channel();
     let upstream = Upstream::scripted(move |stream, _| {
         let mut reader = BufReader::new(stream);
-        read_request(&mut reader, 0);
+        read_request(&mut reader);
         let _ = arrived.send(());
         let _ = reader.read_to_end(&mut Vec::new());
     });

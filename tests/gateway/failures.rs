@@ -2,7 +2,6 @@
 //! (hardening.md section 7).
 
 use std::{
-    net::TcpListener,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
@@ -20,7 +19,7 @@ use siwx_gateway::{
     time::UnixTime,
 };
 
-use crate::harness::{Gateway, Request, Setup, Upstream, Wallet};
+use crate::harness::{Gateway, Nobody, Request, Setup, Upstream, Wallet};
 
 /// A store that fails as long as it is told to.
 pub(crate) struct Flaky {
@@ -238,8 +237,8 @@ fn many_requests_of_one_wallet_ask_the_store_once() {
 
 #[test]
 fn an_upstream_that_is_down_leaves_refusals_right() {
-    let address = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port");
-    let gateway = Setup::to(&format!("http://{address}")).start();
+    let nobody = Nobody::new();
+    let gateway = Setup::to(&nobody.url()).start();
     let rows = [
         ("/public/x", String::new(), 502, "upstream_unreachable"),
         ("/wallet/x", Wallet::evm(1).token(), 502, "upstream_unreachable"),

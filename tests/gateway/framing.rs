@@ -190,7 +190,7 @@ fn s6_s7_s8_heads() {
         assert!(matches!(statuses[..], [400 | 505] | []), "{name}: {answers:?}");
         assert_eq!(upstream.take().len(), 0, "{name}");
     }
-    let bare = format!("GET /public/x HTTP/1.1\nHost: api.example.com\nX-A: b\n\n");
+    let bare = "GET /public/x HTTP/1.1\nHost: api.example.com\nX-A: b\n\n";
     for answer in say(&gateway, bare.as_bytes(), 1) {
         assert!(matches!(answer.status, 200 | 400), "S9: {answer:?}");
     }

@@ -33,8 +33,8 @@ use siwx_gateway::{
 
 pub(crate) use self::{
     client::{Answer, Client, Request, Secrets},
-    upstream::{Seen, Upstream},
-    wallet::{Text, Wallet},
+    upstream::{Nobody, Seen, Upstream},
+    wallet::Wallet,
 };
 
 /// The time at which every test begins; the messages of [`Wallet::text`] were issued a second before.
@@ -81,6 +81,7 @@ pub(crate) struct Setup {
     upstreams: Vec<(String, String)>,
     overrides: Vec<(String, String)>,
     store: Option<Store>,
+    hosts: Vec<String>,
     expects_panics: bool,
 }
 
@@ -140,6 +141,7 @@ impl Setup {
             upstreams: vec![("api".to_owned(), url.to_owned())],
             overrides: Vec::new(),
             store: None,
+            hosts: vec!["other.example.com".to_owned()],
             expects_panics: false,
         }
     }
@@ -174,6 +176,12 @@ impl Setup {
         self
     }
 
+    /// Other hosts beside the usual one.
+    pub(crate) fn hosts(mut self, hosts: Vec<String>) -> Self {
+        self.hosts = hosts;
+        self
+    }
+
     /// The test makes the gateway panic on purpose.
     pub(crate) fn panics_are_expected(mut self) -> Self {
         self.expects_panics = true;
@@ -187,10 +195,10 @@ impl Setup {
         format!(
             "public_url = \"https://api.example.com\"\n\
              [server]\nlisten = [\"127.0.0.1:0\"]\nworkers = 1\ndrain_delay = \"0s\"\ndrain_timeout = \"1s\"\n\
-             hosts = [\"other.example.com\"]\n\
+             hosts = {:?}\n\
              [admin]\nlisten = \"127.0.0.1:0\"\ntoken = \"{ADMIN_TOKEN}\"\n\
              [store]\nurl = \"sqlite::memory:\"\n{upstreams}{}",
-            self.routes
+            self.hosts, self.routes
         )
     }
 
@@ -378,7 +386,6 @@ impl Drop for Gateway {
         self.join();
         let text = self.log_text();
         assert_eq!(self.secrets.found_in(&text), None, "a secret is in the log");
-        let panics = "a gateway without a panic";
         for line in self.log_so_far() {
             assert!(self.expects_panics || line["code"] != "internal", "{line}");
         }

@@ -2,6 +2,7 @@
 
 mod harness;
 
+mod codes;
 mod credentials;
 mod decisions;
 mod edge;

@@ -306,6 +306,22 @@ fn p15_hosts() {
 }
 
 #[test]
+fn p15_more_than_a_hundred_hosts() {
+    let upstream = Upstream::ok();
+    let hosts = (0..150).map(|number| format!("h{number}.example.com")).collect();
+    let gateway =
+        Setup::over(&upstream).routes(&ROUTES.replace("other.example.com", "h149.example.com")).hosts(hosts).start();
+    let status = |host: &str, target: &str| gateway.send(&Request::get(target).host(host)).status;
+    for number in [0, 99, 100, 101, 149] {
+        let host = format!("H{number}.example.com:1");
+        assert_eq!(status(&host, "/public/x"), 200, "{host}");
+        assert_eq!(status(&host, "/api/x"), 401, "{host}");
+        assert_eq!(status(&host, "/by-host/x"), if number == 149 { 200 } else { 401 }, "{host}");
+    }
+    assert_eq!(status("h150.example.com", "/public/x"), 421);
+}
+
+#[test]
 fn options_of_the_server_itself() {
     let upstream = Upstream::ok();
     let gateway = start(&upstream);

@@ -3,7 +3,7 @@
 
 use std::{
     io::{BufReader, Read as _, Write as _},
-    net::{TcpListener, TcpStream},
+    net::TcpStream,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -12,17 +12,11 @@ use std::{
 };
 
 use crate::harness::{
-    Gateway, Request, Setup, Upstream, Wallet,
+    Gateway, Nobody, Request, Setup, Upstream, Wallet,
     upstream::{read_line, read_request},
 };
 
 const OK: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nx-stub: 1\r\n\r\nok";
-
-fn unreachable_url() -> String {
-    // A port that was free a moment ago, and that nobody listens on.
-    let address = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port");
-    format!("http://{address}")
-}
 
 fn outcome(gateway: &Gateway) -> (u16, String) {
     gateway.send(&Request::get("/public/x")).outcome()
@@ -60,14 +54,15 @@ fn u1_u2_u3_u5_answers_that_are_none() {
             "X7 {name}: {text}"
         );
     }
-    assert_eq!(outcome(&Setup::to(&unreachable_url()).start()), (502, UNREACHABLE.to_owned()), "U1 nobody listens");
+    let nobody = Nobody::new();
+    assert_eq!(outcome(&Setup::to(&nobody.url()).start()), (502, UNREACHABLE.to_owned()), "U1 nobody listens");
 }
 
 #[test]
 fn u2_u5_heads_without_end() {
     let fields = Upstream::scripted(|stream, _| {
         let mut reader = BufReader::new(stream);
-        if read_request(&mut reader, 0).is_some() {
+        if read_request(&mut reader).is_some() {
             let fields: String = (0..201).map(|i| format!("x-{i}: 1\r\n")).collect();
             let _ =
                 reader.get_mut().write_all(format!("HTTP/1.1 200 OK\r\n{fields}content-length: 0\r\n\r\n").as_bytes());
@@ -75,7 +70,7 @@ fn u2_u5_heads_without_end() {
     });
     let long = Upstream::scripted(|stream, _| {
         let mut reader = BufReader::new(stream);
-        if read_request(&mut reader, 0).is_some() {
+        if read_request(&mut reader).is_some() {
             let head = format!("HTTP/1.1 200 OK\r\nx: {}\r\ncontent-length: 0\r\n\r\n", "a".repeat(66_000));
             let _ = reader.get_mut().write_all(head.as_bytes());
         }
@@ -86,13 +81,36 @@ fn u2_u5_heads_without_end() {
     }
     let interim = Upstream::scripted(|stream, _| {
         let mut reader = BufReader::new(stream);
-        if read_request(&mut reader, 0).is_some() {
+        if read_request(&mut reader).is_some() {
             let _ = reader.get_mut().write_all(b"HTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\n");
             let _ = reader.get_mut().write_all(OK);
         }
     });
     let gateway = Setup::over(&interim).start();
     assert_eq!(outcome(&gateway).0, 200, "an interim answer is no answer");
+}
+
+/// Only the time is bounded so far, not the number of interim answers.
+#[test]
+fn u5_interim_answers_without_end() {
+    let upstream = Upstream::scripted(|stream, _| {
+        let mut reader = BufReader::new(stream);
+        read_request(&mut reader);
+        while reader.get_mut().write_all(b"HTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\n").is_ok() {}
+    });
+    let ok = Upstream::ok();
+    let tables = "[[route]]\nname = \"ok\"\nprefix = \"/ok\"\nupstream = \"ok\"\nauth = \"none\"\n";
+    let gateway = Setup::over(&upstream)
+        .upstream("ok", &ok.url())
+        .tables(tables)
+        .set("upstreams.api.response_timeout", "300ms")
+        .start();
+    let mut waiting = gateway.client();
+    waiting.write(&Request::get("/public/x").bytes());
+    for _ in 0..5 {
+        assert_eq!(gateway.send(&Request::get("/ok/x")).status, 200, "others are served meanwhile");
+    }
+    assert!(matches!(waiting.read().outcome(), (502 | 504, _)));
 }
 
 #[test]
@@ -144,7 +162,7 @@ fn u4_answers_that_break_off() {
 fn u7_silence() {
     let silent = Upstream::scripted(|stream, _| {
         let mut reader = BufReader::new(stream);
-        read_request(&mut reader, 0);
+        read_request(&mut reader);
         // Waits until the gateway gives up.
         let _ = reader.read_to_end(&mut Vec::new());
     });
@@ -153,7 +171,7 @@ fn u7_silence() {
 
     let stalling = Upstream::scripted(|stream, _| {
         let mut reader = BufReader::new(stream);
-        read_request(&mut reader, 0);
+        read_request(&mut reader);
         let _ = reader.get_mut().write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\nx-stub: 1\r\n\r\nhalf");
         let _ = reader.read_to_end(&mut Vec::new());
     });
@@ -170,7 +188,7 @@ fn dying(ending: impl Fn(BufReader<TcpStream>) + Send + Sync + 'static) -> (Upst
     let upstream = Upstream::scripted(move |stream, number| {
         let mut reader = BufReader::new(stream);
         loop {
-            if read_request(&mut reader, number).is_none() {
+            if read_request(&mut reader).is_none() {
                 return;
             }
             counted.fetch_add(1, Ordering::SeqCst);
@@ -190,7 +208,7 @@ fn a_request_is_sent_again_only_when_that_is_safe() {
     // The second request on the first connection is read, and never answered.
     let unanswered = |reader: BufReader<TcpStream>| {
         let mut reader = reader;
-        let _ = read_request(&mut reader, 0);
+        let _ = read_request(&mut reader);
     };
     let rows = [
         ("GET", Request::get("/public/x"), 200),
@@ -246,6 +264,19 @@ fn connections_are_used_again() {
         assert_eq!(gateway.send(&Request::get("/public/x")).status, 200);
     }
     assert_eq!(closing.connections(), 3, "not when the upstream says it closes");
+}
+
+#[test]
+fn each_route_goes_to_its_own_upstream() {
+    let (one, other) = (Upstream::ok(), Upstream::ok());
+    let tables = "[[route]]\nname = \"second\"\nprefix = \"/second\"\nupstream = \"second\"\nauth = \"wallet\"\n";
+    let gateway = Setup::over(&one).upstream("second", &other.url()).tables(tables).start();
+    let token = Wallet::evm(1).token();
+    for (target, counts) in [("/wallet/x", (1, 0)), ("/second/x", (0, 1)), ("/public/x", (1, 0))] {
+        assert_eq!(gateway.get(target, &token).status, 200, "{target}");
+        assert_eq!((one.take().len(), other.take().len()), counts, "{target}");
+    }
+    gateway.expect_metric("siwx_upstream_requests_total{code=\"200\",upstream=\"second\"}", 1.0);
 }
 
 #[test]
@@ -390,7 +421,7 @@ fn too_many_at_once() {
     let (tell, told) = mpsc::channel();
     let upstream = Upstream::scripted(move |stream, _| {
         let mut reader = BufReader::new(stream);
-        read_request(&mut reader, 0);
+        read_request(&mut reader);
         let _ = tell.send(());
         let _ = reader.read_to_end(&mut Vec::new());
     });

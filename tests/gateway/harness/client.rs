@@ -78,6 +78,7 @@ impl Secrets {
 // === impl Request ===
 
 impl Request {
+    /// A request to the usual host, without body.
     pub(crate) fn new(method: &str, target: &str) -> Self {
         Self {
             method: method.to_owned(),
@@ -88,10 +89,12 @@ impl Request {
         }
     }
 
+    /// GET of a target of the usual host.
     pub(crate) fn get(target: &str) -> Self {
         Self::new("GET", target)
     }
 
+    /// With one more field.
     pub(crate) fn header(mut self, name: &str, value: &str) -> Self {
         self.headers.push((name.to_owned(), value.as_bytes().to_vec()));
         self
@@ -102,11 +105,13 @@ impl Request {
         self.header("Authorization", authorization)
     }
 
+    /// With another Host.
     pub(crate) fn host(mut self, host: &str) -> Self {
         self.host = Some(host.to_owned());
         self
     }
 
+    /// With a body and its length.
     pub(crate) fn body(mut self, body: &[u8]) -> Self {
         self.body = Some(body.to_vec());
         self
@@ -176,11 +181,6 @@ impl Answer {
     /// The reason of a refused token; empty if there is none.
     pub(crate) fn reason(&self) -> String {
         self.json()["reason"].as_str().unwrap_or("").to_owned()
-    }
-
-    /// Whether the stub upstream made it.
-    pub(crate) fn is_forwarded(&self) -> bool {
-        self.one("x-stub").is_some()
     }
 
     /// Fails if something is wrong that is wrong on every answer.

@@ -1,9 +1,9 @@
 //! An HTTP/2 client: several requests on one connection, by prior knowledge or over TLS.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{convert::Infallible, net::SocketAddr, sync::Arc};
 
 use bytes::Bytes;
-use http_body_util::{BodyExt as _, Full};
+use http_body_util::{BodyExt as _, Full, combinators::BoxBody};
 use hyper::client::conn::http2::{SendRequest, handshake};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::{
@@ -13,12 +13,15 @@ use tokio::{
 
 use super::client::{Answer, Secrets};
 
+/// A body with or without trailers.
+pub(crate) type Body = BoxBody<Bytes, Infallible>;
+
 /// A request as HTTP/2 has it.
-pub(crate) type Request = http::Request<Full<Bytes>>;
+pub(crate) type Request = http::Request<Body>;
 
 /// A connection.
 pub(crate) struct Client {
-    sender: SendRequest<Full<Bytes>>,
+    sender: SendRequest<Body>,
     secrets: Arc<Secrets>,
 }
 
@@ -26,7 +29,17 @@ pub(crate) struct Client {
 pub(crate) fn get(scheme: &str, target: &str, fields: &[(&str, &str)]) -> Request {
     let builder = http::Request::get(format!("{scheme}://api.example.com{target}"));
     let builder = fields.iter().fold(builder, |builder, (name, value)| builder.header(*name, *value));
-    builder.body(Full::default()).expect("a request")
+    builder.body(Body::default()).expect("a request")
+}
+
+/// POST to a target of the usual host on a plain listener, with a body and trailers.
+pub(crate) fn post(target: &str, body: Bytes, trailers: &[(&'static str, &'static str)]) -> Request {
+    let fields = trailers
+        .iter()
+        .map(|(name, value)| (http::HeaderName::from_static(name), http::HeaderValue::from_static(value)));
+    let trailers: http::HeaderMap = fields.collect();
+    let body = Full::new(body).with_trailers(std::future::ready((!trailers.is_empty()).then_some(Ok(trailers))));
+    http::Request::post(format!("http://api.example.com{target}")).body(body.boxed()).expect("a request")
 }
 
 impl Client {
@@ -58,8 +71,15 @@ impl Client {
         let headers = headers
             .map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
             .collect();
+        let mut headers: Vec<(String, String)> = headers;
         let (body, whole) = match body.collect().await {
-            Ok(body) => (body.to_bytes().to_vec(), true),
+            Ok(body) => {
+                // Trailers are held to the rules of fields, so they are shown among them.
+                let trailers = body.trailers().into_iter().flatten();
+                headers
+                    .extend(trailers.map(|(name, value)| (name.to_string(), value.to_str().unwrap_or("").to_owned())));
+                (body.to_bytes().to_vec(), true)
+            }
             Err(_) => (Vec::new(), false),
         };
         let answer = Answer { status: parts.status.as_u16(), headers, body, interim: Vec::new(), whole };

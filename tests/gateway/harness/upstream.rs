@@ -19,8 +19,6 @@ pub(crate) struct Seen {
     /// Names as written, values as text.
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) body: Vec<u8>,
-    /// Which of the stub's connections it came by, from 0.
-    pub(crate) connection: usize,
 }
 
 impl Seen {
@@ -60,9 +58,9 @@ impl Upstream {
     pub(crate) fn answering(answer: impl Fn(&Seen) -> Vec<u8> + Send + Sync + 'static) -> Self {
         let seen: Arc<Mutex<Vec<Seen>>> = Arc::default();
         let record = Arc::clone(&seen);
-        let play = move |stream: TcpStream, connection| {
+        let play = move |stream: TcpStream, _| {
             let mut reader = BufReader::new(stream);
-            while let Some(request) = read_request(&mut reader, connection) {
+            while let Some(request) = read_request(&mut reader) {
                 let bytes = answer(&request);
                 let head = request.method == "HEAD";
                 record.lock().expect("no panic while held").push(request);
@@ -85,7 +83,7 @@ impl Upstream {
     pub(crate) fn saying(bytes: &'static [u8]) -> Self {
         Self::scripted(move |stream, _| {
             let mut reader = BufReader::new(stream);
-            if read_request(&mut reader, 0).is_some() {
+            if read_request(&mut reader).is_some() {
                 let _ = reader.get_mut().write_all(bytes);
             }
         })
@@ -110,11 +108,6 @@ impl Upstream {
             }
         });
         Self { address, seen, connections, stop, thread: Some(thread) }
-    }
-
-    /// Everything it was asked so far.
-    pub(crate) fn seen(&self) -> Vec<Seen> {
-        self.seen.lock().expect("no panic while held").clone()
     }
 
     /// What it was asked since the last time.
@@ -150,9 +143,29 @@ impl Drop for Upstream {
     }
 }
 
+/// A port that nobody else can have and nobody listens on, as long as this lives.
+pub(crate) struct Nobody {
+    _bound: socket2::Socket,
+    address: SocketAddr,
+}
+
+impl Nobody {
+    pub(crate) fn new() -> Self {
+        let bound = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).expect("a socket");
+        bound.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).expect("a free port");
+        let address = bound.local_addr().ok().and_then(|address| address.as_socket()).expect("bound");
+        Self { _bound: bound, address }
+    }
+
+    /// The URL at which there is nobody.
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+}
+
 /// Reads one request, strictly: what is not HTTP/1.1 as RFC 9112 frames it is a failure of the gateway. Nothing
 /// at the end of the connection, also in the middle of a body.
-pub(crate) fn read_request(reader: &mut BufReader<TcpStream>, connection: usize) -> Option<Seen> {
+pub(crate) fn read_request(reader: &mut BufReader<TcpStream>) -> Option<Seen> {
     let line = read_line(reader)?;
     let parts: Vec<&str> = line.split(' ').collect();
     let [method, target, "HTTP/1.1"] = parts[..] else { panic!("no request line: {line:?}") };
@@ -165,7 +178,7 @@ pub(crate) fn read_request(reader: &mut BufReader<TcpStream>, connection: usize)
         let (name, value) = field.split_once(':').unwrap_or_else(|| panic!("no field: {field:?}"));
         headers.push((name.to_owned(), value.trim().to_owned()));
     }
-    let mut seen = Seen { method: method.to_owned(), target: target.to_owned(), headers, body: Vec::new(), connection };
+    let mut seen = Seen { method: method.to_owned(), target: target.to_owned(), headers, body: Vec::new() };
     assert_eq!(seen.all("host").len(), 1, "exactly one Host goes to an upstream: {seen:?}");
     let (length, coding) = (seen.one("content-length"), seen.one("transfer-encoding"));
     assert!(length.is_none() || coding.is_none(), "Content-Length beside Transfer-Encoding: {seen:?}");

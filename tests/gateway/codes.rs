@@ -1,0 +1,230 @@
+//! Every code of hardening.md section 5 that this build can answer with, produced over a socket by one row each, and
+//! the list of rows held against the source that chooses them: a new code without a row is a failure here.
+
+use std::{
+    collections::BTreeSet,
+    io::{BufReader, Read as _},
+};
+
+use siwx_gateway::store::Term;
+
+use crate::{
+    failures::Flaky,
+    harness::{Answer, Client, Gateway, Nobody, Request, Setup, Upstream, Wallet, time, upstream::read_request},
+};
+
+/// How one code comes about: a gateway made for it, and the answer it gave.
+type Produce = fn() -> Answer;
+
+const CODES: [(u16, &str, Produce); 24] = [
+    (400, "ambiguous_path", ambiguous_path),
+    (400, "bad_path", || asked(&Request::get("/public/../x"))),
+    (400, "bad_request", || asked(&Request::get("/public/x").host("a b"))),
+    (400, "conflicting_credentials", || asked(&Request::get("/wallet/x").token("SIWX a.b").token("SIWX a.b"))),
+    (401, "credential_required", || asked(&Request::get("/wallet/x"))),
+    (401, "invalid_token", || asked(&Request::get("/wallet/x").token("SIWX a.b"))),
+    (403, "account_denied", account_denied),
+    (403, "plan_required", plan_required),
+    (403, "subscription_required", || asked(&Request::get("/paid/x").token(&Wallet::evm(1).token()))),
+    (404, "no_route", || asked(&Request::get("/nothing").token(&Wallet::evm(1).token()))),
+    (405, "method_not_allowed", || asked(&Request::new("TRACE", "/public/x"))),
+    (408, "request_timeout", request_timeout),
+    (413, "body_too_large", || asked_of(Setup::over(&Upstream::ok()).set("limits.body_bytes", "1B"), &post())),
+    (414, "target_too_long", || asked(&Request::get(&format!("/public/{}", "x".repeat(9000))))),
+    (417, "expectation_failed", || asked(&Request::get("/public/x").header("Expect", "a miracle"))),
+    (421, "unknown_host", || asked(&Request::get("/public/x").host("evil.example"))),
+    (429, "too_many_refusals", too_many_refusals),
+    (500, "internal", internal),
+    (501, "transfer_coding_not_supported", || {
+        asked(&Request::new("POST", "/public/x").header("Transfer-Encoding", "gzip, chunked"))
+    }),
+    (502, "upstream_invalid", || {
+        asked_of(Setup::over(&Upstream::saying(b"SSH-2.0-x\r\n")), &Request::get("/public/x"))
+    }),
+    (502, "upstream_unreachable", upstream_unreachable),
+    (503, "overloaded", overloaded),
+    (503, "store_unavailable", store_unavailable),
+    (504, "upstream_timeout", upstream_timeout),
+];
+
+/// Those of the private listener, whose refusals have codes of the same list.
+const ADMIN_CODES: [(u16, &str, Produce); 8] = [
+    (400, "bad_request", || administered(&Request::new("POST", "/admin/subscriptions").body(b"{}"), true)),
+    (401, "credential_required", || administered(&Request::get("/admin/state"), false)),
+    (403, "origin_not_allowed", || administered(&Request::get("/admin/state").header("Origin", "null"), true)),
+    (404, "no_route", || administered(&Request::get("/admin/nothing"), true)),
+    (404, "unknown_plan", || administered(&grant_of("no-such-plan"), true)),
+    (405, "method_not_allowed", || administered(&Request::new("PUT", "/admin/state"), true)),
+    (429, "too_many_refusals", too_many_admin_refusals),
+    (503, "store_unavailable", admin_store_unavailable),
+];
+
+fn post() -> Request {
+    Request::new("POST", "/public/x").body(b"hello")
+}
+
+fn grant_of(plan: &str) -> Request {
+    let body = format!("{{\"account\":\"{}\",\"plan\":\"{plan}\"}}", Wallet::evm(1).account());
+    Request::new("POST", "/admin/subscriptions").body(body.as_bytes())
+}
+
+/// The answer of the usual gateway.
+fn asked(request: &Request) -> Answer {
+    let upstream = Upstream::ok();
+    asked_of(Setup::over(&upstream), request)
+}
+
+fn asked_of(setup: Setup, request: &Request) -> Answer {
+    setup.start().send(request)
+}
+
+fn ambiguous_path() -> Answer {
+    let upstream = Upstream::ok();
+    let tables = "[[route]]\nname = \"all\"\nprefix = \"/\"\nupstream = \"api\"\nauth = \"wallet\"\n";
+    asked_of(Setup::over(&upstream).tables(tables), &Request::get("/PAID/x").token(&Wallet::evm(1).token()))
+}
+
+fn account_denied() -> Answer {
+    let upstream = Upstream::ok();
+    let denied = format!("[auth]\ndeny_accounts = [\"{}\"]\n", Wallet::evm(1).account());
+    asked_of(Setup::over(&upstream).tables(&denied), &Request::get("/wallet/x").token(&Wallet::evm(1).token()))
+}
+
+fn plan_required() -> Answer {
+    let upstream = Upstream::ok();
+    let gateway = Setup::over(&upstream).start();
+    gateway.grant_until(&Wallet::evm(1), "nano", Term::Until(time("2026-12-01T00:00:00Z")));
+    gateway.get("/pro/x", &Wallet::evm(1).token())
+}
+
+fn request_timeout() -> Answer {
+    let upstream = Upstream::ok();
+    let gateway = Setup::over(&upstream).set("limits.body_idle_timeout", "20ms").start();
+    let mut client = gateway.client();
+    client.write(&Request::new("POST", "/public/x").header("Content-Length", "5").bytes());
+    client.read()
+}
+
+fn with_one_refusal(upstream: &Upstream) -> Gateway {
+    Setup::over(upstream).tables("[limits]\nauth_failures = { rate = \"1/m\", burst = 1 }\n").start()
+}
+
+fn too_many_refusals() -> Answer {
+    let upstream = Upstream::ok();
+    let gateway = with_one_refusal(&upstream);
+    assert_eq!(gateway.get("/wallet/x", "SIWX a.b").status, 401);
+    gateway.get("/wallet/x", "SIWX a.b")
+}
+
+fn internal() -> Answer {
+    let (upstream, flaky) = (Upstream::ok(), Flaky::new());
+    let gateway = Setup::over(&upstream).panics_are_expected().store(flaky.store()).start();
+    flaky.panic_once();
+    gateway.get("/paid/x", &Wallet::evm(1).token())
+}
+
+fn upstream_unreachable() -> Answer {
+    let nobody = Nobody::new();
+    asked_of(Setup::to(&nobody.url()), &Request::get("/public/x"))
+}
+
+/// An upstream that never answers.
+fn silent() -> Upstream {
+    Upstream::scripted(|stream, _| {
+        let mut reader = BufReader::new(stream);
+        read_request(&mut reader);
+        let _ = reader.read_to_end(&mut Vec::new());
+    })
+}
+
+fn upstream_timeout() -> Answer {
+    let upstream = silent();
+    asked_of(Setup::over(&upstream).set("upstreams.api.response_timeout", "20ms"), &Request::get("/public/x"))
+}
+
+fn overloaded() -> Answer {
+    let upstream = silent();
+    let gateway = Setup::over(&upstream).set("limits.in_flight", "1").start();
+    let mut first = gateway.client();
+    first.write(&Request::get("/public/x").bytes());
+    gateway.expect_metric("siwx_http_requests_in_flight", 1.0);
+    gateway.send(&Request::get("/public/x"))
+}
+
+fn store_unavailable() -> Answer {
+    let (upstream, flaky) = (Upstream::ok(), Flaky::new());
+    flaky.fail(true);
+    asked_of(Setup::over(&upstream).store(flaky.store()), &Request::get("/paid/x").token(&Wallet::evm(1).token()))
+}
+
+/// What the private listener of the usual gateway says.
+fn administered(request: &Request, authorized: bool) -> Answer {
+    let upstream = Upstream::ok();
+    admin_answer(&Setup::over(&upstream).start(), request, authorized)
+}
+
+fn admin_answer(gateway: &Gateway, request: &Request, authorized: bool) -> Answer {
+    if authorized {
+        return gateway.admin(request.clone());
+    }
+    let mut client = Client::connect(gateway.admin_address, std::sync::Arc::default());
+    client.write(&request.clone().header("Authorization", "Bearer wrong").header("Connection", "close").bytes());
+    let (status, headers) = client.read_head().expect("an answer");
+    let mut body = vec![0; 4096];
+    let length = client.read_some(&mut body);
+    body.truncate(length);
+    Answer { status, headers, body, interim: Vec::new(), whole: true }
+}
+
+fn too_many_admin_refusals() -> Answer {
+    let upstream = Upstream::ok();
+    let gateway = with_one_refusal(&upstream);
+    assert_eq!(admin_answer(&gateway, &Request::get("/admin/state"), false).status, 401);
+    admin_answer(&gateway, &Request::get("/admin/state"), false)
+}
+
+fn admin_store_unavailable() -> Answer {
+    let (upstream, flaky) = (Upstream::ok(), Flaky::new());
+    flaky.fail(true);
+    let gateway = Setup::over(&upstream).store(flaky.store()).start();
+    admin_answer(&gateway, &grant_of("nano"), true)
+}
+
+/// The codes that stand in a source file right after a status, as `StatusCode::X, "code"` or `S::X, "code"`.
+fn codes_of(path: &str) -> BTreeSet<String> {
+    let source = std::fs::read_to_string(path).expect("the source");
+    let source = source.split("#[cfg(test)]").next().expect("a first part");
+    let after_status = source.split("S::").skip(1).chain(source.split("StatusCode::").skip(1));
+    let codes = after_status.filter_map(|rest| {
+        let rest = rest.trim_start_matches(|letter: char| letter.is_ascii_uppercase() || letter == '_');
+        let field = rest.strip_prefix(',')?.trim_start();
+        let quoted = field.strip_prefix("code: ").unwrap_or(field).strip_prefix('"')?;
+        Some(quoted.split('"').next()?.to_owned())
+    });
+    let is_code = |code: &String| !code.is_empty() && code.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
+    codes.filter(is_code).collect()
+}
+
+fn produced(rows: &[(u16, &str, Produce)]) -> BTreeSet<String> {
+    for (status, code, produce) in rows {
+        let answer = produce();
+        assert_eq!(answer.status, *status, "{code}: {answer:?}");
+        assert_eq!(answer.one("content-type"), Some("application/problem+json"), "{code}: {answer:?}");
+        assert_eq!(answer.one("cache-control"), Some("no-store"), "{code}: {answer:?}");
+        assert_eq!(answer.json()["code"], *code, "{answer:?}");
+        assert_eq!(answer.json()["status"], *status, "{answer:?}");
+        assert_eq!(answer.json()["request_id"], answer.one("x-request-id").expect("an id"), "{answer:?}");
+        assert_eq!(answer.one("retry-after").is_some(), matches!(status, 429 | 503), "{answer:?}");
+    }
+    rows.iter().map(|(_, code, _)| (*code).to_owned()).collect()
+}
+
+#[test]
+fn every_code_is_produced() {
+    assert_eq!(produced(&CODES), codes_of("src/edge/respond.rs"), "the rows here, and what the source can say");
+}
+
+#[test]
+fn every_code_of_the_private_listener_is_produced() {
+    assert_eq!(produced(&ADMIN_CODES), codes_of("src/edge/admin.rs"), "the rows here, and what the source can say");
+}

@@ -153,9 +153,9 @@ impl Inner {
             Outcome::Denied => &route.denied,
             Outcome::Error => &route.error,
         };
-        histogram.observe(duration.as_secs_f64());
+        histogram.observe(duration);
         let overhead = self.head_after.saturating_sub(self.waited);
-        route.overhead.observe(overhead.as_secs_f64());
+        route.overhead.observe(overhead);
         let received = self.received.as_ref().map_or(0, |body| body.bytes());
         if received > 0 {
             route.request_bytes.inc_by(received);

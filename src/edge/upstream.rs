@@ -179,7 +179,7 @@ impl Upstream {
         let connecting = timeout(self.settings.connect_timeout, self.connect_now());
         let connected =
             connecting.await.unwrap_or_else(|_| Err(UpstreamError::ConnectTimeout(self.authority.clone())))?;
-        self.metrics.connect_duration.observe(started.elapsed().as_secs_f64());
+        self.metrics.connect_duration.observe(started.elapsed());
         Ok(connected)
     }
 
@@ -347,7 +347,7 @@ impl Pool {
         let before = idle.len();
         idle.retain(|idle| idle.since.elapsed() <= limit && !idle.sender.is_closed());
         let closed = before - idle.len();
-        self.upstream.metrics.idle.sub(i64::try_from(closed).unwrap_or(i64::MAX));
+        self.upstream.metrics.idle.add(-i64::try_from(closed).unwrap_or(i64::MAX));
     }
 }
 

@@ -315,7 +315,7 @@ impl Gate {
         };
         let metrics = scheme.and_then(|scheme| self.schemes.iter().find(|(known, _)| *known == scheme));
         if let Some((_, metrics)) = metrics {
-            metrics.duration.observe(begun.elapsed().as_secs_f64());
+            metrics.duration.observe(begun.elapsed());
             if result.is_ok() { metrics.valid.inc() } else { metrics.invalid.inc() }
         }
         result.map_err(|error| Refusal::InvalidToken(TokenFault::signature(error.as_str(), error.to_string())))
@@ -340,7 +340,7 @@ impl Gate {
         let until = valid_until.plus_millis(skew);
         let begun = Instant::now();
         let claimed = self.nonces.claim(NonceKey::Account(&key, nonce), until, now).await;
-        self.nonce_claims.duration.observe(begun.elapsed().as_secs_f64());
+        self.nonce_claims.duration.observe(begun.elapsed());
         match claimed {
             Ok(Claim::Fresh) => {
                 self.nonce_claims.ok.inc();
@@ -391,7 +391,7 @@ impl Gate {
 
     fn auth_duration(&self, way: AuthWay, view: &RequestView<'_>) -> Duration {
         let after = view.started.elapsed();
-        self.metrics.auth_duration[way as usize].observe(after.as_secs_f64());
+        self.metrics.auth_duration[way as usize].observe(after);
         after
     }
 

@@ -166,7 +166,7 @@ impl Accounts {
         let epoch = self.epoch(account);
         let asked = Instant::now();
         let answer = self.store.find(&account.key).await;
-        self.lookups.duration.observe(asked.elapsed().as_secs_f64());
+        self.lookups.duration.observe(asked.elapsed());
         let held = match answer {
             Ok(held) => Arc::new(held),
             Err(error) => return self.stale(account, asked, now, error),

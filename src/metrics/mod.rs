@@ -7,12 +7,14 @@
 //!    [`UpstreamMetrics`] those of its upstream, and counting is an atomic addition.
 //! 4. This room knows words, not domain types: whoever counts turns its own enum into one of the words below.
 
+mod striped;
+
 use std::{sync::OnceLock, time::Duration};
 
-use prometheus::{
-    Encoder as _, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
-    Registry, TextEncoder, core::Collector,
-};
+use prometheus::{Encoder as _, Registry, TextEncoder};
+
+pub use striped::{Counter, Gauge, Histogram};
+use striped::{Family, Series};
 
 /// Reasons for which a request ends before it has a route.
 pub const REJECTED: [&str; 9] = [
@@ -79,40 +81,40 @@ const LOOKUP_BUCKETS: [f64; 12] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.
 #[allow(missing_docs, reason = "the names and the help texts below are the documentation")]
 pub struct Metrics {
     registry: Registry,
-    http_requests: IntCounterVec,
-    http_request_duration: HistogramVec,
-    gateway_overhead: HistogramVec,
-    http_request_bytes: IntCounterVec,
-    http_response_bytes: IntCounterVec,
-    auth_decisions: IntCounterVec,
-    upstream_requests: IntCounterVec,
-    upstream_duration: HistogramVec,
-    upstream_connect_duration: HistogramVec,
-    upstream_errors: IntCounterVec,
-    upstream_connections: IntGaugeVec,
-    upstream_retries: IntCounterVec,
-    signature_verifications: IntCounterVec,
-    signature_verify_duration: HistogramVec,
-    subscription_lookups: IntCounterVec,
-    subscription_lookup_duration: HistogramVec,
-    store_operations: IntCounterVec,
-    store_operation_duration: HistogramVec,
-    tls_handshakes: IntCounterVec,
-    build_info: IntGaugeVec,
-    ready: IntGaugeVec,
-    pub http_requests_in_flight: IntGauge,
+    http_requests: Family<Counter>,
+    http_request_duration: Family<Histogram>,
+    gateway_overhead: Family<Histogram>,
+    http_request_bytes: Family<Counter>,
+    http_response_bytes: Family<Counter>,
+    auth_decisions: Family<Counter>,
+    upstream_requests: Family<Counter>,
+    upstream_duration: Family<Histogram>,
+    upstream_connect_duration: Family<Histogram>,
+    upstream_errors: Family<Counter>,
+    upstream_connections: Family<Gauge>,
+    upstream_retries: Family<Counter>,
+    signature_verifications: Family<Counter>,
+    signature_verify_duration: Family<Histogram>,
+    subscription_lookups: Family<Counter>,
+    subscription_lookup_duration: Family<Histogram>,
+    store_operations: Family<Counter>,
+    store_operation_duration: Family<Histogram>,
+    tls_handshakes: Family<Counter>,
+    build_info: Family<Gauge>,
+    ready: Family<Gauge>,
+    pub http_requests_in_flight: Gauge,
     pub http_rejected: Words<REJECTED_LEN>,
     pub auth_duration: [Histogram; 4],
     pub cache_requests: [Words<5>; 2],
-    pub cache_entries: [IntGauge; 2],
+    pub cache_entries: [Gauge; 2],
     pub cache_evictions: [Words<4>; 2],
-    pub rate_limited_auth_failures: IntCounterVec,
-    pub connections: [IntGauge; 2],
+    rate_limited: Family<Counter>,
+    pub connections: [Gauge; 2],
     pub connections_accepted: Words<2>,
     pub connections_rejected: Words<5>,
-    pub draining: IntGauge,
-    pub log_dropped: IntCounter,
-    pub panics: IntCounter,
+    pub draining: Gauge,
+    pub log_dropped: Counter,
+    pub panics: Counter,
 }
 
 const REJECTED_LEN: usize = REJECTED.len();
@@ -120,15 +122,15 @@ const REJECTED_LEN: usize = REJECTED.len();
 /// Counters over one closed list of words.
 pub struct Words<const N: usize> {
     words: &'static [&'static str; N],
-    counters: [IntCounter; N],
+    counters: [Counter; N],
 }
 
 /// The series of one route, or of requests that have none.
 pub struct RouteMetrics {
-    requests: IntCounterVec,
+    requests: Family<Counter>,
     route: String,
-    by_status: [[OnceLock<IntCounter>; STATUSES.len()]; METHODS.len()],
-    decisions: Vec<IntCounter>,
+    by_status: [[OnceLock<Counter>; STATUSES.len()]; METHODS.len()],
+    decisions: Vec<Counter>,
     /// Head received to last byte, of admitted requests.
     pub allowed: Histogram,
     /// The same, of refused ones.
@@ -138,18 +140,18 @@ pub struct RouteMetrics {
     /// Time spent here, without waiting for client or upstream.
     pub overhead: Histogram,
     /// Bytes of request bodies.
-    pub request_bytes: IntCounter,
+    pub request_bytes: Counter,
     /// Bytes of answer bodies.
-    pub response_bytes: IntCounter,
+    pub response_bytes: Counter,
     /// Refusals because an address sent too many bad credentials.
-    pub rate_limited: IntCounter,
+    pub rate_limited: Counter,
 }
 
 /// The series of one upstream.
 pub struct UpstreamMetrics {
-    requests: IntCounterVec,
+    requests: Family<Counter>,
     upstream: String,
-    by_status: [OnceLock<IntCounter>; STATUSES.len()],
+    by_status: [OnceLock<Counter>; STATUSES.len()],
     /// Sent to answer's head.
     pub duration: Histogram,
     /// Connecting, TLS included.
@@ -157,19 +159,19 @@ pub struct UpstreamMetrics {
     /// What went wrong.
     pub errors: Words<6>,
     /// Connections that wait for a request.
-    pub idle: IntGauge,
+    pub idle: Gauge,
     /// Connections that carry one.
-    pub active: IntGauge,
+    pub active: Gauge,
     /// Requests sent a second time.
-    pub retries: IntCounter,
+    pub retries: Counter,
 }
 
 /// The series of one signature scheme.
 pub struct SchemeMetrics {
     /// Signatures that held.
-    pub valid: IntCounter,
+    pub valid: Counter,
     /// Signatures that did not.
-    pub invalid: IntCounter,
+    pub invalid: Counter,
     /// Time of a verification.
     pub duration: Histogram,
 }
@@ -177,13 +179,13 @@ pub struct SchemeMetrics {
 /// The series of the subscription store.
 pub struct LookupMetrics {
     /// The account holds something that counts now.
-    pub active: IntCounter,
+    pub active: Counter,
     /// It does not.
-    pub inactive: IntCounter,
+    pub inactive: Counter,
     /// The store failed.
-    pub error: IntCounter,
+    pub error: Counter,
     /// The store did not answer in time.
-    pub timeout: IntCounter,
+    pub timeout: Counter,
     /// Time of a lookup.
     pub duration: Histogram,
 }
@@ -191,13 +193,13 @@ pub struct LookupMetrics {
 /// The series of one kind of write.
 pub struct OperationMetrics {
     /// It was done.
-    pub ok: IntCounter,
+    pub ok: Counter,
     /// Another one was first.
-    pub conflict: IntCounter,
+    pub conflict: Counter,
     /// It failed.
-    pub error: IntCounter,
+    pub error: Counter,
     /// It took too long.
-    pub timeout: IntCounter,
+    pub timeout: Counter,
     /// Time it took.
     pub duration: Histogram,
 }
@@ -340,12 +342,7 @@ impl Metrics {
             cache_requests: CACHES.map(|cache| Words::new(&cache_requests, &[cache], &CACHE_RESULTS)),
             cache_entries: CACHES.map(|cache| cache_entries.with_label_values(&[cache])),
             cache_evictions: CACHES.map(|cache| Words::new(&cache_evictions, &[cache], &EVICTIONS)),
-            rate_limited_auth_failures: counters(
-                &r,
-                "rate_limited_total",
-                "requests over a rate, by whose",
-                &["scope", "route"],
-            ),
+            rate_limited: counters(&r, "rate_limited_total", "requests over a rate, by whose", &["scope", "route"]),
             connections: PROTOCOLS.map(|protocol| connections.with_label_values(&[protocol])),
             connections_accepted: Words::new(&accepted, &[], &PROTOCOLS),
             connections_rejected: Words::new(&refused, &[], &CONNECTIONS_REJECTED),
@@ -375,7 +372,7 @@ impl Metrics {
             overhead: self.gateway_overhead.with_label_values(&[route]),
             request_bytes: self.http_request_bytes.with_label_values(&[route]),
             response_bytes: self.http_response_bytes.with_label_values(&[route]),
-            rate_limited: self.rate_limited_auth_failures.with_label_values(&["auth_failures", route]),
+            rate_limited: self.rate_limited.with_label_values(&["auth_failures", route]),
         }
     }
 
@@ -433,7 +430,7 @@ impl Metrics {
 
     /// Counters of TLS handshakes: for each version spoken one that succeeded and one that resumed, then the
     /// failures, which have no version.
-    pub fn handshakes(&self, result: &'static str, version: &'static str) -> IntCounter {
+    pub fn handshakes(&self, result: &'static str, version: &'static str) -> Counter {
         self.tls_handshakes.with_label_values(&[result, version])
     }
 
@@ -443,7 +440,7 @@ impl Metrics {
     }
 
     /// The gauge of one readiness check.
-    pub fn ready(&self, check: &'static str) -> IntGauge {
+    pub fn ready(&self, check: &'static str) -> Gauge {
         self.ready.with_label_values(&[check])
     }
 
@@ -459,7 +456,7 @@ impl Metrics {
 // === impl Words ===
 
 impl<const N: usize> Words<N> {
-    fn new(counters: &IntCounterVec, before: &[&str], words: &'static [&'static str; N]) -> Self {
+    fn new(counters: &Family<Counter>, before: &[&str], words: &'static [&'static str; N]) -> Self {
         let labelled = words.map(|word| counters.with_label_values(&[before, &[word]].concat()));
         Self { words, counters: labelled }
     }
@@ -501,7 +498,7 @@ impl RouteMetrics {
 impl UpstreamMetrics {
     /// Counts an answer and the time to its head.
     pub fn answered(&self, status: u16, after: Duration) {
-        self.duration.observe(after.as_secs_f64());
+        self.duration.observe(after);
         match status_place(status) {
             Some(place) => self.by_status[place]
                 .get_or_init(|| self.requests.with_label_values(&[&self.upstream, &status.to_string()]))
@@ -519,35 +516,40 @@ fn status_place(status: u16) -> Option<usize> {
     STATUSES.binary_search(&status).ok()
 }
 
-fn registered<C: Collector + Clone + 'static>(registry: &Registry, made: prometheus::Result<C>) -> C {
-    let collector = made.expect("the name and labels are constants of this file, and each is a valid one");
-    registry.register(Box::new(collector.clone())).expect("each name is registered once");
-    collector
+fn family<S: Series + 'static>(registry: &Registry, name: &str, help: &str, labels: &[&str], kind: S::Kind) -> Family<S>
+where
+    S::Kind: 'static,
+{
+    let made = Family::new(&format!("siwx_{name}"), help, labels, kind);
+    let family = made.expect("the name and labels are constants of this file, and each is a valid one");
+    registry.register(Box::new(family.clone())).expect("each name is registered once");
+    family
 }
 
-fn opts(name: &str, help: &str) -> Opts {
-    Opts::new(format!("siwx_{name}"), help)
+fn counter(registry: &Registry, name: &str, help: &str) -> Counter {
+    counters(registry, name, help, &[]).with_label_values(&[])
 }
 
-fn counter(registry: &Registry, name: &str, help: &str) -> IntCounter {
-    registered(registry, IntCounter::with_opts(opts(name, help)))
+fn counters(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> Family<Counter> {
+    family(registry, name, help, labels, ())
 }
 
-fn counters(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
-    registered(registry, IntCounterVec::new(opts(name, help), labels))
+fn gauge(registry: &Registry, name: &str, help: &str) -> Gauge {
+    gauges(registry, name, help, &[]).with_label_values(&[])
 }
 
-fn gauge(registry: &Registry, name: &str, help: &str) -> IntGauge {
-    registered(registry, IntGauge::with_opts(opts(name, help)))
+fn gauges(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> Family<Gauge> {
+    family(registry, name, help, labels, ())
 }
 
-fn gauges(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
-    registered(registry, IntGaugeVec::new(opts(name, help), labels))
-}
-
-fn histograms(registry: &Registry, name: &str, help: &str, labels: &[&str], buckets: &[f64]) -> HistogramVec {
-    let opts = HistogramOpts::new(format!("siwx_{name}"), help).buckets(buckets.to_vec());
-    registered(registry, HistogramVec::new(opts, labels))
+fn histograms(
+    registry: &Registry,
+    name: &str,
+    help: &str,
+    labels: &[&str],
+    buckets: &'static [f64],
+) -> Family<Histogram> {
+    family(registry, name, help, labels, buckets)
 }
 
 #[cfg(test)]

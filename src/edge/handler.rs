@@ -234,7 +234,14 @@ impl Worker {
         let idle = pool.upstream().body_idle();
         let (mut head, body) = answer.response.into_parts();
         live.headers.answer(&mut head.headers, is_protected && !shared_cache);
-        Ok(Forwarded { head, body, lease: answer.lease, waited: answer.waited, after: started.elapsed(), idle })
+        Ok(Forwarded {
+            head,
+            body,
+            lease: answer.lease,
+            waited: answer.waited,
+            after: answer.at.saturating_duration_since(started),
+            idle,
+        })
     }
 
     /// Judges method, target, host and framing (hardening.md section 3, steps 1 and 2, and rows S2, S7, S11).

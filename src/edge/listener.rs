@@ -8,21 +8,20 @@
 //!    what they carry, and what is left at the end of the time is cut.
 
 use std::{
-    cell::Cell,
+    cell::{Cell, RefCell},
     collections::HashMap,
     net::{IpAddr, SocketAddr},
-    pin::pin,
+    pin::{Pin, pin},
     rc::Rc,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
+    task::{Poll, Waker},
     time::Duration,
 };
 
 use hyper::{
-    Request,
-    body::Incoming,
     server::conn::{http1, http2},
     service::service_fn,
 };
@@ -57,6 +56,20 @@ pub(crate) struct Connections {
     open: AtomicUsize,
     handshakes: AtomicUsize,
     by_address: Mutex<HashMap<IpAddr, usize>>,
+}
+
+/// Whether the connections of one worker are to finish what they carry, and whom to wake when that begins.
+#[derive(Default)]
+pub(crate) struct Closing {
+    begun: Cell<bool>,
+    waiting: RefCell<HashMap<u64, Waker>>,
+    next: Cell<u64>,
+}
+
+/// A connection's place among those to be woken; it ends with the connection.
+struct Told<'c> {
+    closing: &'c Closing,
+    number: u64,
 }
 
 /// Bounds of [`Connections`].
@@ -179,6 +192,7 @@ pub(crate) struct Acceptor {
     pub(crate) connections: Arc<Connections>,
     pub(crate) bounds: Bounds,
     pub(crate) phase: watch::Receiver<Phase>,
+    pub(crate) closing: Rc<Closing>,
 }
 
 impl Acceptor {
@@ -281,7 +295,6 @@ impl Acceptor {
         S: AsyncRead + AsyncWrite + Unpin + 'static,
     {
         let limits = self.worker.live.settings.limits;
-        let service = self.service(peer);
         let mut builder = http1::Builder::new();
         builder
             .timer(TokioTimer::new())
@@ -294,14 +307,13 @@ impl Acceptor {
         if limits.headers != HYPER_HEADERS {
             builder.max_headers(limits.headers);
         }
-        let connection =
-            builder.serve_connection(TokioIo::new(stream), service_fn(move |request| infallible(service(request))));
-        let mut connection = pin!(connection);
-        let mut phase = self.phase.clone();
-        tokio::select! {
-            ended = connection.as_mut() => return ended,
-            _ = phase.wait_for(|phase| *phase >= Phase::Closing) => connection.as_mut().graceful_shutdown(),
+        let (worker, peer) = (Rc::clone(&self.worker), Rc::new(peer));
+        let service = service_fn(move |request| infallible(Rc::clone(&worker).serve(Rc::clone(&peer), request)));
+        let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
+        if let Some(ended) = self.closing.before(connection.as_mut()).await {
+            return ended;
         }
+        connection.as_mut().graceful_shutdown();
         connection.await
     }
 
@@ -310,7 +322,7 @@ impl Acceptor {
         S: AsyncRead + AsyncWrite + Unpin + 'static,
     {
         let limits = self.worker.live.settings.limits;
-        let service = self.service(peer);
+        let (worker, peer) = (Rc::clone(&self.worker), Rc::new(peer));
         let begun = Rc::new(Cell::new(false));
         let seen = Rc::clone(&begun);
         let connection = http2::Builder::new(LocalExecutor)
@@ -328,11 +340,10 @@ impl Acceptor {
                 TokioIo::new(stream),
                 service_fn(move |request| {
                     seen.set(true);
-                    infallible(service(request))
+                    infallible(Rc::clone(&worker).serve(Rc::clone(&peer), request))
                 }),
             );
         let mut connection = pin!(connection);
-        let mut phase = self.phase.clone();
         // hyper waits for the preface and the first head without end.
         let silence = async {
             tokio::time::sleep(limits.header_timeout).await;
@@ -341,23 +352,58 @@ impl Acceptor {
             }
         };
         tokio::select! {
-            ended = connection.as_mut() => return ended,
+            biased;
+            ended = self.closing.before(connection.as_mut()) => if let Some(ended) = ended {
+                return ended;
+            },
             () = silence => {
                 self.worker.live.metrics.http_rejected.inc("timeout");
                 return Ok(());
             }
-            _ = phase.wait_for(|phase| *phase >= Phase::Closing) => connection.as_mut().graceful_shutdown(),
         }
+        connection.as_mut().graceful_shutdown();
         connection.await
     }
+}
 
-    fn service(
-        &self,
-        peer: Peer,
-    ) -> impl Fn(Request<Incoming>) -> std::pin::Pin<Box<dyn Future<Output = hyper::Response<super::body::ResponseBody>>>>
-    {
-        let (worker, peer) = (Rc::clone(&self.worker), Rc::new(peer));
-        move |request| Box::pin(Rc::clone(&worker).serve(Rc::clone(&peer), request))
+// === impl Closing ===
+
+impl Closing {
+    /// Tells every connection of this worker to finish what it carries.
+    pub(crate) fn begin(&self) {
+        self.begun.set(true);
+        for (_, waker) in self.waiting.take() {
+            waker.wake();
+        }
+    }
+
+    /// Runs a connection until it ends, or until this begins: then nothing.
+    ///
+    /// Every wake of a connection comes through here, so nothing is asked but a flag; the task says once who is to
+    /// be woken, which for one task does not change.
+    async fn before<F: Future>(&self, mut connection: Pin<&mut F>) -> Option<F::Output> {
+        let mut told = None;
+        std::future::poll_fn(|cx| {
+            if self.begun.get() {
+                return Poll::Ready(None);
+            }
+            told.get_or_insert_with(|| self.tell(cx.waker()));
+            connection.as_mut().poll(cx).map(Some)
+        })
+        .await
+    }
+
+    fn tell(&self, waker: &Waker) -> Told<'_> {
+        let number = self.next.get();
+        self.next.set(number.wrapping_add(1));
+        self.waiting.borrow_mut().insert(number, waker.clone());
+        Told { closing: self, number }
+    }
+}
+
+impl Drop for Told<'_> {
+    fn drop(&mut self) {
+        self.closing.waiting.borrow_mut().remove(&self.number);
     }
 }
 

@@ -24,7 +24,7 @@ use super::{
     admin::{Admin, Readiness},
     handler::{Live, RequestIds, Worker},
     headers::HeaderRules,
-    listener::{Acceptor, Bounds, Connections, Phase, listen},
+    listener::{Acceptor, Bounds, Closing, Connections, Phase, listen},
     settings::{Settings, UpstreamSettings},
     tls::{self, TlsError},
     upstream::{Pool, Upstream},
@@ -291,7 +291,9 @@ fn work(seed: Seed, bound: Bound) -> std::io::Result<()> {
         let pools: Vec<_> = live.upstreams.iter().map(|upstream| Pool::new(Arc::clone(upstream))).collect();
         let worker =
             Rc::new(Worker { live, pools: pools.clone(), log: Rc::clone(&log), ids: RequestIds::new(bound.random) });
-        let acceptor = Acceptor { worker, tls, connections, bounds, phase: phase.clone() };
+        let closing = Rc::new(Closing::default());
+        let acceptor =
+            Acceptor { worker, tls, connections, bounds, phase: phase.clone(), closing: Rc::clone(&closing) };
         for listener in bound.listeners {
             tokio::task::spawn_local(acceptor.clone().run(listener));
         }
@@ -306,6 +308,8 @@ fn work(seed: Seed, bound: Bound) -> std::io::Result<()> {
                 }
             }
         });
+        let _ = phase.wait_for(|phase| *phase >= Phase::Closing).await;
+        closing.begin();
         // The sender lives as long as the server; if it is gone, so is everything else.
         let _ = phase.wait_for(|phase| *phase == Phase::Ended).await;
         log

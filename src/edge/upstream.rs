@@ -76,6 +76,8 @@ pub(crate) struct Answer {
     pub(crate) response: Response<Incoming>,
     pub(crate) lease: Lease,
     pub(crate) waited: Duration,
+    /// When its head was complete.
+    pub(crate) at: Instant,
     pub(crate) retries: u32,
 }
 
@@ -278,7 +280,8 @@ impl Pool {
         loop {
             let (mut lease, unused_for) = self.lease(retries > 0, started).await?;
             let may_repeat = retries < self.upstream.settings.retries && unused_for.is_some();
-            let kept = (may_repeat && unused_for > Some(MAYBE_STALE)).then(|| repeatable(&request)).flatten();
+            let kept =
+                (may_repeat && unused_for > Some(MAYBE_STALE)).then(|| repeatable(&request)).flatten().map(Box::new);
             let Some(sender) = lease.sender.as_mut() else {
                 return Err(UpstreamError::Reset(self.upstream.authority.clone()));
             };
@@ -295,12 +298,15 @@ impl Pool {
                     let cause = "its answer has Content-Length beside Transfer-Encoding".to_owned();
                     return Err(UpstreamError::Protocol { authority: self.upstream.authority.clone(), cause });
                 }
-                Ok(response) => return Ok(Answer { response, lease, waited: started.elapsed(), retries }),
+                Ok(response) => {
+                    let at = Instant::now();
+                    return Ok(Answer { response, lease, waited: at.saturating_duration_since(started), at, retries });
+                }
                 Err(error) => error,
             };
             let unsent = error.take_message();
             let closed = matches!(self.upstream.failed(error.error(), breach), UpstreamError::Reset(_));
-            let again = if may_repeat && closed { unsent.or(kept) } else { None };
+            let again = if may_repeat && closed { unsent.or_else(|| kept.map(|kept| *kept)) } else { None };
             let Some(again) = again else {
                 return Err(self.upstream.failed(error.error(), breach));
             };

@@ -15,7 +15,9 @@
 //!    a refusal of its address.
 //! 2. A request with an `Origin` comes from a page in somebody's browser and is refused.
 //! 3. A change made here is seen by this process at once, and is one `audit` event in the log.
-//! 4. Nothing here is served on a public listener.
+//! 4. Off loopback it speaks TLS with the certificates of the public listeners, if there are any; the configuration
+//!    refuses a token without.
+//! 5. Nothing here is served on a public listener.
 
 use std::{
     net::IpAddr,
@@ -34,7 +36,11 @@ use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpListener, TcpStream},
+};
+use tokio_rustls::TlsAcceptor;
 
 use super::{
     handler::{Live, RequestIds},
@@ -53,6 +59,8 @@ use crate::{
 /// What the private listener tells and changes.
 pub(crate) struct Admin {
     pub(crate) settings: AdminSettings,
+    /// Spoken where the listener is not on loopback and the gateway has a certificate.
+    pub(crate) tls: Option<TlsAcceptor>,
     pub(crate) live: Arc<Live>,
     pub(crate) store: Store,
     pub(crate) connections: Arc<Connections>,
@@ -153,6 +161,18 @@ impl Admin {
     }
 
     async fn connection(self: Rc<Self>, stream: TcpStream, peer: IpAddr) {
+        let Some(tls) = self.tls.clone() else {
+            return self.serve(stream, peer).await;
+        };
+        if let Ok(Ok(stream)) = tokio::time::timeout(HEAD_TIMEOUT, tls.accept(stream)).await {
+            self.serve(stream, peer).await;
+        }
+    }
+
+    async fn serve<S>(self: Rc<Self>, stream: S, peer: IpAddr)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + 'static,
+    {
         let service = service_fn(move |request| {
             let this = Rc::clone(&self);
             async move { Ok::<_, std::convert::Infallible>(this.answer(request, peer).await) }

@@ -175,8 +175,15 @@ impl Server {
                 let refused = |cause| BindError::Listen { address: settings.listen, cause };
                 let listener = TcpListener::bind(settings.listen).map_err(refused)?;
                 listener.set_nonblocking(true).map_err(refused)?;
+                let tls = match &live.settings.tls {
+                    Some(tls) if !settings.listen.ip().to_canonical().is_loopback() => {
+                        tls::server_config(tls, false)?.map(TlsAcceptor::from)
+                    }
+                    _ => None,
+                };
                 let admin = Admin {
                     settings,
+                    tls,
                     live: Arc::clone(&live),
                     store: store.clone(),
                     connections: Arc::clone(&connections),

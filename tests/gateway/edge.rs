@@ -366,3 +366,22 @@ fn while_draining_is_announced_requests_are_served() {
     assert_eq!(gateway.admin(Request::get("/readyz")).status, 503);
     assert_eq!(gateway.send(&Request::get("/public/x")).status, 200, "balancers have not noticed yet");
 }
+
+#[test]
+fn the_admin_token_never_travels_in_clear_off_loopback() {
+    let (upstream, authority) = (Upstream::ok(), Authority::new());
+    let gateway = with_tls(&upstream, &authority).set("admin.listen", "0.0.0.0:0").start();
+    let address = std::net::SocketAddr::from(([127, 0, 0, 1], gateway.admin_address.port()));
+    let config = authority.client(&[&TLS13], &[]);
+    let mut stream = tls::connect(address, config, "api.example.com").expect("the private listener speaks TLS");
+    stream.write_all(b"GET /livez HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").expect("sent");
+    let mut said = Vec::new();
+    let _ = stream.read_to_end(&mut said);
+    assert!(said.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&said));
+
+    let mut plain = TcpStream::connect(address).expect("accepted");
+    plain.write_all(b"GET /livez HTTP/1.1\r\nhost: x\r\n\r\n").expect("sent");
+    let mut said = Vec::new();
+    let _ = plain.read_to_end(&mut said);
+    assert!(!said.starts_with(b"HTTP"), "{}", String::from_utf8_lossy(&said));
+}

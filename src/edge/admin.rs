@@ -12,7 +12,8 @@
 //! | GET `/admin/state` | versions, readiness, sizes |
 //!
 //! 1. `/admin/*` is closed unless a token is configured. It is compared in constant time; a wrong one counts as
-//!    a refusal of its address.
+//!    a refusal of its address. The right one is taken whatever others at its address sent: behind a proxy all
+//!    clients have one, and the operator must not be locked out by them.
 //! 2. A request with an `Origin` comes from a page in somebody's browser and is refused.
 //! 3. A change made here is seen by this process at once, and is one `audit` event in the log.
 //! 4. Off loopback it speaks TLS with the certificates of the public listeners, if there are any; the configuration
@@ -51,6 +52,7 @@ use super::{
 use crate::{
     caip::AccountKey,
     chain::account::Named,
+    gate::Gate,
     metrics::Metrics,
     store::{Cursor, Filter, Grant, Held, Store, StoreError, Term},
     time::UnixTime,
@@ -332,8 +334,9 @@ impl Admin {
             (Some(_), Some(_)) => return Err(bad_request("expected `expires_at` or `period`, not both")),
         };
         let grant = Grant::new(account.clone(), &body.plan, term).map_err(|error| bad_request(&error.to_string()))?;
+        let changing = Changing { gate: &self.live.gate, account: &account };
         let subscription = self.store.subscriptions().grant(&grant, self.live.clock.now()).await?;
-        self.live.gate.changed(&account);
+        drop(changing);
         tracing::info!(event = "audit", action = "grant", account = %account, plan = %subscription.plan, peer = %peer, "subscription granted");
         let held = Held { account, subscription };
         Ok(json_answer(StatusCode::OK, &shown(&held, self.live.clock.now())))
@@ -344,8 +347,9 @@ impl Admin {
             return Err(bad_request("expected `/admin/subscriptions/{account}/{plan}`"));
         };
         let (account, plan) = (account_key(&decoded(account)?)?, decoded(plan)?);
+        let changing = Changing { gate: &self.live.gate, account: &account };
         let revoked = self.store.subscriptions().revoke(&account, &plan).await?;
-        self.live.gate.changed(&account);
+        drop(changing);
         if !revoked {
             return Err(Problem::new(StatusCode::NOT_FOUND, "no_route", "this account does not hold this plan"));
         }
@@ -374,6 +378,21 @@ impl Admin {
             "store": self.store.name(),
             "upstreams": upstreams,
         })
+    }
+}
+
+// === impl Changing ===
+
+/// A change on its way to the store. The gate is told of it when it is over, also when whoever asked for it hung up
+/// meanwhile.
+struct Changing<'c> {
+    gate: &'c Gate,
+    account: &'c AccountKey,
+}
+
+impl Drop for Changing<'_> {
+    fn drop(&mut self) {
+        self.gate.changed(self.account);
     }
 }
 

@@ -39,12 +39,13 @@ pub(crate) enum BodyError {
     Broken,
 }
 
-/// Shared by a request body and whoever waits for the answer: what the body did wrong, if anything, and whether
-/// any of it was taken.
+/// Shared by a request body and whoever waits for the answer: what the body did wrong, if anything, how much of it
+/// was taken, and whether that was all.
 #[derive(Debug, Default)]
 pub(crate) struct Breach {
     error: Cell<Option<BodyError>>,
     bytes: Cell<u64>,
+    ended: Cell<bool>,
 }
 
 /// A client's body on its way to an upstream.
@@ -86,6 +87,11 @@ impl Breach {
         self.bytes.get()
     }
 
+    /// Whether the body was taken to its end; one without a byte was from the start.
+    pub(crate) fn ended(&self) -> bool {
+        self.ended.get()
+    }
+
     fn set(&self, error: BodyError) -> BodyError {
         self.error.set(Some(error));
         error
@@ -121,6 +127,7 @@ impl RequestBody {
     /// Wraps what a client sends. `limit` is in bytes; nothing: any number.
     pub(crate) fn new(inner: Incoming, limit: Option<u64>, idle: Duration, breach: Rc<Breach>) -> Self {
         let inner = (!inner.is_end_stream()).then_some(inner);
+        breach.ended.set(inner.is_none());
         Self { inner, left: limit, silence: Silence::new(idle), breach }
     }
 
@@ -142,7 +149,10 @@ impl Body for RequestBody {
         let frame = match Pin::new(inner).poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => frame,
             Poll::Ready(Some(Err(_))) => return Poll::Ready(Some(Err(this.breach.set(BodyError::Broken)))),
-            Poll::Ready(None) => return Poll::Ready(None),
+            Poll::Ready(None) => {
+                this.breach.ended.set(true);
+                return Poll::Ready(None);
+            }
             Poll::Pending => {
                 ready!(this.silence.poll(cx));
                 return Poll::Ready(Some(Err(this.breach.set(BodyError::Stalled))));
@@ -152,6 +162,7 @@ impl Body for RequestBody {
         let Ok(data) = frame.into_data() else {
             // Trailers end the body; they stay here.
             this.inner = None;
+            this.breach.ended.set(true);
             return Poll::Ready(None);
         };
         let length = data.remaining() as u64;
@@ -162,6 +173,10 @@ impl Body for RequestBody {
             };
             *left = rest;
         }
+        // Of a body whose length was told nobody asks for more than that.
+        let ended =
+            this.inner.as_ref().is_none_or(|inner| inner.is_end_stream() || inner.size_hint().exact() == Some(0));
+        this.breach.ended.set(ended);
         Poll::Ready(Some(Ok(Frame::data(data))))
     }
 

@@ -17,9 +17,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+use bytes::Bytes;
 use http::{
     HeaderMap, HeaderValue, Request, Response, Uri, Version,
-    header::{EXPECT, HOST, TRANSFER_ENCODING, USER_AGENT},
+    header::{CONTENT_LENGTH, EXPECT, HOST, TRANSFER_ENCODING, USER_AGENT},
     uri::PathAndQuery,
 };
 use hyper::body::{Body as _, Incoming};
@@ -292,11 +293,17 @@ impl Worker {
         started: Instant,
         mut record: Record,
     ) -> Response<ResponseBody> {
-        let response = answer.respond(&self.live.settings.realm, id);
+        let mut response = answer.respond(&self.live.settings.realm, id);
         let status = response.status();
         let outcome = if status.is_server_error() { Outcome::Error } else { Outcome::Denied };
         if let Some(line) = record.line() {
             line.text("code", answer.code());
+        }
+        if record.is_head() {
+            // HTTP/1 would leave the body out by itself, HTTP/2 would send it.
+            let length = response.body().len();
+            response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length));
+            *response.body_mut() = Bytes::new();
         }
         let bodiless = response.body().is_empty();
         let after = started.elapsed();

@@ -85,6 +85,11 @@ impl Record {
         &self.inner.worker
     }
 
+    /// Whether the request is a HEAD, whose answer has no body.
+    pub(crate) fn is_head(&self) -> bool {
+        self.inner.method == Method::HEAD
+    }
+
     /// The request has a route after all.
     pub(crate) fn routed(&mut self, route: Option<usize>) {
         self.inner.route = route;
@@ -111,7 +116,7 @@ impl Record {
         self.inner.outcome = head.outcome;
         self.inner.waited = head.waited;
         self.inner.head_after = head.after;
-        self.inner.completed = head.bodiless || self.inner.method == Method::HEAD;
+        self.inner.completed = head.bodiless || self.is_head();
     }
 
     /// Bytes of the answer's body went out.

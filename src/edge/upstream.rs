@@ -2,7 +2,8 @@
 //!
 //! 1. Nothing is sent without a [`Permit`]: only a decision makes one.
 //! 2. A connection belongs to one worker and carries one request at a time. It returns to the pool when the
-//!    answer's body ended well, and is closed in every other case.
+//!    answer's body ended well and the request's was sent whole, and is closed in every other case: what is left of
+//!    one client's body keeps no other client waiting.
 //! 3. A request is sent a second time only if the first sending certainly had no effect: hyper gives it back
 //!    unsent, or it has no body, an idempotent method, and met a kept connection that closed before a byte of
 //!    an answer. Never after a head.
@@ -63,6 +64,8 @@ pub(crate) struct Lease {
     pool: Rc<Pool>,
     sender: Option<http1::SendRequest<RequestBody>>,
     address: SocketAddr,
+    /// What is known of the body of the request that it carries.
+    body: Rc<Breach>,
 }
 
 struct Idle {
@@ -111,6 +114,9 @@ const HEAD_BYTES_MAX: usize = 64 * 1024;
 /// A connection unused for longer than this may have been closed by the other side without our having seen it,
 /// so the head of a request that may be sent again is kept.
 const MAYBE_STALE: Duration = Duration::from_millis(20);
+
+/// A kept connection that still has to write what it was given last is closed if that takes longer.
+const SETTLES_WITHIN: Duration = Duration::from_millis(20);
 
 // === impl UpstreamError ===
 
@@ -252,7 +258,7 @@ impl Pool {
     pub(crate) async fn send(
         self: &Rc<Self>,
         request: Request<RequestBody>,
-        breach: &Breach,
+        breach: &Rc<Breach>,
         _permit: &Permit,
         started: Instant,
     ) -> Result<Answer, UpstreamError> {
@@ -272,13 +278,13 @@ impl Pool {
     async fn send_counted(
         self: &Rc<Self>,
         request: Request<RequestBody>,
-        breach: &Breach,
+        breach: &Rc<Breach>,
         started: Instant,
     ) -> Result<Answer, UpstreamError> {
         let mut retries = 0;
         let mut request = request;
         loop {
-            let (mut lease, unused_for) = self.lease(retries > 0, started).await?;
+            let (mut lease, unused_for) = self.lease(retries > 0, breach, started).await?;
             let may_repeat = retries < self.upstream.settings.retries && unused_for.is_some();
             let kept =
                 (may_repeat && unused_for > Some(MAYBE_STALE)).then(|| repeatable(&request)).flatten().map(Box::new);
@@ -317,20 +323,25 @@ impl Pool {
     }
 
     /// A connection, kept or new; with a kept one, for how long it was not used.
-    async fn lease(self: &Rc<Self>, fresh: bool, now: Instant) -> Result<(Lease, Option<Duration>), UpstreamError> {
+    async fn lease(
+        self: &Rc<Self>,
+        fresh: bool,
+        body: &Rc<Breach>,
+        now: Instant,
+    ) -> Result<(Lease, Option<Duration>), UpstreamError> {
         while !fresh && let Some(mut idle) = self.take_idle() {
             let unused_for = now.saturating_duration_since(idle.since);
             if unused_for > self.upstream.settings.pool_idle || idle.sender.is_closed() {
                 continue;
             }
             // At once ready, or one turn of its task away from it; a broken one answers with an error.
-            if idle.sender.is_ready() || idle.sender.ready().await.is_ok() {
-                return Ok((self.leased(idle.sender, idle.address), Some(unused_for)));
+            if idle.sender.is_ready() || matches!(timeout(SETTLES_WITHIN, idle.sender.ready()).await, Ok(Ok(()))) {
+                return Ok((self.leased(idle.sender, idle.address, body), Some(unused_for)));
             }
         }
         // Boxed: with TLS in it this future has kilobytes, which every request would carry about.
         let (sender, address) = Box::pin(self.upstream.connect()).await?;
-        Ok((self.leased(sender, address), None))
+        Ok((self.leased(sender, address, body), None))
     }
 
     fn take_idle(&self) -> Option<Idle> {
@@ -341,9 +352,14 @@ impl Pool {
         idle
     }
 
-    fn leased(self: &Rc<Self>, sender: http1::SendRequest<RequestBody>, address: SocketAddr) -> Lease {
+    fn leased(
+        self: &Rc<Self>,
+        sender: http1::SendRequest<RequestBody>,
+        address: SocketAddr,
+        body: &Rc<Breach>,
+    ) -> Lease {
         self.upstream.metrics.active.inc();
-        Lease { pool: Rc::clone(self), sender: Some(sender), address }
+        Lease { pool: Rc::clone(self), sender: Some(sender), address, body: Rc::clone(body) }
     }
 
     /// Closes connections that were not used for too long.
@@ -396,8 +412,12 @@ impl Lease {
         self.pool.upstream.metrics.errors.inc("body");
     }
 
-    /// The answer ended well: the connection may carry another request.
+    /// The answer ended well: the connection may carry another request, unless the upstream did not wait for the
+    /// whole of this one.
     pub(crate) fn give_back(mut self) {
+        if !self.body.ended() {
+            return;
+        }
         let Some(sender) = self.sender.take() else {
             return;
         };

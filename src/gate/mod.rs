@@ -225,7 +225,9 @@ impl Gate {
         if let Verdict::Decided(Decision::Refuse(refusal)) = verdict {
             return self.refused(met, refusal, Some(asked), view);
         }
+        // What is answered 404 or 405 opens nothing, and burns nothing.
         if self.settings.single_use_nonce
+            && matches!(verdict, Verdict::Decided(Decision::Admit(_)))
             && let Err(refusal) = self.claim_nonce(&asked.entry.known, valid_until, now).await
         {
             return self.refused(met, refusal, Some(asked), view);

@@ -4,7 +4,8 @@
 //!    replaced whole; a warm request loads it without a lock.
 //! 2. A snapshot with something active counts for `ttl`, one without for `negative_ttl`, which protects the
 //!    store from wallets that hold nothing. The end of a subscription is judged by the clock each time.
-//! 3. When a snapshot is too old, one request asks the store and the others of that account wait for it.
+//! 3. When a snapshot is too old, one request asks the store and the others of that account wait for it. What it
+//!    hears is theirs too, a failure as well: nobody waits out the store's silence twice.
 //! 4. A store that fails leaves the old snapshot where it is. It may be served past its life only if it held
 //!    something active and `stale_if_error` allows it; otherwise the state is unknown, and unknown is refused.
 //! 5. A change made here is seen at once, one made by another process when the store tells of it: both move an
@@ -41,8 +42,14 @@ pub(super) struct Account {
     key: AccountKey,
     group: usize,
     snapshot: ArcSwapOption<Snapshot>,
-    /// Held by the one request that asks the store; the others wait here.
-    asking: Mutex<()>,
+    /// Held by the one request that asks the store; the others wait here. Inside is the store's last failure.
+    asking: Mutex<Option<Failure>>,
+}
+
+/// The store failed.
+struct Failure {
+    ended: Instant,
+    error: StoreError,
 }
 
 /// What the store said, and when.
@@ -119,7 +126,7 @@ impl Accounts {
         }
         self.cache.get_with_by_ref(&key, || {
             let group = self.group(&key);
-            Arc::new(Account { key: key.clone(), group, snapshot: ArcSwapOption::empty(), asking: Mutex::new(()) })
+            Arc::new(Account { key: key.clone(), group, snapshot: ArcSwapOption::empty(), asking: Mutex::default() })
         })
     }
 
@@ -130,22 +137,34 @@ impl Accounts {
         started: Instant,
         now: UnixTime,
     ) -> Result<Arc<Subscriptions>, StoreError> {
-        if let Some(held) = self.fresh(account, started, now) {
+        if let Some((held, word)) = self.fresh(account, started, now) {
+            self.metrics.cache_requests[1].inc(word);
             return Ok(held);
         }
-        let Ok(_asking) = account.asking.try_lock() else {
-            // Somebody asks already. When they are done their answer counts for us too, if it was one.
-            let _asking = account.asking.lock().await;
-            if let Some(held) = self.fresh(account, Instant::now(), now) {
-                self.metrics.cache_requests[1].inc("coalesced");
-                return Ok(held);
-            }
-            return self.ask(account, now).await;
+        let Ok(mut failure) = account.asking.try_lock() else {
+            return self.held_after_others(account, now).await;
         };
-        self.ask(account, now).await
+        self.ask(account, &mut failure, now).await
     }
 
-    fn fresh(&self, account: &Account, at: Instant, now: UnixTime) -> Option<Arc<Subscriptions>> {
+    /// Somebody asks already. What they hear counts for us too; a failure as well, or those who wait while the store
+    /// is silent would wait for its time-out one after another.
+    async fn held_after_others(&self, account: &Account, now: UnixTime) -> Result<Arc<Subscriptions>, StoreError> {
+        let came = Instant::now();
+        let mut failure = account.asking.lock().await;
+        let fresh = self.fresh(account, Instant::now(), now).map(|(held, _)| held);
+        if let Some(held) = fresh.or_else(|| self.heard_since(account, came)) {
+            self.metrics.cache_requests[1].inc("coalesced");
+            return Ok(held);
+        }
+        if let Some(Failure { error, .. }) = failure.as_ref().filter(|failure| failure.ended >= came) {
+            return self.stale(account, Instant::now(), now, error.clone());
+        }
+        self.ask(account, &mut failure, now).await
+    }
+
+    /// What is remembered and counts, and the word for what that is.
+    fn fresh(&self, account: &Account, at: Instant, now: UnixTime) -> Option<(Arc<Subscriptions>, &'static str)> {
         let snapshot = account.snapshot.load();
         let snapshot = snapshot.as_ref()?;
         if snapshot.epoch != self.epoch(account) {
@@ -154,14 +173,23 @@ impl Accounts {
         let age = at.saturating_duration_since(snapshot.asked);
         let active = snapshot.held.active(now).next().is_some();
         let (life, word) = if active { (self.ttl, "hit") } else { (self.negative_ttl, "negative") };
-        if age >= life {
-            return None;
-        }
-        self.metrics.cache_requests[1].inc(word);
-        Some(Arc::clone(&snapshot.held))
+        (age < life).then(|| (Arc::clone(&snapshot.held), word))
     }
 
-    async fn ask(&self, account: &Account, now: UnixTime) -> Result<Arc<Subscriptions>, StoreError> {
+    /// What the store was asked after a request came, which counts for that request whatever the lives are.
+    fn heard_since(&self, account: &Account, came: Instant) -> Option<Arc<Subscriptions>> {
+        let snapshot = account.snapshot.load();
+        let snapshot = snapshot.as_ref()?;
+        let counts = snapshot.asked >= came && snapshot.epoch == self.epoch(account);
+        counts.then(|| Arc::clone(&snapshot.held))
+    }
+
+    async fn ask(
+        &self,
+        account: &Account,
+        failure: &mut Option<Failure>,
+        now: UnixTime,
+    ) -> Result<Arc<Subscriptions>, StoreError> {
         // Read before asking: a change that comes in between makes the answer old, not new.
         let epoch = self.epoch(account);
         let asked = Instant::now();
@@ -169,8 +197,18 @@ impl Accounts {
         self.lookups.duration.observe(asked.elapsed());
         let held = match answer {
             Ok(held) => Arc::new(held),
-            Err(error) => return self.stale(account, asked, now, error),
+            Err(error) => {
+                let timed_out = matches!(error, StoreError::Timeout(_));
+                if timed_out {
+                    self.lookups.timeout.inc()
+                } else {
+                    self.lookups.error.inc()
+                }
+                *failure = Some(Failure { ended: Instant::now(), error: error.clone() });
+                return self.stale(account, asked, now, error);
+            }
         };
+        *failure = None;
         let active = held.active(now).next().is_some();
         if active {
             self.lookups.active.inc()
@@ -190,8 +228,6 @@ impl Accounts {
         now: UnixTime,
         error: StoreError,
     ) -> Result<Arc<Subscriptions>, StoreError> {
-        let counter = if matches!(error, StoreError::Timeout(_)) { &self.lookups.timeout } else { &self.lookups.error };
-        counter.inc();
         let snapshot = account.snapshot.load();
         let Some(snapshot) = snapshot.as_ref() else {
             return Err(error);

@@ -6,7 +6,8 @@
 //!    writer.
 //! 3. Other processes may open the file at the same time: the command line, or the gateway that takes over. Every
 //!    write begins with `BEGIN IMMEDIATE`, and what must happen once is one conditional statement.
-//! 4. Each second the writer asks whether somebody else wrote (`PRAGMA data_version`).
+//! 4. Each second the writer asks whether somebody else wrote (`PRAGMA data_version`). A write of our own whose asker
+//!    did not wait for its end counts as somebody else's, for nobody here knows of it.
 //! 5. Queues are bounded, and a caller waits no longer than the time-out. What waits in a queue for a caller who has
 //!    gone is not begun.
 //!
@@ -363,6 +364,19 @@ mod tests {
             assert!(store.find(&account(1)).await.expect("an answer").is_empty());
             drop(release);
             assert!(!store.revoke(&account(1), "nano").await.expect("an answer"), "granted after all");
+        });
+    }
+
+    /// A revocation was done after its asker had given up, and who was revoked stayed in memory.
+    #[test]
+    fn a_write_that_nobody_was_told_of_counts_as_foreign() {
+        let (_folder, store) = in_file(5000);
+        block_on(async {
+            let (release, held) = hold(&store).await;
+            drop(held);
+            drop(release);
+            store.grant(&nano(1, None), NOW).await.expect("the next one, which is told");
+            assert_eq!(store.foreign_writes.load(Ordering::Acquire), 1);
         });
     }
 

@@ -179,6 +179,19 @@ fn the_admin_api_is_for_those_who_have_its_token() {
     assert_eq!(closed.admin(state()).status, 404, "without a token in the configuration there is no API");
 }
 
+/// Behind a proxy all clients have one address, and any of them could lock the operator out of the admin API.
+#[test]
+fn the_admin_token_opens_from_an_address_that_sent_too_many_bad_credentials() {
+    let upstream = Upstream::ok();
+    let gateway = Setup::over(&upstream).set("limits.auth_failures", "1/h").start();
+    let statuses: Vec<u16> = (0..3).map(|_| gateway.get("/wallet/x", "SIWX x.y").status).collect();
+    assert_eq!(statuses.last(), Some(&429), "{statuses:?}");
+    assert_eq!(gateway.admin(Request::get("/admin/state")).status, 200);
+    let mut client = crate::harness::Client::connect(gateway.admin_address, std::sync::Arc::default());
+    client.write(&Request::get("/admin/state").header("Authorization", "Bearer wrong").bytes());
+    assert_eq!(client.read_head().expect("an answer").0, 429, "a wrong one is not looked at");
+}
+
 #[test]
 fn c28_a_subscription_ends_to_the_second_although_it_is_remembered() {
     let upstream = Upstream::ok();
@@ -263,7 +276,8 @@ fn c20_a_single_use_token_opens_one_request() {
     assert_eq!(gateway.get("/wallet/x", &respelled).status, 401, "another message with that nonce");
     let others = Wallet::evm(2).token_of(&Wallet::evm(2).text().nonce(1));
     assert_eq!(gateway.get("/wallet/x", &others).status, 200, "another wallet has nonces of its own");
-    // A refused attempt burns nothing.
+    // A refused attempt burns nothing, nor does one for which there is nothing.
+    assert_eq!(outcome(&gateway, "/nothing", &token(2)), refusal(404, "no_route"));
     assert_eq!(outcome(&gateway, "/paid/x", &token(2)), refusal(403, "subscription_required"));
     let forged = Wallet::evm(9).token_of(&wallet.text().nonce(2));
     assert_eq!(gateway.get("/wallet/x", &forged).status, 401);

@@ -367,6 +367,7 @@ fn while_draining_is_announced_requests_are_served() {
     assert_eq!(gateway.send(&Request::get("/public/x")).status, 200, "balancers have not noticed yet");
 }
 
+<<<<<<< HEAD
 #[test]
 fn the_admin_token_never_travels_in_clear_off_loopback() {
     let (upstream, authority) = (Upstream::ok(), Authority::new());
@@ -384,4 +385,20 @@ fn the_admin_token_never_travels_in_clear_off_loopback() {
     let mut said = Vec::new();
     let _ = plain.read_to_end(&mut said);
     assert!(!said.starts_with(b"HTTP"), "{}", String::from_utf8_lossy(&said));
+=======
+/// Over HTTP/2 a refusal of a HEAD came with its body, which is a fault of the stream.
+#[test]
+fn a_refused_head_over_http2_has_no_body() {
+    let upstream = Upstream::ok();
+    let gateway = Setup::over(&upstream).start();
+    gateway.block_on(async {
+        let mut client = http2::Client::connect(gateway.address, Arc::clone(&gateway.secrets)).await;
+        let whole = client.send(http2::get("http", "/wallet/x", &[])).await;
+        let mut head = http2::get("http", "/wallet/x", &[]);
+        *head.method_mut() = http::Method::HEAD;
+        let answer = client.send(head).await;
+        assert_eq!((answer.status, answer.whole, answer.body.len()), (401, true, 0));
+        assert_eq!(answer.one("content-length"), Some(whole.body.len().to_string().as_str()));
+    });
+>>>>>>> review
 }

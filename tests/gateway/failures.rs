@@ -28,6 +28,8 @@ pub(crate) struct Flaky {
     nonces: Arc<dyn NonceStore>,
     fails: AtomicBool,
     panics: AtomicBool,
+    /// Milliseconds until a failure is told.
+    silence: AtomicU64,
     asked: AtomicUsize,
     foreign_writes: Arc<AtomicU64>,
 }
@@ -43,6 +45,7 @@ impl Flaky {
             inner,
             fails: AtomicBool::new(false),
             panics: AtomicBool::new(false),
+            silence: AtomicU64::new(0),
             asked: AtomicUsize::new(0),
             foreign_writes: Arc::default(),
         })
@@ -63,7 +66,11 @@ impl Flaky {
 
     fn or_fail<'a, T: 'a>(&'a self, answer: BoxFuture<'a, T>) -> BoxFuture<'a, T> {
         if self.fails.load(Ordering::SeqCst) {
-            return Box::pin(async { Err(StoreError::Unavailable("it was told to fail".to_owned())) });
+            let silence = Duration::from_millis(self.silence.load(Ordering::SeqCst));
+            return Box::pin(async move {
+                tokio::time::sleep(silence).await;
+                Err(StoreError::Unavailable("it was told to fail".to_owned()))
+            });
         }
         answer
     }
@@ -233,6 +240,27 @@ fn many_requests_of_one_wallet_ask_the_store_once() {
         }
     });
     assert_eq!(flaky.asked.load(Ordering::SeqCst), 1);
+}
+
+/// Each of them waited for the store's time-out, one after another.
+#[test]
+fn many_requests_of_one_wallet_wait_for_a_silent_store_once() {
+    let (upstream, flaky) = (Upstream::ok(), Flaky::new());
+    let gateway = Setup::over(&upstream).store(flaky.store()).start();
+    flaky.fail(true);
+    flaky.silence.store(500, Ordering::SeqCst);
+    let begun = std::time::Instant::now();
+    std::thread::scope(|scope| {
+        for nonce in 0..8 {
+            let wallet = Wallet::evm(1);
+            let (gateway, token) = (&gateway, wallet.token_of(&wallet.text().nonce(nonce)));
+            scope.spawn(move || {
+                assert_eq!(gateway.get("/paid/x", &token).outcome(), (503, "store_unavailable".to_owned()));
+            });
+        }
+    });
+    assert!(begun.elapsed() < Duration::from_secs(2), "took {:?}", begun.elapsed());
+    assert!(flaky.asked.load(Ordering::SeqCst) <= 2, "asked {:?} times", flaky.asked);
 }
 
 #[test]

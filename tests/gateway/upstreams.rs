@@ -432,3 +432,24 @@ fn too_many_at_once() {
     let answer = gateway.send(&Request::get("/public/x"));
     assert_eq!((answer.outcome(), answer.one("retry-after")), ((503, "overloaded".to_owned()), Some("1")));
 }
+
+/// An upstream may answer before it has read the whole request. The connection went back to the pool while the rest
+/// of the body was still to come, and the next request, of any client, waited for that client.
+#[test]
+fn a_slow_body_that_was_answered_early_keeps_nobody_waiting() {
+    let upstream = Upstream::scripted(|mut stream, _| {
+        let mut reader = BufReader::new(stream.try_clone().expect("a second handle"));
+        while let Some(line) = read_line(&mut reader) {
+            if line.is_empty() && stream.write_all(OK).is_err() {
+                return;
+            }
+        }
+    });
+    let gateway = Setup::over(&upstream).set("limits.body_idle_timeout", "5s").start();
+    let mut slow = gateway.client();
+    slow.write(b"POST /public/x HTTP/1.1\r\nHost: api.example.com\r\nContent-Length: 100\r\n\r\nx");
+    assert_eq!(slow.read_head().expect("an answer").0, 200);
+    let begun = std::time::Instant::now();
+    assert_eq!(gateway.send(&Request::get("/public/x")).status, 200);
+    assert!(begun.elapsed() < std::time::Duration::from_secs(2), "waited {:?} for somebody else", begun.elapsed());
+}

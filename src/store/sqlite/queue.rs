@@ -36,8 +36,9 @@ pub(super) trait Task: Send {
     /// Does it, and keeps the outcome. An error is also handed to the thread: what was written is to be undone.
     fn perform(&mut self, on: &Connection) -> Result<(), StoreError>;
 
-    /// Tells the outcome, which is that of `perform` unless what came after it, or in its place, failed.
-    fn answer(self: Box<Self>, after: Result<(), StoreError>);
+    /// Tells the outcome, which is that of `perform` unless what came after it, or in its place, failed. False if
+    /// something was done and nobody was there any more to be told.
+    fn answer(self: Box<Self>, after: Result<(), StoreError>) -> bool;
 }
 
 struct Asked<T, F> {
@@ -146,7 +147,7 @@ where
         told
     }
 
-    fn answer(self: Box<Self>, after: Result<(), StoreError>) {
+    fn answer(self: Box<Self>, after: Result<(), StoreError>) -> bool {
         let outcome = match (self.outcome, after) {
             // Its own failure says more than that of the whole.
             (Some(Err(own)), _) => Err(own),
@@ -155,6 +156,6 @@ where
             (None, Ok(())) => Err(StoreError::Unavailable("the request was not looked at".into())),
         };
         // Whoever asked may have gone; the outcome stands all the same.
-        let _ = self.reply.send(outcome);
+        !matches!(self.reply.send(outcome), Err(Ok(_)))
     }
 }

@@ -184,8 +184,13 @@ impl Writer {
         for error in failures.iter().chain(done.as_ref().err()) {
             self.line.heed(error);
         }
+        let mut untold = false;
         for task in group {
-            task.answer(done.clone());
+            untold |= !task.answer(done.clone());
+        }
+        // Who asked for a change and left, or gave up waiting, has told nobody of it.
+        if untold {
+            self.foreign_writes.fetch_add(1, Ordering::Release);
         }
     }
 

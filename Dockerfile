@@ -7,7 +7,7 @@ RUN apt-get update \
     && rm -rf /var/lib/apt/lists/* \
     && rustup target add "$(uname -m)-unknown-linux-musl"
 WORKDIR /build
-COPY Cargo.toml Cargo.lock ./
+COPY Cargo.toml Cargo.lock build.rs ./
 COPY benches benches
 COPY src src
 COPY config.example.toml ./
@@ -15,7 +15,7 @@ ARG REVISION=unknown
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/build/target \
     target="$(uname -m)-unknown-linux-musl" \
-    && SIWX_REVISION="${REVISION}" SIWX_RUSTC="$(rustc --version)" \
+    && SIWX_REVISION="${REVISION}" \
        cargo build --release --locked --bin siwx-gateway --target "${target}" \
     && mkdir -p /image/state \
     && cp "target/${target}/release/siwx-gateway" /image/siwx-gateway

@@ -367,7 +367,6 @@ fn while_draining_is_announced_requests_are_served() {
     assert_eq!(gateway.send(&Request::get("/public/x")).status, 200, "balancers have not noticed yet");
 }
 
-<<<<<<< HEAD
 #[test]
 fn the_admin_token_never_travels_in_clear_off_loopback() {
     let (upstream, authority) = (Upstream::ok(), Authority::new());
@@ -385,7 +384,8 @@ fn the_admin_token_never_travels_in_clear_off_loopback() {
     let mut said = Vec::new();
     let _ = plain.read_to_end(&mut said);
     assert!(!said.starts_with(b"HTTP"), "{}", String::from_utf8_lossy(&said));
-=======
+}
+
 /// Over HTTP/2 a refusal of a HEAD came with its body, which is a fault of the stream.
 #[test]
 fn a_refused_head_over_http2_has_no_body() {
@@ -400,5 +400,4 @@ fn a_refused_head_over_http2_has_no_body() {
         assert_eq!((answer.status, answer.whole, answer.body.len()), (401, true, 0));
         assert_eq!(answer.one("content-length"), Some(whole.body.len().to_string().as_str()));
     });
->>>>>>> review
 }

@@ -314,9 +314,9 @@ impl Worker {
         line.plain("request_id", shown(id));
         line.plain("client_ip", peer.ip());
         line.plain("peer_ip", peer.ip());
-        line.text("method", request.method().as_str());
+        line.method(request.method());
         let host = request.headers().get(HOST).and_then(|host| host.to_str().ok());
-        line.optional("host", host.or_else(|| request.uri().host()));
+        line.host(host.or_else(|| request.uri().host()));
         line.path(request.uri().path());
         line.query(request.uri().query(), self.log.query_shown());
         line.plain("proto", format_args!("{:?}", request.version()));

@@ -25,9 +25,11 @@ use crate::{caip::AccountId, metrics::Metrics, time::UnixTime};
 /// Pieces that wait for the writer; at about 16 KiB each a few megabytes.
 const QUEUE: usize = 256;
 
-/// Bytes of a path and of a user agent that are shown.
+/// Bytes of a path, a user agent, a host and a method that are shown.
 const PATH_SHOWN: usize = 1024;
 const AGENT_SHOWN: usize = 256;
+const HOST_SHOWN: usize = 256;
+const METHOD_SHOWN: usize = 32;
 
 /// The thread that writes.
 pub(crate) struct Writer {
@@ -218,6 +220,16 @@ impl Line {
     pub(crate) fn null(&mut self, name: &str) {
         self.name(name);
         self.text.push_str("null");
+    }
+
+    /// A method, cut: any token is one.
+    pub(crate) fn method(&mut self, method: &http::Method) {
+        self.text("method", cut(method.as_str(), METHOD_SHOWN));
+    }
+
+    /// A host, cut.
+    pub(crate) fn host(&mut self, host: Option<&str>) {
+        self.optional("host", host.map(|host| cut(host, HOST_SHOWN)));
     }
 
     /// A path, cut.

@@ -217,14 +217,17 @@ impl Worker {
             // hyper would leave the body of a GET or HEAD out, had it not been told that there is one.
             parts.headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
         }
-        let sent = pool.send(Request::from_parts(parts, body), &breach, &permit, Instant::now()).await;
+        let begun = Instant::now();
+        let sent = pool.send(Request::from_parts(parts, body), &breach, &permit, begun).await;
         let answer = match sent {
             Ok(answer) => answer,
             Err(error) => {
+                record.waited(begun.elapsed());
                 tracing::warn!(request_id = ?id, upstream = pool.upstream().name(), %error, "no answer from the upstream");
                 return Err(body_fault(&breach).unwrap_or_else(|| Answer::of_upstream(&error)));
             }
         };
+        record.waited(answer.waited);
         if let Some(line) = record.line() {
             line.text("upstream", pool.upstream().name());
             line.plain("upstream_addr", answer.lease.address());
@@ -235,14 +238,8 @@ impl Worker {
         let idle = pool.upstream().body_idle();
         let (mut head, body) = answer.response.into_parts();
         live.headers.answer(&mut head.headers, is_protected && !shared_cache);
-        Ok(Forwarded {
-            head,
-            body,
-            lease: answer.lease,
-            waited: answer.waited,
-            after: answer.at.saturating_duration_since(started),
-            idle,
-        })
+        let after = answer.at.saturating_duration_since(started);
+        Ok(Forwarded { head, body, lease: answer.lease, after, idle })
     }
 
     /// Judges method, target, host and framing (hardening.md section 3, steps 1 and 2, and rows S2, S7, S11).
@@ -307,7 +304,7 @@ impl Worker {
         }
         let bodiless = response.body().is_empty();
         let after = started.elapsed();
-        record.head(&Head { status: status.as_u16(), outcome, waited: Duration::ZERO, after, bodiless });
+        record.head(&Head { status: status.as_u16(), outcome, after, bodiless });
         response.map(|bytes| ResponseBody::own(bytes, record))
     }
 
@@ -318,9 +315,9 @@ impl Worker {
         line.plain("request_id", shown(id));
         line.plain("client_ip", peer.ip());
         line.plain("peer_ip", peer.ip());
-        line.text("method", request.method().as_str());
+        line.method(request.method());
         let host = request.headers().get(HOST).and_then(|host| host.to_str().ok());
-        line.optional("host", host.or_else(|| request.uri().host()));
+        line.host(host.or_else(|| request.uri().host()));
         line.path(request.uri().path());
         line.query(request.uri().query(), self.log.query_shown());
         line.plain("proto", format_args!("{:?}", request.version()));
@@ -349,7 +346,6 @@ struct Forwarded {
     head: http::response::Parts,
     body: Incoming,
     lease: Lease,
-    waited: Duration,
     after: Duration,
     idle: Duration,
 }
@@ -358,7 +354,7 @@ impl Forwarded {
     fn into_response(self, mut record: Record) -> Response<ResponseBody> {
         let status = self.head.status.as_u16();
         let bodiless = self.body.is_end_stream();
-        record.head(&Head { status, outcome: Outcome::Allowed, waited: self.waited, after: self.after, bodiless });
+        record.head(&Head { status, outcome: Outcome::Allowed, after: self.after, bodiless });
         if let Some(line) = record.line() {
             line.null("code");
         }

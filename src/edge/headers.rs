@@ -364,24 +364,23 @@ fn join_cookies(headers: &mut HeaderMap) {
 /// `private` in place of whatever would let a shared cache keep an answer (hardening.md row U9). `no-store` and
 /// `private` are stricter, or the same, and stay.
 fn make_private(headers: &mut HeaderMap) {
+    let targeted: Vec<HeaderName> =
+        headers.keys().filter(|name| is_for_shared_caches(name.as_str())).cloned().collect();
+    for name in targeted {
+        headers.remove(name);
+    }
     if !headers.contains_key(CACHE_CONTROL) {
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("private"));
         return;
     }
-    let directives: Vec<String> = headers
-        .get_all(CACHE_CONTROL)
-        .iter()
-        .flat_map(|value| value.to_str().unwrap_or("").split(','))
-        .map(|directive| directive.trim().to_owned())
-        .filter(|directive| !directive.is_empty())
-        .collect();
+    let values = headers.get_all(CACHE_CONTROL).iter();
+    let directives: Vec<&str> = values.flat_map(|value| directives(value.to_str().unwrap_or(""))).collect();
     let named = |directive: &str, name: &str| {
         let (word, _) = directive.split_once('=').unwrap_or((directive, ""));
         word.trim().eq_ignore_ascii_case(name)
     };
     let kept: Vec<&str> = directives
-        .iter()
-        .map(String::as_str)
+        .into_iter()
         // `private="field"` allows the rest of an answer to be kept, so it is not enough.
         .filter(|directive| {
             !["public", "s-maxage", "private", "proxy-revalidate"].iter().any(|name| named(directive, name))
@@ -391,6 +390,35 @@ fn make_private(headers: &mut HeaderMap) {
     if let Ok(value) = HeaderValue::try_from(kept.join(", ")) {
         headers.insert(CACHE_CONTROL, value);
     }
+}
+
+/// Fields that speak to shared caches alone, which obey them in place of `Cache-Control` (RFC 9213 §2.2).
+fn is_for_shared_caches(name: &str) -> bool {
+    matches!(name, "surrogate-control" | "edge-control") || name.ends_with("cdn-cache-control")
+}
+
+/// The directives of one `Cache-Control` field. A comma within quotes ends none; of a field whose quotes do not close
+/// nothing is kept, since what follows it would be read as part of it.
+fn directives(field: &str) -> Vec<&str> {
+    let (mut found, mut from, mut quoted, mut escaped) = (Vec::new(), 0, false, false);
+    for (at, byte) in field.bytes().enumerate() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if quoted => escaped = true,
+            b'"' => quoted = !quoted,
+            b',' if !quoted => {
+                found.push(field[from..at].trim());
+                from = at + 1;
+            }
+            _ => {}
+        }
+    }
+    if quoted {
+        return Vec::new();
+    }
+    found.push(field[from..].trim());
+    found.retain(|directive| !directive.is_empty());
+    found
 }
 
 /// Whether `Transfer-Encoding` is absent or exactly `chunked`, once (hardening.md row S2). hyper takes any list
@@ -530,6 +558,13 @@ mod tests {
             ("public", Some("public, max-age=60"), "max-age=60, private"),
             ("for shared caches", Some("s-maxage=600"), "private"),
             ("private fields", Some("private=\"set-cookie\", max-age=5"), "max-age=5, private"),
+            ("several private fields", Some("private=\"set-cookie, x-a\", max-age=5"), "max-age=5, private"),
+            (
+                "a comma in quotes",
+                Some("no-cache=\"a, public\", max-age=5"),
+                "no-cache=\"a, public\", max-age=5, private",
+            ),
+            ("quotes that do not close", Some("max-age=5, no-cache=\"a"), "private"),
             ("stricter already", Some("no-store"), "no-store, private"),
             ("private already", Some("private, max-age=5"), "max-age=5, private"),
         ];
@@ -540,6 +575,20 @@ mod tests {
             }
             rules(false).answer(&mut headers, true);
             assert_eq!(headers.get(CACHE_CONTROL).and_then(|value| value.to_str().ok()), Some(expected), "{name}");
+        }
+    }
+
+    /// A cache in front obeys them and forgets `private`.
+    #[test]
+    fn fields_for_shared_caches_do_not_outbid_private() {
+        let names = ["cdn-cache-control", "cloudflare-cdn-cache-control", "surrogate-control"];
+        for name in names {
+            for (private, expected) in [(true, false), (false, true)] {
+                let mut headers = HeaderMap::new();
+                headers.insert(HeaderName::from_static(name), HeaderValue::from_static("max-age=600"));
+                rules(false).answer(&mut headers, private);
+                assert_eq!(headers.contains_key(name), expected, "{name}, private: {private}");
+            }
         }
     }
 

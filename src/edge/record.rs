@@ -22,7 +22,7 @@ struct Inner {
     method: Method,
     status: u16,
     outcome: Outcome,
-    /// Time that was not ours: the wait for the upstream's head.
+    /// Time that was not ours: the wait for the upstream's head, or for its failure.
     waited: Duration,
     /// Until the answer's head was ready.
     head_after: Duration,
@@ -51,7 +51,6 @@ pub(crate) enum Outcome {
 pub(crate) struct Head {
     pub(crate) status: u16,
     pub(crate) outcome: Outcome,
-    pub(crate) waited: Duration,
     /// From the arrival of the request to this head, as the caller knows.
     pub(crate) after: Duration,
     /// Whether the answer has no body to wait for.
@@ -110,11 +109,15 @@ impl Record {
         self.inner.received = Some(body);
     }
 
+    /// So long the upstream was waited for.
+    pub(crate) fn waited(&mut self, waited: Duration) {
+        self.inner.waited = waited;
+    }
+
     /// The answer's head is ready.
     pub(crate) fn head(&mut self, head: &Head) {
         self.inner.status = head.status;
         self.inner.outcome = head.outcome;
-        self.inner.waited = head.waited;
         self.inner.head_after = head.after;
         self.inner.completed = head.bodiless || self.is_head();
     }
@@ -147,7 +150,8 @@ impl Inner {
         let route = worker.live.gate.metrics_of(self.route);
         worker.live.metrics.http_requests_in_flight.dec();
         let duration = self.started.elapsed();
-        if self.status == 0 {
+        let answered = self.status != 0;
+        if !answered {
             // The client went away before there was an answer: 499 is what proxies call that.
             self.status = 499;
             self.outcome = Outcome::Denied;
@@ -160,7 +164,13 @@ impl Inner {
         };
         histogram.observe(duration);
         let overhead = self.head_after.saturating_sub(self.waited);
+<<<<<<< HEAD
         route.overhead.observe(overhead);
+=======
+        if answered {
+            route.overhead.observe(overhead.as_secs_f64());
+        }
+>>>>>>> review
         let received = self.received.as_ref().map_or(0, |body| body.bytes());
         if received > 0 {
             route.request_bytes.inc_by(received);

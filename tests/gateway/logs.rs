@@ -111,6 +111,8 @@ fn x5_one_event_is_one_line() {
         Request::get(&format!("/public/{}", "x".repeat(4000))),
         Request::get("/public/x").host("evil\"\\.example"),
         Request::new("B\"REW", "/public/x"),
+        Request::get("/public/x").host(&"h".repeat(4000)),
+        Request::new(&"M".repeat(4000), "/public/x"),
         Request::get("/wallet/x").token("SIWX \"\\\u{7f}.\u{fffd}"),
     ];
     let mut lines = 0;
@@ -125,6 +127,8 @@ fn x5_one_event_is_one_line() {
         assert_eq!(line["event"], "access", "{line}");
         assert!(line["path"].as_str().is_some_and(|path| path.len() <= 1024), "{line}");
         assert!(line["user_agent"].as_str().unwrap_or("").len() <= 256 * 3, "{line}");
+        assert!(line["host"].as_str().unwrap_or("").len() <= 256, "{line}");
+        assert!(line["method"].as_str().unwrap_or("").len() <= 32, "{line}");
     }
     assert!(gateway.log_text().bytes().all(|b| b == b'\n' || b >= 0x20), "no control byte but line ends");
 }

@@ -166,8 +166,10 @@ fn u7_silence() {
         // Waits until the gateway gives up.
         let _ = reader.read_to_end(&mut Vec::new());
     });
-    let gateway = Setup::over(&silent).set("upstreams.api.response_timeout", "50ms").start();
+    let gateway = Setup::over(&silent).set("upstreams.api.response_timeout", "300ms").start();
     assert_eq!(outcome(&gateway), (504, "upstream_timeout".to_owned()), "no head");
+    let line = &gateway.log_lines(1)[0];
+    assert!(line["overhead_us"].as_u64() < Some(300_000), "the wait for the upstream is not ours: {line}");
 
     let stalling = Upstream::scripted(|stream, _| {
         let mut reader = BufReader::new(stream);

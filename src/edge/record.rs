@@ -164,13 +164,9 @@ impl Inner {
         };
         histogram.observe(duration);
         let overhead = self.head_after.saturating_sub(self.waited);
-<<<<<<< HEAD
-        route.overhead.observe(overhead);
-=======
         if answered {
-            route.overhead.observe(overhead.as_secs_f64());
+            route.overhead.observe(overhead);
         }
->>>>>>> review
         let received = self.received.as_ref().map_or(0, |body| body.bytes());
         if received > 0 {
             route.request_bytes.inc_by(received);

@@ -170,11 +170,12 @@ impl Worker {
     ) -> Result<Forwarded, Answer> {
         let live = &*self.live;
         let (parts, body) = request.into_parts();
-        let target = self.target(peer, &parts).inspect_err(|answer| {
+        let rejected = |answer: &Answer| {
             if let Some(reason) = answer.rejected() {
                 live.metrics.http_rejected.inc(reason);
             }
-        })?;
+        };
+        let target = self.target(peer, &parts).inspect_err(rejected)?;
         let view = RequestView {
             method: &parts.method,
             host: target.host.as_str(),
@@ -188,7 +189,12 @@ impl Worker {
         if let Some(line) = record.line() {
             self.judged_line(line, &judged);
         }
-        let (rule, permit) = admitted(judged)?;
+        let undecided = judged.reason().is_none();
+        let (rule, permit) = admitted(judged).inspect_err(|answer| {
+            if undecided {
+                rejected(answer);
+            }
+        })?;
         if !self.log.sampled(number) {
             record.unlogged();
         }

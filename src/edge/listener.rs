@@ -240,9 +240,11 @@ impl Acceptor {
             let http2 = self.worker.live.settings.http2;
             let deadline = Instant::now() + limits.header_timeout;
             let spoken = timeout_at(deadline, speaks_http2(&stream, http2)).await;
-            let Ok(Ok(spoken)) = spoken else {
-                metrics.http_rejected.inc("timeout");
-                return;
+            let spoken = match spoken {
+                Ok(Ok(spoken)) => spoken,
+                // The client is gone, which is no fault of its.
+                Ok(Err(_)) => return,
+                Err(_) => return metrics.http_rejected.inc("timeout"),
             };
             return self.serve(stream, spoken, Peer::new(address, None), metrics).await;
         };

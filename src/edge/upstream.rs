@@ -66,6 +66,7 @@ pub(crate) struct Lease {
     address: SocketAddr,
     /// What is known of the body of the request that it carries.
     body: Rc<Breach>,
+    in_flight: Option<InFlight>,
 }
 
 struct Idle {
@@ -262,10 +263,13 @@ impl Pool {
         _permit: &Permit,
         started: Instant,
     ) -> Result<Answer, UpstreamError> {
-        let _in_flight = InFlight::enter(&self.upstream)?;
-        let result = self.send_counted(request, breach, started).await;
-        match &result {
-            Ok(answer) => self.upstream.metrics.answered(answer.response.status().as_u16(), answer.waited),
+        let in_flight = InFlight::enter(self)?;
+        let mut result = self.send_counted(request, breach, started).await;
+        match &mut result {
+            Ok(answer) => {
+                self.upstream.metrics.answered(answer.response.status().as_u16(), answer.waited);
+                answer.lease.in_flight = Some(in_flight);
+            }
             Err(error) => {
                 if let Some(kind) = error.kind() {
                     self.upstream.metrics.errors.inc(kind);
@@ -359,7 +363,7 @@ impl Pool {
         body: &Rc<Breach>,
     ) -> Lease {
         self.upstream.metrics.active.inc();
-        Lease { pool: Rc::clone(self), sender: Some(sender), address, body: Rc::clone(body) }
+        Lease { pool: Rc::clone(self), sender: Some(sender), address, body: Rc::clone(body), in_flight: None }
     }
 
     /// Closes connections that were not used for too long.
@@ -438,13 +442,14 @@ impl Drop for Lease {
     }
 }
 
-/// One request an upstream is working on.
-struct InFlight<'u>(&'u Upstream);
+/// One request an upstream is working on, to the end of its answer.
+struct InFlight(Rc<Pool>);
 
-impl<'u> InFlight<'u> {
-    fn enter(upstream: &'u Upstream) -> Result<Self, UpstreamError> {
+impl InFlight {
+    fn enter(pool: &Rc<Pool>) -> Result<Self, UpstreamError> {
+        let upstream = &pool.upstream;
         let before = upstream.in_flight.fetch_add(1, Ordering::Relaxed);
-        let entered = Self(upstream);
+        let entered = Self(Rc::clone(pool));
         if before >= upstream.settings.in_flight {
             return Err(UpstreamError::Overloaded(upstream.authority.clone()));
         }
@@ -452,8 +457,8 @@ impl<'u> InFlight<'u> {
     }
 }
 
-impl Drop for InFlight<'_> {
+impl Drop for InFlight {
     fn drop(&mut self) {
-        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
+        self.0.upstream.in_flight.fetch_sub(1, Ordering::Relaxed);
     }
 }

@@ -284,3 +284,14 @@ fn x4_clients_make_no_series() {
         assert!(!metrics.1.contains(word), "{word} in {}", metrics.1);
     }
 }
+
+/// What the routes refused by its path alone was counted nowhere.
+#[test]
+fn a_path_that_no_route_takes_is_counted_as_rejected() {
+    let upstream = Upstream::ok();
+    let gateway = Setup::over(&upstream).start();
+    for (target, count) in [("/paid/a%2fb", 1.0), ("/paid/a;b", 2.0)] {
+        assert_eq!(gateway.send(&Request::get(target)).outcome(), (400, "bad_path".to_owned()), "{target}");
+        gateway.expect_metric("siwx_http_rejected_total{reason=\"bad_path\"}", count);
+    }
+}

@@ -455,3 +455,24 @@ fn a_slow_body_that_was_answered_early_keeps_nobody_waiting() {
     assert_eq!(gateway.send(&Request::get("/public/x")).status, 200);
     assert!(begun.elapsed() < std::time::Duration::from_secs(2), "waited {:?} for somebody else", begun.elapsed());
 }
+
+/// Answers whose bodies were still streaming were not counted, so that the bound did not hold for them.
+#[test]
+fn an_answer_counts_until_its_body_has_ended() {
+    let upstream = Upstream::scripted(move |stream, _| {
+        let mut reader = BufReader::new(stream);
+        read_request(&mut reader, 0);
+        let _ = reader.get_mut().write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\nx-stub: 1\r\n\r\nhalf");
+        let _ = reader.read_to_end(&mut Vec::new());
+    });
+    let gateway = Setup::over(&upstream).set("upstreams.api.in_flight", "1").start();
+    let mut first = gateway.client();
+    first.write(&Request::get("/public/x").bytes());
+    assert_eq!(first.read_head().expect("an answer").0, 200);
+    assert_eq!(outcome(&gateway), (503, "overloaded".to_owned()));
+    drop(first);
+    gateway.expect_metric("siwx_http_requests_in_flight", 0.0);
+    let mut next = gateway.client();
+    next.write(&Request::get("/public/x").bytes());
+    assert_eq!(next.read_head().expect("an answer").0, 200, "who has gone does not count");
+}

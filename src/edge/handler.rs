@@ -151,7 +151,10 @@ impl Worker {
             Ok(Err(answer)) => self.answer_here(&answer, id, started, record),
             Err(Panicked) => {
                 self.live.metrics.panics.inc();
-                tracing::error!(request_id = ?id, "a request made the gateway panic; please report this");
+                tracing::error!(
+                    request_id = id.to_str().unwrap_or(""),
+                    "a request made the gateway panic; please report this"
+                );
                 self.answer_here(&Answer::Internal, id, started, record)
             }
         }
@@ -229,7 +232,8 @@ impl Worker {
             Ok(answer) => answer,
             Err(error) => {
                 record.waited(begun.elapsed());
-                tracing::warn!(request_id = ?id, upstream = pool.upstream().name(), %error, "no answer from the upstream");
+                let (request_id, upstream) = (id.to_str().unwrap_or(""), pool.upstream().name());
+                tracing::warn!(request_id, upstream, %error, "no answer from the upstream");
                 return Err(body_fault(&breach).unwrap_or_else(|| Answer::of_upstream(&error)));
             }
         };
@@ -243,6 +247,8 @@ impl Worker {
         }
         let idle = pool.upstream().body_idle();
         let (mut head, body) = answer.response.into_parts();
+        // The upstream's version is of its own connection (RFC 9110 §2.5); hyper would write it into the client's.
+        head.version = Version::HTTP_11;
         live.headers.answer(&mut head.headers, is_protected && !shared_cache);
         let after = answer.at.saturating_duration_since(started);
         Ok(Forwarded { head, body, lease: answer.lease, after, idle })

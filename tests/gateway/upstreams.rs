@@ -476,3 +476,31 @@ fn an_answer_counts_until_its_body_has_ended() {
     next.write(&Request::get("/public/x").bytes());
     assert_eq!(next.read_head().expect("an answer").0, 200, "who has gone does not count");
 }
+
+/// Seen with a file server of Python behind the gateway: its `HTTP/1.0 200 OK` came through, and clients closed.
+#[test]
+fn an_upstream_of_http_1_0_does_not_make_the_client_s_connection_one() {
+    let upstream = Upstream::scripted(|mut stream, _| {
+        let mut reader = BufReader::new(stream.try_clone().expect("a second handle"));
+        read_request(&mut reader, 0);
+        let _ = stream.write_all(b"HTTP/1.0 200 OK\r\n\r\nok");
+    });
+    let gateway = Setup::over(&upstream).start();
+    let mut client = gateway.client();
+    for turn in ["first", "second"] {
+        client.write(&Request::get("/public/x").bytes());
+        let mut bytes = Vec::new();
+        let mut buffer = [0; 4096];
+        while !bytes.ends_with(b"0\r\n\r\n") {
+            match client.read_some(&mut buffer) {
+                0 => break,
+                length => bytes.extend_from_slice(&buffer[..length]),
+            }
+        }
+        let text = String::from_utf8_lossy(&bytes);
+        assert!(
+            text.starts_with("HTTP/1.1 200 OK\r\n") && text.ends_with("\r\n2\r\nok\r\n0\r\n\r\n"),
+            "{turn}: {text}"
+        );
+    }
+}

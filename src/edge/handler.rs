@@ -8,6 +8,7 @@
 //! 4. A panic ends one request with 500, not the worker.
 
 use std::{
+    convert::Infallible,
     net::{IpAddr, SocketAddr},
     panic::AssertUnwindSafe,
     pin::{Pin, pin},
@@ -136,17 +137,24 @@ impl RequestIds {
 
 impl Worker {
     /// Answers a request, whatever happens.
-    pub(crate) async fn serve(self: Rc<Self>, peer: Rc<Peer>, request: Request<Incoming>) -> Response<ResponseBody> {
-        let started = Instant::now();
-        let now = self.live.clock.now();
+    ///
+    /// A service of hyper's returns a result; this one never fails. It is the service itself, for another future
+    /// around it would make every request twice as large.
+    pub(crate) async fn serve(
+        self: Rc<Self>,
+        peer: Rc<Peer>,
+        request: Request<Incoming>,
+    ) -> Result<Response<ResponseBody>, Infallible> {
         let (id, number) = self.ids.next();
-        let line = self.first_line(now, &id, &peer, &request);
-        let mut record = Record::new(started, request.method().clone(), Rc::clone(&self), line);
+        let arrival = Arrival { started: Instant::now(), now: self.live.clock.now(), id, number };
+        let line = self.first_line(arrival.now, &arrival.id, &peer, &request);
+        let mut record = Record::new(arrival.started, request.method().clone(), Rc::clone(&self), line);
         let handled = {
-            let mut handling = pin!(self.handle(&peer, request, &id, number, started, now, &mut record));
+            let mut handling = pin!(self.handle(&peer, request, &arrival, &mut record));
             caught(handling.as_mut()).await
         };
-        match handled {
+        let Arrival { started, id, .. } = arrival;
+        Ok(match handled {
             Ok(Ok(forwarded)) => forwarded.into_response(record),
             Ok(Err(answer)) => self.answer_here(&answer, id, started, record),
             Err(Panicked) => {
@@ -157,22 +165,31 @@ impl Worker {
                 );
                 self.answer_here(&Answer::Internal, id, started, record)
             }
-        }
+        })
     }
 
-    #[allow(clippy::too_many_arguments, reason = "the facts of one request, read in one place")]
+    /// In two parts, so that what the judgement needs is gone while the upstream is waited for.
     async fn handle(
         &self,
         peer: &Peer,
         request: Request<Incoming>,
-        id: &HeaderValue,
-        number: u64,
-        started: Instant,
-        now: UnixTime,
+        arrival: &Arrival,
         record: &mut Record,
     ) -> Result<Forwarded, Answer> {
+        let ready = self.judge(peer, request, arrival, record).await?;
+        self.forward(ready, arrival, record).await
+    }
+
+    /// From a request to one that may be sent, and where.
+    async fn judge<'w>(
+        &'w self,
+        peer: &Peer,
+        request: Request<Incoming>,
+        arrival: &Arrival,
+        record: &mut Record,
+    ) -> Result<Ready<'w>, Answer> {
         let live = &*self.live;
-        let (parts, body) = request.into_parts();
+        let (mut parts, body) = request.into_parts();
         let rejected = |answer: &Answer| {
             if let Some(reason) = answer.rejected() {
                 live.metrics.http_rejected.inc(reason);
@@ -185,9 +202,9 @@ impl Worker {
             path: &target.path,
             headers: &parts.headers,
             client: peer.ip(),
-            started,
+            started: arrival.started,
         };
-        let judged = live.gate.decide(&view, now).await;
+        let judged = live.gate.decide(&view, arrival.now).await;
         record.routed(judged.place);
         if let Some(line) = record.line() {
             self.judged_line(line, &judged);
@@ -198,7 +215,7 @@ impl Worker {
                 rejected(answer);
             }
         })?;
-        if !self.log.sampled(number) {
+        if !self.log.sampled(arrival.number) {
             record.unlogged();
         }
         let path_and_query = rewritten(rule, &target.path, &parts.uri)?;
@@ -211,11 +228,10 @@ impl Worker {
         let breach = Rc::new(Breach::default());
         record.receiving(Rc::clone(&breach));
 
-        let shared_cache = rule.shared_cache;
-        let is_protected = permit.identity().is_some();
-        let mut parts = parts;
-        live.headers
-            .forward(&mut parts.headers, Origin { client: &peer.shown, host: host.clone(), request_id: id.clone() });
+        live.headers.forward(
+            &mut parts.headers,
+            Origin { client: &peer.shown, host: host.clone(), request_id: arrival.id.clone() },
+        );
         live.headers.attach_identity(&mut parts.headers, &permit);
         parts.headers.insert(HOST, pool.upstream().host().cloned().unwrap_or(host));
         parts.version = Version::HTTP_11;
@@ -226,13 +242,19 @@ impl Worker {
             // hyper would leave the body of a GET or HEAD out, had it not been told that there is one.
             parts.headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
         }
+        let private = permit.identity().is_some() && !rule.shared_cache;
+        Ok(Ready { request: Request::from_parts(parts, body), permit, breach, pool, private })
+    }
+
+    /// Sends what may be sent and waits for the head of the answer.
+    async fn forward(&self, ready: Ready<'_>, arrival: &Arrival, record: &mut Record) -> Result<Forwarded, Answer> {
+        let Ready { request, permit, breach, pool, private } = ready;
         let begun = Instant::now();
-        let sent = pool.send(Request::from_parts(parts, body), &breach, &permit, begun).await;
-        let answer = match sent {
+        let answer = match pool.send(request, &breach, &permit, begun).await {
             Ok(answer) => answer,
             Err(error) => {
                 record.waited(begun.elapsed());
-                let (request_id, upstream) = (id.to_str().unwrap_or(""), pool.upstream().name());
+                let (request_id, upstream) = (arrival.id.to_str().unwrap_or(""), pool.upstream().name());
                 tracing::warn!(request_id, upstream, %error, "no answer from the upstream");
                 return Err(body_fault(&breach).unwrap_or_else(|| Answer::of_upstream(&error)));
             }
@@ -249,8 +271,8 @@ impl Worker {
         let (mut head, body) = answer.response.into_parts();
         // The upstream's version is of its own connection (RFC 9110 §2.5); hyper would write it into the client's.
         head.version = Version::HTTP_11;
-        live.headers.answer(&mut head.headers, is_protected && !shared_cache);
-        let after = answer.at.saturating_duration_since(started);
+        self.live.headers.answer(&mut head.headers, private);
+        let after = answer.at.saturating_duration_since(arrival.started);
         Ok(Forwarded { head, body, lease: answer.lease, after, idle })
     }
 
@@ -351,6 +373,24 @@ impl Worker {
         line.optional("cache", judged.is_warm().map(|warm| if warm { "hit" } else { "miss" }));
         line.number("auth_us", judged.after.as_micros());
     }
+}
+
+/// What is known of a request when it arrives.
+struct Arrival {
+    started: Instant,
+    now: UnixTime,
+    id: HeaderValue,
+    number: u64,
+}
+
+/// A request that may be sent, and where.
+struct Ready<'w> {
+    request: Request<RequestBody>,
+    permit: Permit,
+    breach: Rc<Breach>,
+    pool: &'w Rc<Pool>,
+    /// Whether no shared cache may keep the answer.
+    private: bool,
 }
 
 /// An answer of an upstream, on its way.

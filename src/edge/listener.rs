@@ -310,7 +310,7 @@ impl Acceptor {
             builder.max_headers(limits.headers);
         }
         let (worker, peer) = (Rc::clone(&self.worker), Rc::new(peer));
-        let service = service_fn(move |request| infallible(Rc::clone(&worker).serve(Rc::clone(&peer), request)));
+        let service = service_fn(move |request| Rc::clone(&worker).serve(Rc::clone(&peer), request));
         let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
         if let Some(ended) = self.closing.before(connection.as_mut()).await {
             return ended;
@@ -342,7 +342,7 @@ impl Acceptor {
                 TokioIo::new(stream),
                 service_fn(move |request| {
                     seen.set(true);
-                    infallible(Rc::clone(&worker).serve(Rc::clone(&peer), request))
+                    Rc::clone(&worker).serve(Rc::clone(&peer), request)
                 }),
             );
         let mut connection = pin!(connection);
@@ -407,10 +407,6 @@ impl Drop for Told<'_> {
     fn drop(&mut self) {
         self.closing.waiting.borrow_mut().remove(&self.number);
     }
-}
-
-async fn infallible<F: Future>(future: F) -> Result<F::Output, std::convert::Infallible> {
-    Ok(future.await)
 }
 
 /// Tasks of HTTP/2 streams stay on their worker.

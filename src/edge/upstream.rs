@@ -256,74 +256,61 @@ impl Pool {
     }
 
     /// Sends an admitted request and waits for the head of the answer. `started` is now, as the caller knows.
+    ///
+    /// One future without another around it: every request carries it about.
     pub(crate) async fn send(
         self: &Rc<Self>,
-        request: Request<RequestBody>,
+        mut request: Request<RequestBody>,
         breach: &Rc<Breach>,
         _permit: &Permit,
         started: Instant,
     ) -> Result<Answer, UpstreamError> {
         let in_flight = InFlight::enter(self)?;
-        let mut result = self.send_counted(request, breach, started).await;
-        match &mut result {
-            Ok(answer) => {
-                self.upstream.metrics.answered(answer.response.status().as_u16(), answer.waited);
-                answer.lease.in_flight = Some(in_flight);
-            }
-            Err(error) => {
-                if let Some(kind) = error.kind() {
-                    self.upstream.metrics.errors.inc(kind);
-                }
-            }
-        }
-        result
-    }
-
-    async fn send_counted(
-        self: &Rc<Self>,
-        request: Request<RequestBody>,
-        breach: &Rc<Breach>,
-        started: Instant,
-    ) -> Result<Answer, UpstreamError> {
+        let upstream = &*self.upstream;
         let mut retries = 0;
-        let mut request = request;
-        loop {
-            let (mut lease, unused_for) = self.lease(retries > 0, breach, started).await?;
-            let may_repeat = retries < self.upstream.settings.retries && unused_for.is_some();
+        let error = loop {
+            let (mut lease, unused_for) = match self.lease(retries > 0, breach, started).await {
+                Ok(leased) => leased,
+                Err(error) => break error,
+            };
+            let may_repeat = retries < upstream.settings.retries && unused_for.is_some();
             let kept =
                 (may_repeat && unused_for > Some(MAYBE_STALE)).then(|| repeatable(&request)).flatten().map(Box::new);
             let Some(sender) = lease.sender.as_mut() else {
-                return Err(UpstreamError::Reset(self.upstream.authority.clone()));
+                break UpstreamError::Reset(upstream.authority.clone());
             };
-            let waiting = timeout(self.upstream.settings.response_timeout, sender.try_send_request(request));
-            let Ok(result) = waiting.await else {
-                return Err(UpstreamError::Timeout(self.upstream.authority.clone()));
-            };
-            let mut error = match result {
-                Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
-                    let cause = "it switched protocols unasked".to_owned();
-                    return Err(UpstreamError::Protocol { authority: self.upstream.authority.clone(), cause });
-                }
-                Ok(response) if framed_twice(response.headers()) => {
-                    let cause = "its answer has Content-Length beside Transfer-Encoding".to_owned();
-                    return Err(UpstreamError::Protocol { authority: self.upstream.authority.clone(), cause });
-                }
-                Ok(response) => {
+            let waiting = timeout(upstream.settings.response_timeout, sender.try_send_request(request));
+            let mut failure = match waiting.await {
+                Ok(Ok(response)) => {
+                    if let Some(cause) = unacceptable(&response) {
+                        break UpstreamError::Protocol { authority: upstream.authority.clone(), cause };
+                    }
                     let at = Instant::now();
-                    return Ok(Answer { response, lease, waited: at.saturating_duration_since(started), at, retries });
+                    let waited = at.saturating_duration_since(started);
+                    upstream.metrics.answered(response.status().as_u16(), waited);
+                    lease.in_flight = Some(in_flight);
+                    return Ok(Answer { response, lease, waited, at, retries });
                 }
-                Err(error) => error,
+                Ok(Err(failure)) => failure,
+                Err(_) => break UpstreamError::Timeout(upstream.authority.clone()),
             };
-            let unsent = error.take_message();
-            let closed = matches!(self.upstream.failed(error.error(), breach), UpstreamError::Reset(_));
-            let again = if may_repeat && closed { unsent.or_else(|| kept.map(|kept| *kept)) } else { None };
+            let unsent = failure.take_message();
+            let error = upstream.failed(failure.error(), breach);
+            let again = match error {
+                UpstreamError::Reset(_) if may_repeat => unsent.or_else(|| kept.map(|kept| *kept)),
+                _ => None,
+            };
             let Some(again) = again else {
-                return Err(self.upstream.failed(error.error(), breach));
+                break error;
             };
             request = again;
             retries += 1;
-            self.upstream.metrics.retries.inc();
+            upstream.metrics.retries.inc();
+        };
+        if let Some(kind) = error.kind() {
+            upstream.metrics.errors.inc(kind);
         }
+        Err(error)
     }
 
     /// A connection, kept or new; with a kept one, for how long it was not used.
@@ -381,6 +368,14 @@ impl Pool {
 /// on the connection is not to be read.
 fn framed_twice(headers: &HeaderMap) -> bool {
     headers.contains_key(TRANSFER_ENCODING) && headers.contains_key(CONTENT_LENGTH)
+}
+
+/// Why an answer cannot be passed on, whatever its body.
+fn unacceptable(response: &Response<Incoming>) -> Option<String> {
+    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        return Some("it switched protocols unasked".to_owned());
+    }
+    framed_twice(response.headers()).then(|| "its answer has Content-Length beside Transfer-Encoding".to_owned())
 }
 
 /// A copy of a request that may be sent twice: no body, and a method that means the same twice (RFC 9110 §9.2.2).

@@ -461,7 +461,7 @@ fn a_slow_body_that_was_answered_early_keeps_nobody_waiting() {
 fn an_answer_counts_until_its_body_has_ended() {
     let upstream = Upstream::scripted(move |stream, _| {
         let mut reader = BufReader::new(stream);
-        read_request(&mut reader, 0);
+        read_request(&mut reader);
         let _ = reader.get_mut().write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\nx-stub: 1\r\n\r\nhalf");
         let _ = reader.read_to_end(&mut Vec::new());
     });
@@ -482,7 +482,7 @@ fn an_answer_counts_until_its_body_has_ended() {
 fn an_upstream_of_http_1_0_does_not_make_the_client_s_connection_one() {
     let upstream = Upstream::scripted(|mut stream, _| {
         let mut reader = BufReader::new(stream.try_clone().expect("a second handle"));
-        read_request(&mut reader, 0);
+        read_request(&mut reader);
         let _ = stream.write_all(b"HTTP/1.0 200 OK\r\n\r\nok");
     });
     let gateway = Setup::over(&upstream).start();

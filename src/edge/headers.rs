@@ -201,11 +201,8 @@ impl HeaderRules {
         // Ours are up to a dozen; room for them is made once.
         headers.reserve(ADDED_MAX);
         let trailers = headers.get(TE).is_some_and(|te| te.as_bytes().eq_ignore_ascii_case(b"trailers"));
-        let mut doomed: Vec<HeaderName> = Vec::new();
-        if headers.contains_key(CONNECTION) {
-            doomed
-                .extend(named_by_connection(headers).into_iter().filter(|name| !UNREMOVABLE.contains(&name.as_str())));
-        }
+        let mut doomed = end_connection(headers);
+        doomed.retain(|name| !UNREMOVABLE.contains(&name.as_str()));
         doomed.extend(headers.keys().filter(|name| !self.passes(name)).cloned());
         let is_ours = |value: &HeaderValue| self.carrier.ours(value.as_bytes()).is_some();
         if !self.forward_credential && headers.get_all(AUTHORIZATION).iter().any(is_ours) {
@@ -253,12 +250,8 @@ impl HeaderRules {
     /// Makes an upstream's fields into those the client sees. `private`: the answer was for one wallet, and no
     /// shared cache may keep it.
     pub(crate) fn answer(&self, headers: &mut HeaderMap, private: bool) {
-        let mut doomed: Vec<HeaderName> = Vec::new();
-        if headers.contains_key(CONNECTION) {
-            doomed.extend(
-                named_by_connection(headers).into_iter().filter(|name| !matches!(*name, CONTENT_LENGTH | CONTENT_TYPE)),
-            );
-        }
+        let mut doomed = end_connection(headers);
+        doomed.retain(|name| !matches!(*name, CONTENT_LENGTH | CONTENT_TYPE));
         doomed.extend(headers.keys().filter(|name| !self.answer_passes(name.as_str())).cloned());
         for name in doomed {
             headers.remove(name);
@@ -335,14 +328,20 @@ fn begins_in_normal_form(name: &str, prefix: &str) -> bool {
     name.len() >= prefix.len() && name.bytes().zip(prefix.bytes()).all(|(b, wanted)| normal_byte(b) == wanted)
 }
 
-/// The fields that `Connection` says end here.
-fn named_by_connection(headers: &HeaderMap) -> Vec<HeaderName> {
-    headers
+/// Takes `Connection` out, and says which other fields end here by its word.
+fn end_connection(headers: &mut HeaderMap) -> Vec<HeaderName> {
+    // What connections themselves are asked names no field that passes; these two are nearly all there is.
+    let of_connections = |name: &[u8]| name.eq_ignore_ascii_case(b"keep-alive") || name.eq_ignore_ascii_case(b"close");
+    let named = headers
         .get_all(CONNECTION)
         .iter()
         .flat_map(|value| value.as_bytes().split(|b| *b == b','))
-        .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
-        .collect()
+        .map(<[u8]>::trim_ascii)
+        .filter(|name| !of_connections(name))
+        .filter_map(|name| HeaderName::from_bytes(name).ok())
+        .collect();
+    headers.remove(CONNECTION);
+    named
 }
 
 /// HTTP/2 lets a client send a cookie in pieces; HTTP/1.1 knows one field (RFC 9113 §8.2.3).

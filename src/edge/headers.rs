@@ -53,7 +53,7 @@ pub(crate) struct Origin<'r> {
 
 /// Names, in normal form, that a client cannot send through: hop-by-hop fields, and whatever an upstream might
 /// take for identity, source, scheme, method or path (hardening.md rows F1, F5, F6, F8).
-const RESERVED: [&str; 44] = [
+const RESERVED: [&str; 35] = [
     // Hop by hop, and what is made anew here.
     "connection",
     "expect",
@@ -68,9 +68,6 @@ const RESERVED: [&str; 44] = [
     "transfer-encoding",
     "upgrade",
     // Another path or method.
-    "x-forwarded-method",
-    "x-forwarded-path",
-    "x-forwarded-uri",
     "x-http-method",
     "x-http-method-override",
     "x-method-override",
@@ -78,21 +75,15 @@ const RESERVED: [&str; 44] = [
     "x-original-uri",
     "x-original-url",
     "x-rewrite-url",
-    // Where a request came from.
+    // Where a request came from, and who some proxies say it is.
+    "remote-user",
+    "x-remote-user",
     "cf-connecting-ip",
     "fastly-client-ip",
     "forwarded",
     "true-client-ip",
     "x-client-ip",
     "x-cluster-client-ip",
-    "x-forwarded-for",
-    "x-forwarded-host",
-    "x-forwarded-port",
-    "x-forwarded-prefix",
-    "x-forwarded-proto",
-    "x-forwarded-scheme",
-    "x-forwarded-server",
-    "x-forwarded-ssl",
     "x-originating-ip",
     "x-real-ip",
     "x-request-id",
@@ -104,6 +95,9 @@ const RESERVED: [&str; 44] = [
     "content-length",
     "host",
 ];
+
+/// Beginnings of names, in normal form, of which proxies keep inventing more.
+const RESERVED_FAMILIES: [&str; 2] = ["x-envoy-", "x-forwarded-"];
 
 /// Fields that `Connection` cannot remove, in normal form. The names of ours are added after it was obeyed.
 const UNREMOVABLE: [&str; 6] =
@@ -286,12 +280,12 @@ impl HeaderRules {
         }
         let plain = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
         if plain {
-            return !self.reserved.contains(name) && !name.starts_with("x-envoy-");
+            return !self.reserved.contains(name) && !RESERVED_FAMILIES.iter().any(|family| name.starts_with(family));
         }
         let normal = normal_form(name);
         self.keep_odd
             && !self.reserved.contains(&normal)
-            && !normal.starts_with("x-envoy-")
+            && !RESERVED_FAMILIES.iter().any(|family| normal.starts_with(family))
             && !UNREMOVABLE.contains(&normal.as_str())
     }
 }

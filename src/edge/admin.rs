@@ -51,7 +51,7 @@ use super::{
 };
 use crate::{
     caip::AccountKey,
-    chain::account::Named,
+    chain::account::{self, Named},
     gate::Gate,
     metrics::Metrics,
     store::{Cursor, Filter, Grant, Held, Store, StoreError, Term},
@@ -441,7 +441,7 @@ fn bad_request(detail: &str) -> Problem {
 fn shown(held: &Held, now: UnixTime) -> Value {
     let subscription = &held.subscription;
     json!({
-        "account": held.account.to_string(),
+        "account": account::spelled(&held.account),
         "plan": subscription.plan,
         "starts_at": subscription.starts_at.to_string(),
         "expires_at": subscription.expires_at.map(|end| end.to_string()),

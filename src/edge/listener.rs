@@ -37,7 +37,7 @@ use tokio::{
 use tokio_rustls::TlsAcceptor;
 
 use super::handler::{Peer, Worker};
-use crate::metrics::Metrics;
+use crate::{gate::subscriber, metrics::Metrics};
 
 /// Where a worker is in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -129,7 +129,7 @@ pub(crate) fn listen(address: SocketAddr) -> std::io::Result<std::net::TcpListen
 impl Connections {
     /// Counts a connection in, or says which bound it breaks.
     fn enter(self: &Arc<Self>, address: IpAddr, bounds: Bounds) -> Result<Open, &'static str> {
-        let address = group(address);
+        let address = subscriber(address);
         if self.open.fetch_add(1, Ordering::Relaxed) >= bounds.connections {
             self.open.fetch_sub(1, Ordering::Relaxed);
             return Err("global_cap");
@@ -173,14 +173,6 @@ impl Drop for Open {
 impl Drop for Handshaking {
     fn drop(&mut self) {
         self.0.handshakes.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-/// What counts as one address: IPv6 subscribers have a /64 each.
-fn group(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(v6) => IpAddr::V6((u128::from(v6) & !u128::from(u64::MAX)).into()),
-        v4 @ IpAddr::V4(_) => v4,
     }
 }
 

@@ -44,14 +44,14 @@ impl Failures {
 
     /// Whether the address has nothing left, and how long that lasts.
     pub(super) fn exhausted(&self, address: IpAddr, now: Instant) -> Option<Duration> {
-        let spent = self.spent.get(&key(address))?;
+        let spent = self.spent.get(&subscriber(address))?;
         let over = self.after(spent.load(Ordering::Relaxed), now).saturating_sub(self.ahead);
         (over > 0).then(|| Duration::from_nanos(over))
     }
 
     /// Takes one refusal from the address's allowance.
     pub(super) fn refused(&self, address: IpAddr, now: Instant) {
-        let spent = self.spent.get_with(key(address), Arc::default);
+        let spent = self.spent.get_with(subscriber(address), Arc::default);
         let elapsed = self.elapsed(now);
         // The instant at which everything spent so far would be earned back moves on by one cost.
         let _ = spent.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |until| {
@@ -69,7 +69,9 @@ impl Failures {
     }
 }
 
-fn key(address: IpAddr) -> IpAddr {
+/// What counts as one address, here and wherever addresses are counted: an IPv6 subscriber has a whole /64, and a
+/// mapped address is the IPv4 one.
+pub(crate) fn subscriber(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(v6) => IpAddr::V6((u128::from(v6) & !u128::from(u64::MAX)).into()),
         v4 @ IpAddr::V4(_) => v4,

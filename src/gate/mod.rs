@@ -51,6 +51,7 @@ use crate::{
 
 use cache::{Entry, Proofs};
 use limits::Failures;
+pub(crate) use limits::subscriber;
 use settings::Settings;
 use subscriptions::Accounts;
 use view::RequestView;

@@ -20,7 +20,7 @@ use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use ed25519_dalek::Signer as _;
 use http::{HeaderMap, Method, header::AUTHORIZATION};
 use siwx_gateway::{
-    gate::{Gate, Judged, Stores, Verdict, view::RequestView},
+    gate::{Gate, Judged, LastCredential, Stores, Verdict, view::RequestView},
     metrics::Metrics,
     policy::{
         decision::{Decision, Reason},
@@ -42,6 +42,8 @@ const WALLETS: u32 = 1000;
 struct Bench {
     gate: Gate,
     now: UnixTime,
+    /// Of the one connection that all requests come by.
+    last: LastCredential,
     public: CanonicalPath<'static>,
     paid: CanonicalPath<'static>,
 }
@@ -62,6 +64,7 @@ impl Bench {
         let this = Self {
             gate: Gate::new(config.gate, routes, stores, &metrics, Instant::now()),
             now: now(),
+            last: LastCredential::default(),
             public: path("/public/data"),
             paid: path("/paid/data"),
         };
@@ -79,13 +82,14 @@ impl Bench {
         this
     }
 
-    fn view<'r>(&self, path: &'r CanonicalPath<'r>, headers: &'r HeaderMap) -> RequestView<'r> {
+    fn view<'r>(&'r self, path: &'r CanonicalPath<'r>, headers: &'r HeaderMap) -> RequestView<'r> {
         RequestView {
             method: &Method::GET,
             host: "api.example.com",
             path,
             headers,
             client: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            last: &self.last,
             started: Instant::now(),
         }
     }

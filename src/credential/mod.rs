@@ -100,6 +100,11 @@ impl Presented<'_> {
         hash.finalize().into()
     }
 
+    /// The bytes as received.
+    pub const fn bytes(&self) -> &[u8] {
+        self.bytes
+    }
+
     /// Bytes as received.
     pub const fn len(&self) -> usize {
         self.bytes.len()

@@ -48,9 +48,12 @@ pub(crate) struct Breach {
     ended: Cell<bool>,
 }
 
-/// A client's body on its way to an upstream.
-pub(crate) struct RequestBody {
-    inner: Option<Incoming>,
+/// A client's body on its way to an upstream; nothing, if there is none: most requests have no body, and every one
+/// is moved about a few times.
+pub(crate) struct RequestBody(Option<Box<Receiving>>);
+
+struct Receiving {
+    inner: Incoming,
     left: Option<u64>,
     silence: Silence,
     breach: Rc<Breach>,
@@ -126,14 +129,14 @@ impl Silence {
 impl RequestBody {
     /// Wraps what a client sends. `limit` is in bytes; nothing: any number.
     pub(crate) fn new(inner: Incoming, limit: Option<u64>, idle: Duration, breach: Rc<Breach>) -> Self {
-        let inner = (!inner.is_end_stream()).then_some(inner);
-        breach.ended.set(inner.is_none());
-        Self { inner, left: limit, silence: Silence::new(idle), breach }
+        let empty = inner.is_end_stream();
+        breach.ended.set(empty);
+        Self((!empty).then(|| Box::new(Receiving { inner, left: limit, silence: Silence::new(idle), breach })))
     }
 
     /// A body without a byte, for a request that is sent a second time.
-    pub(crate) fn empty() -> Self {
-        Self { inner: None, left: None, silence: Silence::new(Duration::ZERO), breach: Rc::default() }
+    pub(crate) const fn empty() -> Self {
+        Self(None)
     }
 }
 
@@ -143,49 +146,48 @@ impl Body for RequestBody {
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = self.get_mut();
-        let Some(inner) = this.inner.as_mut() else {
+        let Some(receiving) = this.0.as_mut() else {
             return Poll::Ready(None);
         };
-        let frame = match Pin::new(inner).poll_frame(cx) {
+        let frame = match Pin::new(&mut receiving.inner).poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => frame,
-            Poll::Ready(Some(Err(_))) => return Poll::Ready(Some(Err(this.breach.set(BodyError::Broken)))),
+            Poll::Ready(Some(Err(_))) => return Poll::Ready(Some(Err(receiving.breach.set(BodyError::Broken)))),
             Poll::Ready(None) => {
-                this.breach.ended.set(true);
+                receiving.breach.ended.set(true);
                 return Poll::Ready(None);
             }
             Poll::Pending => {
-                ready!(this.silence.poll(cx));
-                return Poll::Ready(Some(Err(this.breach.set(BodyError::Stalled))));
+                ready!(receiving.silence.poll(cx));
+                return Poll::Ready(Some(Err(receiving.breach.set(BodyError::Stalled))));
             }
         };
-        this.silence.broken();
+        receiving.silence.broken();
         let Ok(data) = frame.into_data() else {
             // Trailers end the body; they stay here.
-            this.inner = None;
-            this.breach.ended.set(true);
+            receiving.breach.ended.set(true);
+            this.0 = None;
             return Poll::Ready(None);
         };
         let length = data.remaining() as u64;
-        this.breach.bytes.set(this.breach.bytes.get() + length);
-        if let Some(left) = this.left.as_mut() {
+        receiving.breach.bytes.set(receiving.breach.bytes.get() + length);
+        if let Some(left) = receiving.left.as_mut() {
             let Some(rest) = left.checked_sub(length) else {
-                return Poll::Ready(Some(Err(this.breach.set(BodyError::TooLarge))));
+                return Poll::Ready(Some(Err(receiving.breach.set(BodyError::TooLarge))));
             };
             *left = rest;
         }
         // Of a body whose length was told nobody asks for more than that.
-        let ended =
-            this.inner.as_ref().is_none_or(|inner| inner.is_end_stream() || inner.size_hint().exact() == Some(0));
-        this.breach.ended.set(ended);
+        let ended = receiving.inner.is_end_stream() || receiving.inner.size_hint().exact() == Some(0);
+        receiving.breach.ended.set(ended);
         Poll::Ready(Some(Ok(Frame::data(data))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.as_ref().is_none_or(Body::is_end_stream)
+        self.0.as_ref().is_none_or(|receiving| receiving.inner.is_end_stream())
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.inner.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
+        self.0.as_ref().map_or_else(|| SizeHint::with_exact(0), |receiving| receiving.inner.size_hint())
     }
 }
 

@@ -37,7 +37,7 @@ use super::{
     upstream::{Lease, Pool, Upstream},
 };
 use crate::{
-    gate::{Gate, Judged, Verdict, view::RequestView},
+    gate::{Gate, Judged, LastCredential, Verdict, view::RequestView},
     metrics::Metrics,
     policy::{
         decision::{Decision, Permit},
@@ -71,6 +71,7 @@ pub(crate) struct Peer {
     address: SocketAddr,
     shown: HeaderValue,
     tls: Option<&'static str>,
+    last: LastCredential,
     /// Of several certificates, the place of the one whose host the client named in its handshake.
     certificate: Option<usize>,
 }
@@ -93,7 +94,13 @@ impl Peer {
     pub(crate) fn new(address: SocketAddr, tls: Option<&'static str>) -> Self {
         let ip = address.ip().to_canonical();
         let shown = HeaderValue::try_from(ip.to_string()).unwrap_or_else(|_| HeaderValue::from_static("unknown"));
-        Self { address: SocketAddr::new(ip, address.port()), shown, tls, certificate: None }
+        Self {
+            address: SocketAddr::new(ip, address.port()),
+            shown,
+            tls,
+            last: LastCredential::default(),
+            certificate: None,
+        }
     }
 
     /// The same, of a client that named a host in its handshake.
@@ -176,8 +183,8 @@ impl Worker {
         arrival: &Arrival,
         record: &mut Record,
     ) -> Result<Forwarded, Answer> {
-        let ready = self.judge(peer, request, arrival, record).await?;
-        self.forward(ready, arrival, record).await
+        let mut ready = self.judge(peer, request, arrival, record).await?;
+        self.forward(&mut ready, arrival, record).await
     }
 
     /// From a request to one that may be sent, and where.
@@ -202,6 +209,7 @@ impl Worker {
             path: &target.path,
             headers: &parts.headers,
             client: peer.ip(),
+            last: &peer.last,
             started: arrival.started,
         };
         let judged = live.gate.decide(&view, arrival.now).await;
@@ -243,26 +251,35 @@ impl Worker {
             parts.headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
         }
         let private = permit.identity().is_some() && !rule.shared_cache;
-        Ok(Ready { request: Request::from_parts(parts, body), permit, breach, pool, private })
+        Ok(Ready { request: Some(Request::from_parts(parts, body)), permit, breach, pool, private })
     }
 
     /// Sends what may be sent and waits for the head of the answer.
-    async fn forward(&self, ready: Ready<'_>, arrival: &Arrival, record: &mut Record) -> Result<Forwarded, Answer> {
+    ///
+    /// What it sends is lent to it: as an argument of its own it would be copied from frame to frame.
+    async fn forward(
+        &self,
+        ready: &mut Ready<'_>,
+        arrival: &Arrival,
+        record: &mut Record,
+    ) -> Result<Forwarded, Answer> {
         let Ready { request, permit, breach, pool, private } = ready;
         let begun = Instant::now();
-        let answer = match pool.send(request, &breach, &permit, begun).await {
+        let answer = match pool.send(request, breach, permit, begun).await {
             Ok(answer) => answer,
             Err(error) => {
                 record.waited(begun.elapsed());
                 let (request_id, upstream) = (arrival.id.to_str().unwrap_or(""), pool.upstream().name());
                 tracing::warn!(request_id, upstream, %error, "no answer from the upstream");
-                return Err(body_fault(&breach).unwrap_or_else(|| Answer::of_upstream(&error)));
+                return Err(body_fault(breach).unwrap_or_else(|| Answer::of_upstream(&error)));
             }
         };
         record.waited(answer.waited);
         if let Some(line) = record.line() {
             line.text("upstream", pool.upstream().name());
-            line.plain("upstream_addr", answer.lease.address());
+            if let Some(address) = answer.lease.address() {
+                line.plain("upstream_addr", address);
+            }
             line.number("upstream_status", answer.response.status().as_u16());
             line.millis("upstream_ms", answer.waited);
             line.number("retries", answer.retries);
@@ -271,7 +288,7 @@ impl Worker {
         let (mut head, body) = answer.response.into_parts();
         // The upstream's version is of its own connection (RFC 9110 §2.5); hyper would write it into the client's.
         head.version = Version::HTTP_11;
-        self.live.headers.answer(&mut head.headers, private);
+        self.live.headers.answer(&mut head.headers, *private);
         let after = answer.at.saturating_duration_since(arrival.started);
         Ok(Forwarded { head, body, lease: answer.lease, after, idle })
     }
@@ -385,7 +402,8 @@ struct Arrival {
 
 /// A request that may be sent, and where.
 struct Ready<'w> {
-    request: Request<RequestBody>,
+    /// Taken when it is sent.
+    request: Option<Request<RequestBody>>,
     permit: Permit,
     breach: Rc<Breach>,
     pool: &'w Rc<Pool>,

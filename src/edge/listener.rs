@@ -36,7 +36,10 @@ use tokio::{
 };
 use tokio_rustls::TlsAcceptor;
 
-use super::handler::{Peer, Worker};
+use super::{
+    deadline::ConnectionTimer,
+    handler::{Peer, Worker},
+};
 use crate::{gate::subscriber, metrics::Metrics};
 
 /// Where a worker is in its life.
@@ -291,7 +294,7 @@ impl Acceptor {
         let limits = self.worker.live.settings.limits;
         let mut builder = http1::Builder::new();
         builder
-            .timer(TokioTimer::new())
+            .timer(ConnectionTimer::default())
             .header_read_timeout(limits.header_timeout)
             .max_header_size(limits.head_bytes)
             .max_buf_size(READ_BUFFER_MAX.max(limits.head_bytes))

@@ -8,6 +8,7 @@
 //! | `headers` | what ends here, what is added, what an upstream may say |
 //! | `upstream` | connections to services, and the requests they carry |
 //! | `body` | bodies on their way through |
+//! | `deadline` | timers that are kept from one request to the next |
 //! | `respond` | answers of our own: all status codes |
 //! | `record`, `access_log` | what is said about a request when it ends |
 //! | `admin` | metrics, health and the admin API |
@@ -16,6 +17,7 @@
 mod access_log;
 mod admin;
 mod body;
+mod deadline;
 pub(crate) mod handler;
 pub(crate) mod headers;
 mod listener;

@@ -5,9 +5,16 @@
 //! 2. Only proofs that were verified get in; nothing is remembered under a key that a stranger can choose
 //!    without a good signature.
 //! 3. An entry ends with the message it is of, and after the configured life at the latest.
+//! 4. A connection remembers the credential it carried last, byte for byte: most clients send one again and again,
+//!    and comparing it costs less than hashing it. What it points to is an entry of the cache, with that entry's end;
+//!    forgetting everything reaches it too.
 
 use std::{
-    sync::Arc,
+    cell::RefCell,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -21,12 +28,31 @@ pub(super) struct Entry {
     pub(super) known: Arc<Known>,
     pub(super) account: Arc<Account>,
     left: Duration,
+    /// When it is no longer remembered.
+    end: Instant,
 }
 
 /// The proofs cache.
 pub(super) struct Proofs {
     cache: Cache<Digest, Arc<Entry>, std::hash::BuildHasherDefault<DigestHasher>>,
+    settings: CacheSettings,
+    /// How often everything was forgotten.
+    flushes: AtomicU64,
 }
+
+/// The credential that a connection carried last and was found good.
+#[derive(Default)]
+pub struct LastCredential(RefCell<Last>);
+
+#[derive(Default)]
+struct Last {
+    bytes: Vec<u8>,
+    entry: Option<Arc<Entry>>,
+    flushes: u64,
+}
+
+/// Bytes of a credential that a connection remembers: most have 700.
+const LAST_BYTES_MAX: usize = 1024;
 
 /// A digest is a uniform hash already: eight of its bytes serve. An attacker who wanted two digests to meet in
 /// one bucket would need as many good signatures as tries.
@@ -39,8 +65,8 @@ struct UntilItsEnd;
 
 impl Entry {
     /// An entry that is not remembered.
-    pub(super) const fn passing(known: Arc<Known>, account: Arc<Account>) -> Self {
-        Self { known, account, left: Duration::ZERO }
+    pub(super) const fn passing(known: Arc<Known>, account: Arc<Account>, at: Instant) -> Self {
+        Self { known, account, left: Duration::ZERO, end: at }
     }
 }
 
@@ -55,29 +81,56 @@ impl Proofs {
             .expire_after(UntilItsEnd)
             .eviction_listener(move |_, _, cause| metrics.cache_evictions[0].inc(cause_word(cause)))
             .build_with_hasher(std::hash::BuildHasherDefault::default());
-        Self { cache }
+        Self { cache, settings, flushes: AtomicU64::default() }
     }
 
     pub(super) fn find(&self, digest: &Digest) -> Option<Arc<Entry>> {
         self.cache.get(digest)
     }
 
-    /// Remembers a verified proof until `until` at the latest.
+    /// What is remembered of a connection's last credential, if this is the same again at `at`.
+    pub(super) fn find_last(&self, last: &LastCredential, bytes: &[u8], at: Instant) -> Option<Arc<Entry>> {
+        let last = last.0.borrow();
+        let entry = last.entry.as_ref().filter(|_| same(&last.bytes, bytes))?;
+        let counts = last.flushes == self.flushes.load(Ordering::Acquire) && at < entry.end;
+        counts.then(|| Arc::clone(entry))
+    }
+
+    /// Lets a connection remember an entry of the cache. `flushes` was read before the entry was found.
+    pub(super) fn keep_last(&self, last: &LastCredential, bytes: &[u8], entry: &Arc<Entry>, flushes: u64) {
+        if bytes.len() <= LAST_BYTES_MAX && self.settings.entries > 0 {
+            let mut last = last.0.borrow_mut();
+            // In the room of the one before: who carries the requests of many wallets allocates nothing for it.
+            last.bytes.clear();
+            last.bytes.extend_from_slice(bytes);
+            last.entry = Some(Arc::clone(entry));
+            last.flushes = flushes;
+        }
+    }
+
+    /// How often everything was forgotten.
+    pub(super) fn flushes(&self) -> u64 {
+        self.flushes.load(Ordering::Acquire)
+    }
+
+    /// Remembers a verified proof until `until` at the latest. `at` and `now` are one time on two clocks.
     pub(super) fn remember(
         &self,
         digest: Digest,
         known: Arc<Known>,
         account: Arc<Account>,
         until: UnixTime,
-        now: UnixTime,
+        (at, now): (Instant, UnixTime),
     ) -> Arc<Entry> {
         let left = Duration::from_millis(u64::try_from(until.millis_since(now)).unwrap_or(0));
-        let entry = Arc::new(Entry { known, account, left });
+        let end = at + left.min(self.settings.ttl);
+        let entry = Arc::new(Entry { known, account, left, end });
         self.cache.insert(digest, Arc::clone(&entry));
         entry
     }
 
     pub(super) fn flush(&self) {
+        self.flushes.fetch_add(1, Ordering::Release);
         self.cache.invalidate_all();
     }
 
@@ -107,6 +160,17 @@ impl std::hash::Hasher for DigestHasher {
     fn finish(&self) -> u64 {
         self.0
     }
+}
+
+impl std::fmt::Debug for LastCredential {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("[redacted]")
+    }
+}
+
+/// Whether two credentials are the same, in a time that does not tell where they differ.
+fn same(one: &[u8], other: &[u8]) -> bool {
+    one.len() == other.len() && one.iter().zip(other).fold(0, |differs, (a, b)| differs | (a ^ b)) == 0
 }
 
 /// The word of `siwx_cache_evictions_total` for a cause.

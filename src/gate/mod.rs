@@ -49,6 +49,7 @@ use crate::{
     time::UnixTime,
 };
 
+pub use cache::LastCredential;
 use cache::{Entry, Proofs};
 use limits::Failures;
 pub(crate) use limits::subscriber;
@@ -262,24 +263,40 @@ impl Gate {
     fn look_up(&self, view: &RequestView<'_>, now: UnixTime) -> Result<Looked, Refusal> {
         let presented = self.carrier.present(view.headers).map_err(|_| Refusal::ConflictingCredentials)?;
         let presented = presented.ok_or(Refusal::CredentialRequired)?;
+        let (entry, warm) = self.find_or_verify(&presented, view, now)?;
+        let identity = Identity::establish(&entry.known, &self.settings.expectation, view.path.as_str(), now)
+            .map_err(|error| claim_fault(&error))?;
+        Ok(Looked { entry, identity, warm })
+    }
+
+    /// Steps 3 and 4. With the entry: whether it was remembered.
+    fn find_or_verify(
+        &self,
+        presented: &Presented<'_>,
+        view: &RequestView<'_>,
+        now: UnixTime,
+    ) -> Result<(Arc<Entry>, bool), Refusal> {
+        let hits = &self.metrics.cache_requests[0];
+        if let Some(entry) = self.proofs.find_last(view.last, presented.bytes(), view.started) {
+            hits.inc("hit");
+            return Ok((entry, true));
+        }
+        let flushes = self.proofs.flushes();
         // A credential over its size is refused by that alone; nothing of it is hashed.
         let digest = (presented.len() <= CREDENTIAL_BYTES_MAX).then(|| presented.digest());
         // Single-use nonces make a credential good once: nothing is remembered of it.
         let remembered = !self.settings.single_use_nonce;
         let found = digest.as_ref().filter(|_| remembered).and_then(|digest| self.proofs.find(digest));
-        let (entry, warm) = match found {
-            Some(entry) => {
-                self.metrics.cache_requests[0].inc("hit");
-                (entry, true)
-            }
-            None => {
-                self.metrics.cache_requests[0].inc("miss");
-                (self.verify(&presented, digest, view, now)?, false)
-            }
+        let warm = found.is_some();
+        hits.inc(if warm { "hit" } else { "miss" });
+        let entry = match found {
+            Some(entry) => entry,
+            None => self.verify(presented, digest, view, now)?,
         };
-        let identity = Identity::establish(&entry.known, &self.settings.expectation, view.path.as_str(), now)
-            .map_err(|error| claim_fault(&error))?;
-        Ok(Looked { entry, identity, warm })
+        if remembered {
+            self.proofs.keep_last(view.last, presented.bytes(), &entry, flushes);
+        }
+        Ok((entry, warm))
     }
 
     /// Step 4: a credential that is not remembered.
@@ -300,8 +317,10 @@ impl Gate {
         let known = Arc::new(Known::new(verified));
         let account = self.accounts.account(known.account().key());
         Ok(match digest {
-            Some(digest) if !self.settings.single_use_nonce => self.proofs.remember(digest, known, account, until, now),
-            _ => Arc::new(Entry::passing(known, account)),
+            Some(digest) if !self.settings.single_use_nonce => {
+                self.proofs.remember(digest, known, account, until, (view.started, now))
+            }
+            _ => Arc::new(Entry::passing(known, account, view.started)),
         })
     }
 

@@ -4,6 +4,7 @@ use std::{net::IpAddr, time::Instant};
 
 use http::{HeaderMap, Method};
 
+use super::LastCredential;
 use crate::policy::target::CanonicalPath;
 
 /// What a request is judged by.
@@ -19,6 +20,8 @@ pub struct RequestView<'r> {
     pub headers: &'r HeaderMap,
     /// The address of the client.
     pub client: IpAddr,
+    /// What its connection carried last.
+    pub last: &'r LastCredential,
     /// When its head was complete, on the clock that never steps.
     pub started: Instant,
 }

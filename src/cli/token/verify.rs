@@ -20,7 +20,7 @@ use crate::{
     },
     config::Config,
     edge::{handler::admitted, respond::Answer},
-    gate::view::RequestView,
+    gate::{LastCredential, view::RequestView},
     metrics::Metrics,
     policy::routes::Routes,
     time::{Clock as _, UnixTime},
@@ -96,6 +96,7 @@ fn judge(
         path: &head.path,
         headers: &headers,
         client: IpAddr::from([127, 0, 0, 1]),
+        last: &LastCredential::default(),
         started: Instant::now(),
     };
     let judged = runtime.block_on(gate.decide(&view, now));

@@ -11,7 +11,7 @@ use k256::ecdsa::{RecoveryId, SigningKey, VerifyingKey};
 use secp256k1::ecdsa::RecoverableSignature;
 use siwx_gateway::{
     caip::ChainId,
-    chain::{Accepts, DIALECTS, Signed, eip155, verify, verify_signature},
+    chain::{Accepts, DIALECTS, Signed, SignerKey, eip155, verify, verify_known, verify_signature},
     siwx::{claims::Claims, message::Reading, proof::Proof},
 };
 
@@ -54,6 +54,11 @@ fn eip191(bench: &mut Criterion) {
     bench.bench_function("read_proof", |bencher| bencher.iter(|| black_box(read())));
     bench.bench_function("claims_of_message", |bencher| bencher.iter(|| Claims::of(black_box(proof.message()))));
     bench.bench_function("verify_proof_eip191", |bencher| bencher.iter(|| verify(black_box(&proof), &accepts)));
+    let key = SignerKey::default();
+    verify_known(&proof, &accepts, &key).expect("a good signature");
+    bench.bench_function("verify_proof_eip191_of_a_known_key", |bencher| {
+        bencher.iter(|| verify_known(black_box(&proof), &accepts, &key));
+    });
 
     let recover =
         |id: RecoveryId| VerifyingKey::recover_from_prehash(black_box(&digest), black_box(&signature), black_box(id));

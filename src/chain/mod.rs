@@ -17,6 +17,8 @@ pub mod ed25519;
 pub mod eip155;
 pub mod solana;
 
+use std::sync::OnceLock;
+
 use thiserror::Error;
 
 pub use self::{dialects::DIALECTS, solana::encoding::Encoding};
@@ -46,6 +48,16 @@ pub trait Chain: Sync {
 
     /// Which scheme the signature is good in.
     fn verify(&self, signed: &Signed<'_>, accepts: &Accepts) -> Result<Scheme, SignatureError>;
+
+    /// The same, with what was learnt of the account's key before, and learning it. The verdict is the same.
+    fn verify_known(
+        &self,
+        signed: &Signed<'_>,
+        accepts: &Accepts,
+        _known: &SignerKey,
+    ) -> Result<Scheme, SignatureError> {
+        self.verify(signed, accepts)
+    }
 }
 
 /// How a signature was made, and so how it is checked.
@@ -87,6 +99,14 @@ pub struct Signed<'a> {
     pub domain: Option<&'a str>,
     /// The signature as presented.
     pub signature: &'a str,
+}
+
+/// The public key behind an account, once a signature of it was verified. An EVM address is a hash of its key, which
+/// has to be recovered from the first signature; to hold a later one against a known key takes less. Whatever is in
+/// here, even the key of another account, changes no verdict.
+#[derive(Debug, Default)]
+pub struct SignerKey {
+    eip155: OnceLock<eip155::signature::Signer>,
 }
 
 /// A message whose signature was verified: who says what. [`verify`] is the only maker, so that having one is
@@ -138,6 +158,11 @@ pub enum SignatureError {
 
 /// Verifies the signature of a proof over its text, as the account that its message names.
 pub fn verify(proof: &Proof, accepts: &Accepts) -> Result<Verified, SignatureError> {
+    verify_known(proof, accepts, &SignerKey::default())
+}
+
+/// The same for an account of which signatures were verified before.
+pub fn verify_known(proof: &Proof, accepts: &Accepts, known: &SignerKey) -> Result<Verified, SignatureError> {
     let message = proof.message();
     let account = message.account.as_ref().ok_or(SignatureError::NoChain)?;
     let signed = Signed {
@@ -147,18 +172,23 @@ pub fn verify(proof: &Proof, accepts: &Accepts) -> Result<Verified, SignatureErr
         domain: Some(&message.domain),
         signature: proof.signature(),
     };
-    let scheme = verify_signature(&signed, accepts)?;
+    let scheme = chain_of(&signed)?.verify_known(&signed, accepts, known)?;
     Ok(Verified { claims: proof.claims().clone(), account: account.clone(), scheme })
 }
 
 /// Verifies a signature. Grammar, domain, nonce and times of the text are not looked at.
 pub fn verify_signature(signed: &Signed<'_>, accepts: &Accepts) -> Result<Scheme, SignatureError> {
+    chain_of(signed)?.verify(signed, accepts)
+}
+
+/// Whose signature it would be, if its text is neither empty nor too long.
+fn chain_of(signed: &Signed<'_>) -> Result<&'static dyn Chain, SignatureError> {
     let namespace = signed.chain.namespace();
     let chain = CHAINS.iter().find(|chain| chain.namespace() == namespace).ok_or(SignatureError::UnknownNamespace)?;
     if signed.signature.is_empty() || signed.signature.len() > SIGNATURE_BYTES_MAX {
         return Err(SignatureError::MalformedSignature);
     }
-    chain.verify(signed, accepts)
+    Ok(*chain)
 }
 
 // === impl Scheme ===

@@ -29,7 +29,7 @@ use std::{
 
 use crate::{
     caip::{AccountId, AccountKey},
-    chain::{self, Scheme, Verified},
+    chain::{self, Scheme, SignerKey, Verified},
     credential::{Authorization, CREDENTIAL_BYTES_MAX, Carrier as _, CredentialError, Digest, Presented},
     metrics::{Metrics, OperationMetrics, RouteMetrics, SchemeMetrics},
     policy::{
@@ -313,9 +313,13 @@ impl Gate {
         let proof = presented.decode(&self.settings.reading).map_err(|error| credential_fault(&error))?;
         let until = claims::check(proof.claims(), &self.settings.expectation, Some(view.path.as_str()), now)
             .map_err(|error| claim_fault(&error))?;
-        let verified = self.verify_signature(&proof)?;
+        let key = proof.claims().account().map(AccountId::key);
+        let familiar = key.as_ref().and_then(|key| self.accounts.known(key));
+        let signer = SignerKey::default();
+        let verified = self.verify_signature(&proof, familiar.as_ref().map_or(&signer, |account| &account.signer))?;
         let known = Arc::new(Known::new(verified));
-        let account = self.accounts.account(known.account().key());
+        // Only now that a signature was right: strangers make no accounts here.
+        let account = familiar.unwrap_or_else(|| self.accounts.account(&known.account().key(), signer));
         Ok(match digest {
             Some(digest) if !self.settings.single_use_nonce => {
                 self.proofs.remember(digest, known, account, until, (view.started, now))
@@ -324,9 +328,9 @@ impl Gate {
         })
     }
 
-    fn verify_signature(&self, proof: &Proof) -> Result<Verified, Refusal> {
+    fn verify_signature(&self, proof: &Proof, signer: &SignerKey) -> Result<Verified, Refusal> {
         let begun = Instant::now();
-        let result = chain::verify(proof, &self.settings.accepts);
+        let result = chain::verify_known(proof, &self.settings.accepts, signer);
         let scheme = match &result {
             Ok(verified) => Some(verified.scheme()),
             // Which scheme a bad signature was meant to be cannot be told; the plain one of its family counts it.

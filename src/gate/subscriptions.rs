@@ -31,6 +31,7 @@ use super::{
 };
 use crate::{
     caip::AccountKey,
+    chain::SignerKey,
     metrics::{LookupMetrics, Metrics},
     policy::subscription::Subscriptions,
     store::{StoreError, SubscriptionStore},
@@ -40,6 +41,8 @@ use crate::{
 /// One wallet, as far as subscriptions go.
 pub(super) struct Account {
     key: AccountKey,
+    /// The public key behind it, for the next new credential of this wallet.
+    pub(super) signer: SignerKey,
     group: usize,
     snapshot: ArcSwapOption<Snapshot>,
     /// Held by the one request that asks the store; the others wait here. Inside is the store's last failure.
@@ -119,14 +122,17 @@ impl Accounts {
         }
     }
 
-    /// The account behind a key, the same for all its proofs.
-    pub(super) fn account(&self, key: AccountKey) -> Arc<Account> {
-        if let Some(account) = self.cache.get(&key) {
-            return account;
-        }
-        self.cache.get_with_by_ref(&key, || {
-            let group = self.group(&key);
-            Arc::new(Account { key: key.clone(), group, snapshot: ArcSwapOption::empty(), asking: Mutex::default() })
+    /// The account behind a key, if something was verified of it lately.
+    pub(super) fn known(&self, key: &AccountKey) -> Option<Arc<Account>> {
+        self.cache.get(key)
+    }
+
+    /// The account behind a key, the same for all its proofs; `signer` is what was just learnt of it, in case it is new.
+    pub(super) fn account(&self, key: &AccountKey, signer: SignerKey) -> Arc<Account> {
+        self.cache.get_with_by_ref(key, || {
+            let group = self.group(key);
+            let (snapshot, asking) = (ArcSwapOption::empty(), Mutex::default());
+            Arc::new(Account { key: key.clone(), signer, group, snapshot, asking })
         })
     }
 

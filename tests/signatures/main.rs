@@ -7,7 +7,7 @@ mod vectors;
 
 use siwx_gateway::{
     caip::ChainId,
-    chain::{Accepts, Scheme, SignatureError, Signed, verify_signature},
+    chain::{Accepts, Chain as _, Scheme, SignatureError, Signed, SignerKey, eip155::Eip155, verify_signature},
 };
 
 /// A signature with everything it is judged by.
@@ -22,14 +22,22 @@ struct Case {
 
 impl Case {
     fn verify(&self, accepts: &Accepts) -> Result<Scheme, SignatureError> {
-        let signed = Signed {
+        verify_signature(&self.signed(), accepts)
+    }
+
+    /// The verdict on an EVM signature by whoever has a memory of keys.
+    fn verify_known(&self, accepts: &Accepts, known: &SignerKey) -> Result<Scheme, SignatureError> {
+        Eip155.verify_known(&self.signed(), accepts, known)
+    }
+
+    fn signed(&self) -> Signed<'_> {
+        Signed {
             chain: &self.chain,
             address: &self.address,
             text: &self.text,
             domain: self.domain.as_deref(),
             signature: &self.signature,
-        };
-        verify_signature(&signed, accepts)
+        }
     }
 }
 

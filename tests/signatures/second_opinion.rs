@@ -10,7 +10,10 @@ use secp256k1::{
     ecdsa::{RecoverableSignature, RecoveryId},
 };
 use sha3::{Digest as _, Keccak256};
-use siwx_gateway::{caip::ChainId, chain::Accepts};
+use siwx_gateway::{
+    caip::ChainId,
+    chain::{Accepts, SignerKey},
+};
 
 use crate::{Case, Random};
 
@@ -121,6 +124,8 @@ fn both_libraries_say_the_same() {
         let length = [0, 1, 9, 10, 99, 100, 300, 999, 1000][random.below(9)];
         let text: Vec<u8> = (0..length).map(|_| random.number() as u8).collect();
         let bytes = sign(&text, &secret);
+        let stranger = SecretKey::from_secret_bytes(random.bytes()).expect("a random number is below the order");
+        let keys = [learnt(&secret), learnt(&stranger)];
         for (name, expected, tamper) in TAMPERINGS {
             let (taken, spell) = SPELLINGS[random.below(SPELLINGS.len())];
             let hex = data_encoding::HEXLOWER.encode(&tamper(bytes.clone(), &mut random));
@@ -128,6 +133,10 @@ fn both_libraries_say_the_same() {
                 let case = case(&account(&secret), &text, signature);
                 let verdict = case.verify(&Accepts::all()).is_ok();
                 assert_eq!(verdict, opinion(&case), "{name}, round {round}: {case:?}");
+                for key in &keys {
+                    let known = case.verify_known(&Accepts::all(), key);
+                    assert_eq!(known, case.verify(&Accepts::all()), "{name}, round {round}, a known key: {case:?}");
+                }
                 if let Some(expected) = expected {
                     assert_eq!(verdict, expected && taken, "{name}, round {round}: {case:?}");
                 }
@@ -153,6 +162,15 @@ fn signatures_of_others_are_refused_by_both() {
             assert!(!opinion(&case), "{case:?}");
         }
     }
+}
+
+/// What is known of an account after its first signature.
+fn learnt(secret: &SecretKey) -> SignerKey {
+    let key = SignerKey::default();
+    let signature = format!("0x{}", data_encoding::HEXLOWER.encode(&sign(b"the first", secret)));
+    let first = case(&account(secret), b"the first", signature);
+    assert!(first.verify_known(&Accepts::all(), &key).is_ok(), "{first:?}");
+    key
 }
 
 /// The table of rules, over the C library.

@@ -10,12 +10,12 @@
 //!    which users are shut out.
 
 pub mod address;
-mod signature;
+pub(super) mod signature;
 
 use sha3::{Digest as _, Keccak256};
 
 use self::signature::Signature;
-use super::{Accepts, Chain, Scheme, SignatureError, Signed};
+use super::{Accepts, Chain, Scheme, SignatureError, Signed, SignerKey};
 
 /// The chains of namespace `eip155`.
 #[derive(Debug)]
@@ -31,17 +31,29 @@ impl Chain for Eip155 {
     }
 
     fn verify(&self, signed: &Signed<'_>, accepts: &Accepts) -> Result<Scheme, SignatureError> {
+        self.verify_known(signed, accepts, &SignerKey::default())
+    }
+
+    fn verify_known(
+        &self,
+        signed: &Signed<'_>,
+        accepts: &Accepts,
+        known: &SignerKey,
+    ) -> Result<Scheme, SignatureError> {
         let account = address::parse(signed.address).map_err(|_| SignatureError::MalformedAddress)?;
         if account == [0; 20] {
             return Err(SignatureError::ZeroAccount);
         }
         let signature = Signature::read(signed.signature)?;
-        let recovered = match signature {
+        let signer = match signature {
             Signature::Compact(_) if !accepts.compact => Err(SignatureError::FormNotAccepted),
-            _ => signature.recover(&digest(signed.text)),
+            _ => signature.signer(&digest(signed.text), known.eip155.get()),
         };
-        match recovered {
-            Ok(signer) if signer == account => Ok(Scheme::Eip191),
+        match signer {
+            Ok(signer) if signer.account == account => {
+                known.eip155.get_or_init(|| signer);
+                Ok(Scheme::Eip191)
+            }
             _ if signature.asks_contract() => Err(SignatureError::RpcNotConfigured),
             Ok(_) => Err(SignatureError::SignatureMismatch),
             Err(error) => Err(error),

@@ -11,7 +11,7 @@ use k256::{
     ecdsa::{Signature as Ecdsa, VerifyingKey},
     elliptic_curve::{
         ops::{Invert as _, MulByGeneratorVartime as _, Reduce as _},
-        point::{BatchNormalize as _, DecompressPoint as _},
+        point::{AffineCoordinates as _, BatchNormalize as _, DecompressPoint as _},
         scalar::IsHigh as _,
         subtle::Choice,
     },
@@ -34,6 +34,13 @@ pub(super) enum Signature {
     Contract,
 }
 
+/// A key that made a signature, and the account it is the key of.
+#[derive(Debug, Clone)]
+pub(in crate::chain) struct Signer {
+    pub(in crate::chain) account: [u8; 20],
+    key: AffinePoint,
+}
+
 impl Signature {
     /// Reads the text of a signature.
     pub(super) fn read(text: &str) -> Result<Self, SignatureError> {
@@ -52,8 +59,9 @@ impl Signature {
         form.ok_or(SignatureError::MalformedSignature)
     }
 
-    /// The account whose key made this signature of a digest.
-    pub(super) fn recover(&self, digest: &[u8; 32]) -> Result<[u8; 20], SignatureError> {
+    /// The account whose key made this signature of a digest. `known` is the key of an account that may have made it:
+    /// if it did, this takes less.
+    pub(super) fn signer(&self, digest: &[u8; 32], known: Option<&Signer>) -> Result<Signer, SignatureError> {
         let (r, s, odd) = match self {
             Self::Full([rs @ .., v]) => {
                 let (r, s) = halves(rs);
@@ -71,7 +79,12 @@ impl Signature {
         if signature.s().is_high().into() {
             return Err(SignatureError::HighS);
         }
-        recovered(digest, &signature, odd).map(|key| of_key(&key)).ok_or(SignatureError::SignatureMismatch)
+        if let Some(known) = known.filter(|known| made_by(&known.key, digest, &signature, odd)) {
+            return Ok(known.clone());
+        }
+        let key = recovered(digest, &signature, odd).ok_or(SignatureError::SignatureMismatch)?;
+        let account = of_key(&VerifyingKey::from_affine(key).map_err(|_| SignatureError::SignatureMismatch)?);
+        Ok(Signer { account, key })
     }
 
     /// Whether the form is one that a contract should be asked about, whatever the recovery said.
@@ -84,19 +97,36 @@ impl Signature {
     }
 }
 
-/// The public key whose owner made a signature of a digest: r⁻¹(sR − zG), SEC 1 §4.1.6 with the one R that r and
-/// the parity of its y name. Nothing if there is no such point, or if the key would be the identity.
+/// The point whose logarithm made a signature of a digest: r⁻¹(sR − zG), SEC 1 §4.1.6 with the one R that r and the
+/// parity of its y name. Nothing if there is no such R.
 ///
 /// The crate's own `recover_from_prehash` inverts in constant time, as signing must. Nothing here is secret, and
 /// two inversions in variable time save 6 of its 71 µs.
-fn recovered(digest: &[u8; 32], signature: &Ecdsa, odd: bool) -> Option<VerifyingKey> {
+fn recovered(digest: &[u8; 32], signature: &Ecdsa, odd: bool) -> Option<AffinePoint> {
     let (r, s) = signature.split_scalars();
     let point = AffinePoint::decompress(&r.to_bytes(), Choice::from(u8::from(odd))).into_option()?;
     let inverse = *r.invert_vartime();
     let z = Scalar::reduce(&FieldBytes::from(*digest));
-    let key = ProjectivePoint::mul_by_generator_and_mul_add_vartime(&-(inverse * z), &(inverse * *s), &point.into());
-    let [key] = ProjectivePoint::batch_normalize_vartime(&[key]);
-    VerifyingKey::from_affine(key).ok()
+    Some(combined(&-(inverse * z), &(inverse * *s), &point))
+}
+
+/// Whether [`recovered`] would give this key: whether the R that the key implies, s⁻¹(zG + rQ), is the one that r and
+/// the parity name. Multiplying R = s⁻¹(zG + rQ) out gives Q = r⁻¹(sR − zG), so the two say the same of any Q but the
+/// identity, which no account has. It saves the square root.
+fn made_by(key: &AffinePoint, digest: &[u8; 32], signature: &Ecdsa, odd: bool) -> bool {
+    let (r, s) = signature.split_scalars();
+    let inverse = *s.invert_vartime();
+    let z = Scalar::reduce(&FieldBytes::from(*digest));
+    let point = combined(&(inverse * z), &(inverse * *r), key);
+    // r itself, not r modulo the order: recovery ids 2 and 3 are not taken.
+    point != AffinePoint::IDENTITY && point.x() == r.to_bytes() && bool::from(point.y_is_odd()) == odd
+}
+
+/// aG + bP.
+fn combined(a: &Scalar, b: &Scalar, point: &AffinePoint) -> AffinePoint {
+    let sum = ProjectivePoint::mul_by_generator_and_mul_add_vartime(a, b, &(*point).into());
+    let [sum] = ProjectivePoint::batch_normalize_vartime(&[sum]);
+    sum
 }
 
 /// Whether y is odd, by v: 27 and 28 of `personal_sign`, 0 and 1 of hardware wallets.

@@ -7,10 +7,9 @@
 //! 4. Two `Authorization` fields are a refusal when one of them is ours, never "the first one wins".
 //! 5. A signature in base64 that holds a `0x…` text is taken as that text, as one client library sends it.
 
-use data_encoding::{BASE64, BASE64_NOPAD, BASE64URL, BASE64URL_NOPAD, Encoding};
 use http::{HeaderMap, header::AUTHORIZATION};
 
-use super::{Carrier, CredentialError, Presented};
+use super::{Carrier, CarrierName, Conflict, CredentialError, Presented, base64};
 
 /// The `Authorization` carrier with its scheme names.
 #[derive(Debug, Clone)]
@@ -31,8 +30,8 @@ impl Authorization {
 }
 
 impl Carrier for Authorization {
-    fn name(&self) -> &'static str {
-        "authorization"
+    fn name(&self) -> CarrierName {
+        CarrierName::Authorization
     }
 
     fn present<'h>(&self, headers: &'h HeaderMap) -> Result<Option<Presented<'h>>, CredentialError> {
@@ -45,7 +44,7 @@ impl Carrier for Authorization {
             let any = found.is_some()
                 || self.ours(second.as_bytes()).is_some()
                 || fields.any(|more| self.ours(more.as_bytes()).is_some());
-            return if any { Err(CredentialError::Conflict("authorization")) } else { Ok(None) };
+            return if any { Err(Conflict::Repeated(self.name()).into()) } else { Ok(None) };
         }
         Ok(found.map(|bytes| Presented { carrier: self.name(), bytes }))
     }
@@ -71,7 +70,7 @@ pub(super) fn split(token: &[u8]) -> Result<(Vec<u8>, String), CredentialError> 
     if signature.contains(&b'.') {
         return Err(CredentialError::Form);
     }
-    let text = decode(message).ok_or(CredentialError::Encoding)?;
+    let text = base64(message).ok_or(CredentialError::Encoding)?;
     let printable = signature.iter().all(|b| b.is_ascii_graphic());
     let signature = if printable { String::from_utf8(signature.to_vec()).ok() } else { None };
     let signature = signature.ok_or(CredentialError::SignatureForm("printable ASCII"))?;
@@ -82,25 +81,15 @@ pub(super) fn split(token: &[u8]) -> Result<(Vec<u8>, String), CredentialError> 
 /// cannot be mistaken: 65 bytes of hex are shorter, and so are 64 bytes in base58 or base64.
 fn unwrapped(signature: String) -> String {
     // 132 characters are 176 of base64.
-    let inner = if signature.len() == 176 { decode(signature.as_bytes()) } else { None };
+    let inner = if signature.len() == 176 { base64(signature.as_bytes()) } else { None };
     let inner = inner.and_then(|bytes| String::from_utf8(bytes).ok()).filter(|inner| inner.starts_with("0x"));
     inner.unwrap_or(signature)
 }
 
-fn decode(text: &[u8]) -> Option<Vec<u8>> {
-    let url = text.iter().any(|b| matches!(b, b'-' | b'_'));
-    let padded = text.last() == Some(&b'=');
-    let encoding: &Encoding = match (url, padded) {
-        (false, false) => &BASE64_NOPAD,
-        (false, true) => &BASE64,
-        (true, false) => &BASE64URL_NOPAD,
-        (true, true) => &BASE64URL,
-    };
-    encoding.decode(text).ok()
-}
-
 #[cfg(test)]
 mod tests {
+    use data_encoding::BASE64;
+
     use super::*;
 
     fn carrier() -> Authorization {
@@ -117,7 +106,7 @@ mod tests {
 
     #[test]
     fn what_is_ours_and_what_is_not() {
-        let conflict = || Err(CredentialError::Conflict("authorization"));
+        let conflict = || Err(Conflict::Repeated(CarrierName::Authorization).into());
         type Row<'t> = (&'t str, &'t [&'t str], Result<Option<Vec<u8>>, CredentialError>);
         let rows: [Row<'_>; 12] = [
             ("nothing", &[], Ok(None)),

@@ -75,6 +75,12 @@ impl Origin {
         Ok(Self::new(scheme, host, port))
     }
 
+    /// The origin of the URI that a text is, if it is one and a web origin could equal its origin: http or https, a
+    /// host, no user information.
+    pub fn of(uri: &str) -> Option<Self> {
+        Self::of_uri(&Uri::parse(uri)?)
+    }
+
     /// The origin of a URI, if it has one that a web origin could equal: no user information, a host, http(s).
     pub(super) fn of_uri(uri: &Uri<'_>) -> Option<Self> {
         let scheme = WebScheme::named(uri.scheme)?;

@@ -45,6 +45,20 @@ pub struct Payload<'a> {
 /// Writes the text that the signer of a payload signed. An error's field is meant as a member of the payload;
 /// [`Field::member`] has its name.
 pub fn rebuild(payload: &Payload<'_>, dialects: &[Dialect]) -> Result<String, MessageError> {
+    write(payload, dialects, signed_address)
+}
+
+/// Like [`rebuild`], but with the address as the payload spells it: x402's Python package signs an EVM address in
+/// lower case as it is.
+pub fn rebuild_as_spelled(payload: &Payload<'_>, dialects: &[Dialect]) -> Result<String, MessageError> {
+    write(payload, dialects, |address, _| address.to_owned())
+}
+
+fn write(
+    payload: &Payload<'_>,
+    dialects: &[Dialect],
+    spelled: fn(&str, &Dialect) -> String,
+) -> Result<String, MessageError> {
     let domain = required(payload.domain, Field::Domain)?;
     let address = required(payload.address, Field::Account)?;
     let uri = required(payload.uri, Field::Uri)?;
@@ -64,7 +78,7 @@ pub fn rebuild(payload: &Payload<'_>, dialects: &[Dialect]) -> Result<String, Me
     let keeps_empty = dialect.template == Template::Erc4361;
     let statement = statement.filter(|text| keeps_empty || !text.is_empty());
     let resources = payload.resources.filter(|list| keeps_empty || !list.is_empty());
-    let address = signed_address(address, dialect);
+    let address = spelled(address, dialect);
     let mut fields = [
         Some(uri),
         Some(version),

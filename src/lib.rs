@@ -20,7 +20,7 @@
 //!  4     -                           one client for outside services, when there are some
 //! ---------------------------------- below this line: no I/O, no async, no clock
 //!  3     credential  policy          what a request presents; whether that opens a route
-//!  2     chain                       addresses and signatures of each chain family
+//!  2     chain  x402                 addresses and signatures of each chain family; offers and payments
 //!  1     siwx                        the message: read, judged, written
 //!  0     caip  time  secret  metrics names of chains and accounts; moments; what is never shown; what is counted
 //! ```
@@ -50,3 +50,4 @@ pub mod secret;
 pub mod siwx;
 pub mod store;
 pub mod time;
+pub mod x402;

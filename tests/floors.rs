@@ -20,7 +20,7 @@ use std::{
 const FLOORS: &[&[&str]] = &[
     &["caip", "metrics", "secret", "time"],
     &["siwx"],
-    &["chain"],
+    &["chain", "x402"],
     &["credential", "policy"],
     // The client for outside services, when there are some.
     &[],

@@ -1,0 +1,403 @@
+//! How x402 puts JSON into header fields (x402.md section 1), and the outcome of a settlement as it travels.
+//!
+//! 1. Out: padded base64 of the standard alphabet. In: the same, the padding right or absent. The URL-safe alphabet
+//!    and stray bits in the last character are refused, as nobody sends them.
+//! 2. An object that names a member twice is refused at any depth: JSON leaves open which of the two counts, and
+//!    another reader of the same bytes, a facilitator say, may choose the other.
+//! 3. Length and depth are bounded before anything is kept.
+
+use std::fmt;
+
+use data_encoding::{BASE64, BASE64_NOPAD};
+use serde::{
+    Deserialize, Deserializer, Serialize,
+    de::{DeserializeSeed, Error as _, MapAccess, SeqAccess, Visitor},
+};
+use serde_json::{Map, Number, Value, error::Category};
+use thiserror::Error;
+
+use super::HEADER_BYTES_MAX;
+
+/// Objects and lists inside each other at most. The deepest that clients send, the echoed schema, has seven.
+const DEPTH_MAX: usize = 32;
+
+/// Characters kept of a reason that a facilitator gives (x402.md section 4).
+const REASON_CHARS_MAX: usize = 200;
+
+/// Why a header value, or the JSON in it, is not what it should be. It is the client's, or the facilitator's.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum HeaderError {
+    /// Not base64 of the standard alphabet.
+    #[error("expected standard base64")]
+    Base64,
+    /// More objects or lists inside each other than are read.
+    #[error("expected at most {DEPTH_MAX} objects and lists inside each other, found more")]
+    Depth,
+    /// A member is there twice.
+    #[error("expected each member of an object once, found one twice")]
+    Duplicate,
+    /// Not one JSON value in UTF-8.
+    #[error("expected one JSON value, found something else")]
+    Json,
+    /// The value is `null`.
+    #[error("expected a JSON object, found null")]
+    Null,
+    /// A JSON value of another kind.
+    #[error("expected a JSON object, found {0}")]
+    Kind(&'static str),
+    /// Longer than a header value may be.
+    #[error("expected at most {HEADER_BYTES_MAX} bytes, found {0}")]
+    Length(usize),
+}
+
+impl HeaderError {
+    /// A stable name for logs and answers.
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Base64 => "not_base64",
+            Self::Depth => "too_deep",
+            Self::Duplicate => "duplicate_member",
+            Self::Json => "not_json",
+            Self::Kind(_) | Self::Null => "not_an_object",
+            Self::Length(_) => "too_long",
+        }
+    }
+}
+
+/// Writes JSON as a header value.
+pub fn encode_header(json: &str) -> String {
+    BASE64.encode(json.as_bytes())
+}
+
+/// The bytes that a header value carries, whatever they are.
+pub fn decode_header(value: &[u8]) -> Result<Vec<u8>, HeaderError> {
+    if value.len() > HEADER_BYTES_MAX {
+        return Err(HeaderError::Length(value.len()));
+    }
+    let encoding = if value.last() == Some(&b'=') { &BASE64 } else { &BASE64_NOPAD };
+    encoding.decode(value).map_err(|_| HeaderError::Base64)
+}
+
+/// Reads one JSON object that fills the bytes, its members in their order.
+pub fn parse_object(bytes: &[u8]) -> Result<Map<String, Value>, HeaderError> {
+    let mut reader = serde_json::Deserializer::from_slice(bytes);
+    let value = Once { depth: 0 }.deserialize(&mut reader).map_err(|error| refusal(&error))?;
+    reader.end().map_err(|error| refusal(&error))?;
+    match value {
+        Value::Object(members) => Ok(members),
+        Value::Null => Err(HeaderError::Null),
+        Value::Bool(_) => Err(HeaderError::Kind("a boolean")),
+        Value::Number(_) => Err(HeaderError::Kind("a number")),
+        Value::String(_) => Err(HeaderError::Kind("a string")),
+        Value::Array(_) => Err(HeaderError::Kind("a list")),
+    }
+}
+
+/// What serde reports, as an error of ours. Only the two texts below are made by [`Once`].
+fn refusal(error: &serde_json::Error) -> HeaderError {
+    if error.classify() == Category::Data {
+        let text = error.to_string();
+        if text.starts_with(DUPLICATE) {
+            return HeaderError::Duplicate;
+        }
+        if text.starts_with(TOO_DEEP) {
+            return HeaderError::Depth;
+        }
+    }
+    HeaderError::Json
+}
+
+const DUPLICATE: &str = "a member is there twice";
+const TOO_DEEP: &str = "too many values inside each other";
+
+/// Reads any value whose objects have each member once.
+#[derive(Clone, Copy)]
+struct Once {
+    depth: usize,
+}
+
+impl Once {
+    fn inside<E: serde::de::Error>(self) -> Result<Self, E> {
+        if self.depth == DEPTH_MAX {
+            return Err(E::custom(TOO_DEEP));
+        }
+        Ok(Self { depth: self.depth + 1 })
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Once {
+    type Value = Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Once {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+        Ok(Value::Bool(value))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Value, E> {
+        // JSON has no way to write a number that is not finite.
+        Number::from_f64(value).map(Value::Number).ok_or_else(|| E::custom("expected a finite number"))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_string<E>(self, value: String) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Value, A::Error> {
+        let inside = self.inside()?;
+        let mut values = Vec::new();
+        while let Some(value) = list.next_element_seed(inside)? {
+            values.push(value);
+        }
+        Ok(Value::Array(values))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Value, A::Error> {
+        let inside = self.inside()?;
+        let mut members = Map::new();
+        while let Some(name) = object.next_key::<String>()? {
+            if members.contains_key(&name) {
+                return Err(A::Error::custom(DUPLICATE));
+            }
+            let value = object.next_value_seed(inside)?;
+            members.insert(name, value);
+        }
+        Ok(Value::Object(members))
+    }
+}
+
+/// The outcome of a settlement: a facilitator's answer, and what a client reads in `PAYMENT-RESPONSE`.
+///
+/// Members that are `null` or of no known name are not kept; a client is shown what the protocol defines.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PaymentResponse {
+    /// Whether the payment was settled.
+    pub success: bool,
+    /// Why not, as a code.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error_reason: Option<String>,
+    /// Why not, for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error_message: Option<String>,
+    /// Who paid, as the facilitator spells the address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub payer: Option<String>,
+    /// The transaction on the chain; empty if there is none.
+    pub transaction: String,
+    /// The chain, as CAIP-2.
+    pub network: String,
+    /// How much was paid, in the smallest unit of the asset.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub amount: Option<String>,
+    /// What extensions of the protocol add.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub extensions: Option<Value>,
+    /// What the scheme adds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub extra: Option<Value>,
+}
+
+impl PaymentResponse {
+    /// Reads a facilitator's answer, or one that was stored. Reasons are cut to 200 printable characters.
+    pub fn parse(bytes: &[u8]) -> Result<Self, HeaderError> {
+        let members = parse_object(bytes)?;
+        let read: Result<Self, _> = serde_json::from_value(Value::Object(members));
+        let mut response = read.map_err(|_| HeaderError::Kind("one that is no settlement response"))?;
+        response.error_reason = response.error_reason.as_deref().map(printable);
+        response.error_message = response.error_message.as_deref().map(printable);
+        Ok(response)
+    }
+
+    /// Its JSON.
+    pub fn json(&self) -> String {
+        serde_json::to_string(self).expect("texts and values that were JSON are JSON")
+    }
+
+    /// The header value.
+    pub fn header(&self) -> String {
+        encode_header(&self.json())
+    }
+
+    /// Whether the facilitator has sent a transaction and does not know yet what became of it: such a settlement is
+    /// asked for once more (x402.md section 4).
+    pub fn is_pending(&self) -> bool {
+        !self.success && self.error_reason.as_deref() == Some("settlement_pending") && !self.transaction.is_empty()
+    }
+}
+
+/// A foreign text as it may be shown: its printable ASCII characters, 200 at most.
+pub fn printable(text: &str) -> String {
+    text.chars().filter(|c| matches!(c, ' '..='~')).take(REASON_CHARS_MAX).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn nested(depth: usize) -> String {
+        format!("{}{}", "{\"a\":".repeat(depth - 1) + "{}", "}".repeat(depth - 1))
+    }
+
+    #[test]
+    fn header_values_are_base64_with_padding_or_without() {
+        let rows: &[(&str, &[u8], Result<&[u8], HeaderError>)] = &[
+            ("empty", b"", Ok(b"")),
+            ("padded", b"e30=", Ok(b"{}")),
+            ("unpadded", b"e30", Ok(b"{}")),
+            ("two signs of padding", b"eyI=", Ok(b"{\"")),
+            ("too much padding", b"e30==", Err(HeaderError::Base64)),
+            ("only padding", b"=", Err(HeaderError::Base64)),
+            ("one letter", b"e", Err(HeaderError::Base64)),
+            ("stray bits", b"e31=", Err(HeaderError::Base64)),
+            ("URL-safe", b"Pj4-Pj8_", Err(HeaderError::Base64)),
+            ("a blank", b"e3 0=", Err(HeaderError::Base64)),
+            ("no letters", b"!!!!", Err(HeaderError::Base64)),
+            ("not ASCII", "é".as_bytes(), Err(HeaderError::Base64)),
+        ];
+        for (name, value, expected) in rows {
+            assert_eq!(decode_header(value).as_deref(), expected.as_ref().copied(), "{name}");
+        }
+    }
+
+    #[test]
+    fn header_values_have_a_length() {
+        let longest = vec![b'A'; HEADER_BYTES_MAX];
+        assert_eq!(decode_header(&longest).map(|bytes| bytes.len()), Ok(12 * 1024));
+        let longer = vec![b'A'; HEADER_BYTES_MAX + 1];
+        assert_eq!(decode_header(&longer), Err(HeaderError::Length(HEADER_BYTES_MAX + 1)));
+    }
+
+    #[test]
+    fn what_is_encoded_is_decoded() {
+        for text in ["", "{}", "{\"a\":1}", "{\"å\":\"€\"}"] {
+            assert_eq!(decode_header(encode_header(text).as_bytes()).as_deref(), Ok(text.as_bytes()), "{text}");
+        }
+        assert_eq!(encode_header("{}"), "e30=");
+    }
+
+    #[test]
+    fn objects_are_read_with_their_order_and_their_kinds() {
+        let text = r#"{"z":null,"a":[true,-1,1.5,18446744073709551615,"t\u0000"],"m":{"z":{},"a":[]}}"#;
+        let members = parse_object(text.as_bytes()).expect("an object");
+        assert_eq!(Value::Object(members).to_string(), text);
+    }
+
+    #[test]
+    fn what_is_no_object_is_refused() {
+        let deep = nested(DEPTH_MAX + 1);
+        let rows: &[(&str, &[u8], HeaderError)] = &[
+            ("nothing", b"", HeaderError::Json),
+            ("cut off", b"{\"a\":", HeaderError::Json),
+            ("a second value", b"{}{}", HeaderError::Json),
+            ("a byte order mark", b"\xef\xbb\xbf{}", HeaderError::Json),
+            ("not UTF-8", b"{\"a\":\"\xff\"}", HeaderError::Json),
+            ("a comma at the end", b"{\"a\":1,}", HeaderError::Json),
+            ("half a surrogate", br#"{"a":"\ud800"}"#, HeaderError::Json),
+            ("a number beyond counting", b"{\"a\":1e999}", HeaderError::Json),
+            ("null", b"null", HeaderError::Null),
+            ("a boolean", b"true", HeaderError::Kind("a boolean")),
+            ("a number", b"2", HeaderError::Kind("a number")),
+            ("a string", b"\"{}\"", HeaderError::Kind("a string")),
+            ("a list", b"[{}]", HeaderError::Kind("a list")),
+            ("a member twice", br#"{"a":1,"b":2,"a":1}"#, HeaderError::Duplicate),
+            ("a member twice below", br#"{"a":[{"b":{"c":1,"c":1}}]}"#, HeaderError::Duplicate),
+            ("a member twice, once escaped", br#"{"a":1,"\u0061":2}"#, HeaderError::Duplicate),
+            ("too deep", deep.as_bytes(), HeaderError::Depth),
+        ];
+        for (name, bytes, expected) in rows {
+            assert_eq!(parse_object(bytes).as_ref(), Err(expected), "{name}");
+        }
+    }
+
+    #[test]
+    fn depth_is_counted_from_one() {
+        assert!(parse_object(nested(DEPTH_MAX).as_bytes()).is_ok());
+        let lists = format!("{{\"a\":{}{}}}", "[".repeat(DEPTH_MAX), "]".repeat(DEPTH_MAX));
+        assert_eq!(parse_object(lists.as_bytes()), Err(HeaderError::Depth));
+        // More than the parser's own recursion limit, to see that ours comes first.
+        assert_eq!(parse_object("[".repeat(10_000).as_bytes()), Err(HeaderError::Depth));
+    }
+
+    #[test]
+    fn members_of_one_name_in_two_objects_are_fine() {
+        assert!(parse_object(br#"{"a":{"a":1},"b":[{"a":1},{"a":2}]}"#).is_ok());
+    }
+
+    #[test]
+    fn settlement_responses_keep_what_the_protocol_defines() {
+        let answer = json!({
+            "success": true, "errorReason": null, "payer": "0xAB", "transaction": "0xcd", "network": "eip155:84532",
+            "amount": "10000", "extra": {"x": 1}, "unknown": 7
+        });
+        let response = PaymentResponse::parse(answer.to_string().as_bytes()).expect("a response");
+        let kept = r#"{"success":true,"payer":"0xAB","transaction":"0xcd","network":"eip155:84532","amount":"10000","extra":{"x":1}}"#;
+        assert_eq!(response.json(), kept);
+        assert_eq!(decode_header(response.header().as_bytes()).as_deref(), Ok(kept.as_bytes()));
+        assert_eq!(PaymentResponse::parse(kept.as_bytes()), Ok(response));
+    }
+
+    #[test]
+    fn nonsense_is_no_settlement_response() {
+        let wrong = HeaderError::Kind("one that is no settlement response");
+        for text in [
+            "{}",
+            r#"{"success":"yes","transaction":"","network":""}"#,
+            r#"{"success":false,"network":"eip155:1"}"#,
+            r#"{"success":true,"transaction":null,"network":"eip155:1"}"#,
+            r#"{"success":true,"transaction":"","network":"eip155:1","payer":{}}"#,
+        ] {
+            assert_eq!(PaymentResponse::parse(text.as_bytes()), Err(wrong.clone()), "{text}");
+        }
+    }
+
+    #[test]
+    fn reasons_are_short_and_printable() {
+        let answer = json!({
+            "success": false, "errorReason": "a\u{1b}[31mb\nç".to_owned() + &"x".repeat(300), "transaction": "",
+            "network": "eip155:1"
+        });
+        let response = PaymentResponse::parse(answer.to_string().as_bytes()).expect("a response");
+        assert_eq!(response.error_reason, Some("a[31mb".to_owned() + &"x".repeat(194)));
+    }
+
+    #[test]
+    fn pending_is_what_may_still_land() {
+        let of = |success: bool, reason: &str, transaction: &str| {
+            let answer = json!({"success": success, "errorReason": reason, "transaction": transaction, "network": "n"});
+            PaymentResponse::parse(answer.to_string().as_bytes()).expect("a response").is_pending()
+        };
+        assert!(of(false, "settlement_pending", "0xcd"));
+        assert!(!of(false, "settlement_pending", ""));
+        assert!(!of(false, "insufficient_funds", "0xcd"));
+        assert!(!of(true, "settlement_pending", "0xcd"));
+    }
+}

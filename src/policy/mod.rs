@@ -5,9 +5,10 @@
 //! | `target` | request targets: the one spelling of a path by which it is routed and forwarded |
 //! | `rule`, `routes` | what a route demands; which route a request meets |
 //! | `identity` | who a request is, once message and signature are both right |
-//! | `subscription` | what an account holds |
+//! | `access`, `subscription` | what is paid for; what an account holds |
 //! | `decision` | all of these to one outcome |
 
+pub mod access;
 pub mod decision;
 pub mod identity;
 pub mod routes;

@@ -3,10 +3,12 @@
 //! 1. A subscription counts from the millisecond it starts until the one before it ends: `starts_at <= now <
 //!    expires_at`.
 //! 2. One account may hold several plans at once (one each); a route is opened by any of those it names.
-//! 3. [`Standing`] tells the ways of not being let in apart, because a client acts differently on each of them.
+//! 3. Paid access to a route ([`Access`]) is held beside plans and is none: it opens no route that asks for a plan.
+//! 4. [`Standing`] tells the ways of not being let in apart, because a client acts differently on each of them.
 //!
 //! Where subscriptions are kept is the business of `store`.
 
+use super::access::Access;
 use crate::{caip::ChainId, time::UnixTime};
 
 /// The plan that needs no entry in the configuration.
@@ -26,9 +28,13 @@ pub struct Subscription {
     pub chain: Option<ChainId>,
 }
 
-/// All that one account holds.
+/// All that one account holds: plans, and access to routes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Subscriptions(Vec<Subscription>);
+pub struct Subscriptions {
+    plans: Vec<Subscription>,
+    access: Vec<Access>,
+    more_access: bool,
+}
 
 /// How an account stands towards a demand for one of some plans.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,22 +71,49 @@ impl Subscription {
 // === impl Subscriptions ===
 
 impl Subscriptions {
-    /// Those given, in this order.
+    /// These plans, in this order, and no access.
     pub fn new(held: Vec<Subscription>) -> Self {
-        Self(held)
+        Self { plans: held, access: Vec::new(), more_access: false }
     }
 
-    /// All of them, ended ones too.
+    /// The same plans with this access; `more` says that the account holds more than what is given.
+    pub fn with_access(self, access: Vec<Access>, more: bool) -> Self {
+        Self { access, more_access: more, ..self }
+    }
+
+    /// All of its plans, ended ones too.
     pub fn iter(&self) -> impl Iterator<Item = &Subscription> {
-        self.0.iter()
+        self.plans.iter()
+    }
+
+    /// Its access to routes, ended access too.
+    pub fn access(&self) -> impl Iterator<Item = &Access> {
+        self.access.iter()
+    }
+
+    /// Whether the account holds access that is not told here: whoever bought path by path may hold more than is kept
+    /// in memory. Then a path that is not opened here is to be asked for by itself.
+    pub fn has_more_access(&self) -> bool {
+        self.more_access
     }
 
     /// Whether the account holds nothing, not even something that ended.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.plans.is_empty() && self.access.is_empty()
     }
 
-    /// Those that count at `now`.
+    /// Whether anything it holds counts at `now`, a plan or access.
+    pub fn has_active(&self, now: UnixTime) -> bool {
+        self.active(now).next().is_some() || self.access().any(|held| held.is_active(now))
+    }
+
+    /// The access that opens this path of this route at `now`, the longest-lived if several do. The path is canonical.
+    pub fn opens(&self, route: &str, path: &str, now: UnixTime) -> Option<&Access> {
+        let opening = self.access().filter(|held| held.opens(route, path, now));
+        opening.reduce(|best, next| if next.end() > best.end() { next } else { best })
+    }
+
+    /// The plans that count at `now`.
     pub fn active(&self, now: UnixTime) -> impl Iterator<Item = &Subscription> {
         self.iter().filter(move |held| held.is_active(now))
     }
@@ -105,7 +138,7 @@ impl Subscriptions {
 
 impl FromIterator<Subscription> for Subscriptions {
     fn from_iter<I: IntoIterator<Item = Subscription>>(held: I) -> Self {
-        Self(held.into_iter().collect())
+        Self::new(held.into_iter().collect())
     }
 }
 
@@ -211,5 +244,47 @@ mod tests {
             };
             assert_eq!(all.opening(&plans, now), opening, "{name}");
         }
+    }
+
+    fn access(route: &str, path: Option<&str>, expires: Option<i64>) -> Access {
+        Access {
+            route: route.into(),
+            path: path.map(Into::into),
+            starts_at: UnixTime::from_millis(0),
+            expires_at: expires.map(UnixTime::from_millis),
+            chain: None,
+        }
+    }
+
+    #[test]
+    fn the_longest_lived_access_opens() {
+        let day = access("weather", None, Some(600));
+        let longer = access("weather", Some("/a"), Some(700));
+        let forever = access("weather", Some("/b"), None);
+        let all = Subscriptions::default().with_access(vec![day.clone(), longer.clone(), forever.clone()], false);
+        let rows = [
+            ("the route's", "weather", "/c", 500, Some(&day)),
+            ("a path's that lasts longer", "weather", "/a", 500, Some(&longer)),
+            ("a path's without end", "weather", "/b", 500, Some(&forever)),
+            ("a path's when the route's has ended", "weather", "/a", 600, Some(&longer)),
+            ("none when it has ended", "weather", "/c", 600, None),
+            ("none to another route", "dear", "/c", 500, None),
+        ];
+        for (name, route, path, now, expected) in rows {
+            assert_eq!(all.opens(route, path, UnixTime::from_millis(now)), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn access_is_no_plan() {
+        let now = UnixTime::from_millis(500);
+        let all = Subscriptions::default().with_access(vec![access("nano", None, None)], true);
+        assert_eq!(all.standing(&[], now), Standing::Nothing);
+        assert_eq!(all.standing(&["nano".into()], now), Standing::Nothing);
+        assert_eq!((all.iter().count(), all.is_empty(), all.has_more_access()), (0, false, true));
+        assert_eq!((all.has_active(now), Subscriptions::default().has_active(now)), (true, false));
+        let ended = Subscriptions::default().with_access(vec![access("nano", None, Some(500))], false);
+        assert_eq!((ended.has_active(now), ended.is_empty(), ended.has_more_access()), (false, false, false));
+        assert!(Subscriptions::new(vec![held("nano", 0, None)]).has_active(now));
     }
 }

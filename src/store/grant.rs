@@ -1,7 +1,7 @@
 //! What is asked for when a subscription is to be given or extended, and what comes of it.
 //!
 //! 1. [`Grant`] holds only what every store can keep: its constructor checks names and times.
-//! 2. [`Grant::onto`] is the whole rule of extension, pure, so that all stores extend alike.
+//! 2. [`Term::onto`] is the whole rule of extension, pure, so that all stores extend alike what was granted or bought.
 //! 3. An extension never shortens, and never begins before `now` where nothing is active any more.
 
 use std::time::Duration;
@@ -49,6 +49,15 @@ pub enum Term {
     Until(UnixTime),
     /// Without end. Asked twice it is as if asked once.
     UntilRevoked,
+}
+
+/// From when until when something is held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Span {
+    /// The first instant it counts.
+    pub starts_at: UnixTime,
+    /// The first instant it no longer counts; nothing: without end.
+    pub expires_at: Option<UnixTime>,
 }
 
 /// Why something cannot be granted.
@@ -130,28 +139,43 @@ impl Grant {
     /// What is active keeps its start; what has ended, or has not begun, starts now. The chain is the grant's, or
     /// else the one known before.
     pub fn onto(&self, held: Option<&Subscription>, now: UnixTime) -> Subscription {
-        let active = held.filter(|held| held.is_active(now));
+        let before = held.map(|held| Span { starts_at: held.starts_at, expires_at: held.expires_at });
+        let Span { starts_at, expires_at } = self.term.onto(before, now);
         Subscription {
             plan: self.plan.clone(),
-            starts_at: active.map_or(now, |held| held.starts_at),
-            expires_at: self.end(active, now),
+            starts_at,
+            expires_at,
             chain: self.chain.clone().or_else(|| held.and_then(|held| held.chain.clone())),
         }
     }
+}
 
-    fn end(&self, active: Option<&Subscription>, now: UnixTime) -> Option<UnixTime> {
-        match &self.term {
-            Term::Period { length, .. } => {
-                let from = match active {
-                    None => now,
-                    Some(held) => held.expires_at?,
-                };
+// === impl Term ===
+
+impl Term {
+    /// From when until when something is held afterwards that was held as `held` before. What is active keeps its
+    /// start; what has ended, or has not begun, starts now.
+    pub fn onto(&self, held: Option<Span>, now: UnixTime) -> Span {
+        let active = held.filter(|held| held.is_active(now));
+        let expires_at = match (self, active) {
+            (Self::Period { .. }, Some(Span { expires_at: None, .. })) | (Self::UntilRevoked, _) => None,
+            (Self::Period { length, .. }, active) => {
+                let from = active.and_then(|held| held.expires_at).unwrap_or(now);
                 let millis = i64::try_from(length.as_millis()).unwrap_or(i64::MAX);
                 Some(from.plus_millis(millis).min(END_OF_TIME))
             }
-            Term::Until(end) => Some(*end),
-            Term::UntilRevoked => None,
-        }
+            (Self::Until(end), _) => Some(*end),
+        };
+        Span { starts_at: active.map_or(now, |held| held.starts_at), expires_at }
+    }
+}
+
+// === impl Span ===
+
+impl Span {
+    /// Whether it counts at `now`.
+    fn is_active(self, now: UnixTime) -> bool {
+        self.starts_at <= now && self.expires_at.is_none_or(|end| now < end)
     }
 }
 
@@ -170,22 +194,22 @@ pub(super) fn is_writable(time: UnixTime) -> bool {
     (START_OF_TIME..=END_OF_TIME).contains(&time)
 }
 
+/// Whether something can be held for so long: at least a millisecond, and at most as many as there are from 0000 to
+/// 9999; what is longer is a slip of the pen.
+pub(super) fn is_length(length: Duration) -> bool {
+    let longest = END_OF_TIME.millis_since(START_OF_TIME).unsigned_abs();
+    (1..=u128::from(longest)).contains(&length.as_millis())
+}
+
 /// The first instant that RFC 3339 can write: `0000-01-01T00:00:00Z`.
 const START_OF_TIME: UnixTime = UnixTime::from_millis(-62_167_219_200_000);
 
 fn check_term(term: &Term) -> Result<(), GrantError> {
     match term {
         Term::Period { id: Some(id), .. } if !(1..=ID_BYTES_MAX).contains(&id.len()) => Err(GrantError::Id(id.len())),
-        Term::Period { length, .. } => {
-            // As many milliseconds as there are from 0000 to 9999: what is longer is a slip of the pen.
-            let longest = END_OF_TIME.millis_since(START_OF_TIME).unsigned_abs();
-            if (1..=u128::from(longest)).contains(&length.as_millis()) {
-                return Ok(());
-            }
-            Err(GrantError::Period(*length))
-        }
+        Term::Period { length, .. } if !is_length(*length) => Err(GrantError::Period(*length)),
         Term::Until(end) if !is_writable(*end) => Err(GrantError::Until(end.millis())),
-        Term::Until(_) | Term::UntilRevoked => Ok(()),
+        Term::Period { .. } | Term::Until(_) | Term::UntilRevoked => Ok(()),
     }
 }
 

@@ -1,6 +1,7 @@
-//! What outlives a request: who has subscribed, and which nonces were used.
+//! What outlives a request: who has subscribed or paid, which nonces and payments were used, and how much of a quota.
 //!
-//! 1. A store is asked through [`SubscriptionStore`] and [`NonceStore`]; which one it is, [`open`] alone knows.
+//! 1. A store is asked through [`SubscriptionStore`], [`NonceStore`], [`PaymentStore`], [`UsageStore`] and
+//!    [`SecretStore`]; which one it is, [`open`] alone knows.
 //!    Every store passes the same suite of rules (`tests/store/rules.rs`).
 //! 2. **A store that does not answer is an error, never a no** (hardening.md section 7): a row that makes no sense, a
 //!    full disk, a time-out and a file that is not there are each a [`StoreError`].
@@ -12,8 +13,10 @@
 mod error;
 mod grant;
 mod page;
+mod payment;
 pub mod settings;
 mod sqlite;
+mod usage;
 
 use std::{
     fmt,
@@ -27,15 +30,26 @@ use std::{
 
 use crate::{
     caip::AccountKey,
-    policy::subscription::{Subscription, Subscriptions},
+    policy::{
+        access::Access,
+        subscription::{Subscription, Subscriptions},
+    },
+    secret::Secret,
     time::UnixTime,
 };
 
 pub use self::{
     error::StoreError,
-    grant::{END_OF_TIME, Grant, GrantError, ID_BYTES_MAX, PLAN_BYTES_MAX, Term, is_plan},
+    grant::{END_OF_TIME, Grant, GrantError, ID_BYTES_MAX, PLAN_BYTES_MAX, Span, Term, is_plan},
     page::{Cursor, CursorError, Filter, Held, PAGE_MAX, Page},
+    payment::{
+        Asked, BLOB_BYTES_MAX, Doubt, Due, HISTORY_DAYS, Lease, NewPayment, OpenPayments, Owner, Payment,
+        PaymentCursor, PaymentCursorError, PaymentError, PaymentFilter, PaymentId, PaymentPage, PaymentStatus,
+        PaymentStore, RESPONSE_BYTES_MAX, Receipt, Recorded, Reserved, Resolution, Resolved, Sale, Settlement, Step,
+        TAKEN_OVER_MAX, TakenOver,
+    },
     settings::{Backend, Settings},
+    usage::{USAGE_MAX, UsageDelta, UsageStore},
 };
 
 /// What a store's operation returns. Stores are asked on cold paths, where one allocation more does not count.
@@ -45,14 +59,24 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> +
 /// each in an unoptimised build, so that these take about a second, as long as others wait by default.
 pub const IMPORT_MAX: usize = 50_000;
 
-/// Who has subscribed to what.
+/// How much access to routes is read for one account at once. A wallet that buys path by path may come to hold any
+/// number; at some 150 bytes each, so many are what one wallet may take of the memory of all.
+pub const ACCESS_MAX: usize = 1000;
+
+/// Who has subscribed to what, and who holds access to routes. Access is written by payments alone.
 ///
 /// Reads may be a moment old, but never older than what this process has been told was written. Err towards an error:
 /// an empty answer for somebody who paid turns a customer away, and a subscription that nobody paid for lets a
 /// stranger in.
 pub trait SubscriptionStore: Send + Sync {
-    /// All that the account holds, ended subscriptions too; empty if nothing.
+    /// All that the account holds, ended subscriptions too; empty if nothing. Of access to routes at most
+    /// [`ACCESS_MAX`]: who holds more is told so ([`Subscriptions::has_more_access`]), and what is not among these is
+    /// asked for by [`access`](Self::access).
     fn find<'a>(&'a self, account: &'a AccountKey) -> BoxFuture<'a, Subscriptions>;
+
+    /// What the account holds of this route, and of this path of it: two at most, ended ones too. The path is
+    /// canonical.
+    fn access<'a>(&'a self, account: &'a AccountKey, route: &'a str, path: &'a str) -> BoxFuture<'a, Vec<Access>>;
 
     /// Gives or extends a subscription as [`Grant::onto`] says and returns it as it is then, once it is safe from a
     /// crash. One id is applied once: asked again it changes nothing and returns what is held, and it is a conflict if
@@ -89,6 +113,15 @@ pub trait NonceStore: Send + Sync {
     fn claim<'a>(&'a self, key: NonceKey<'a>, until: UnixTime, now: UnixTime) -> BoxFuture<'a, Claim>;
 }
 
+/// Keys that are made once and kept, for all processes that share the store and for all their starts.
+///
+/// Whoever reads the store's file can make nonces that pass as issued here; the file is its owner's alone.
+pub trait SecretStore: Send + Sync {
+    /// The secret of this name: `fresh` if there was none, and then for ever. Of any number of processes that ask at
+    /// once, all are told the same one, and only when it is safe from a crash.
+    fn secret<'a>(&'a self, name: &'a str, fresh: Secret<[u8; 32]>) -> BoxFuture<'a, Secret<[u8; 32]>>;
+}
+
 /// Under what a used nonce is remembered. Keys of the two kinds are never equal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum NonceKey<'a> {
@@ -115,7 +148,7 @@ pub struct Store {
 
 /// All that one kind of store has to offer. Public so that a program which embeds the gateway can bring a store of
 /// its own, and a test one that fails when it is told to.
-pub trait Driver: SubscriptionStore + NonceStore {
+pub trait Driver: SubscriptionStore + NonceStore + PaymentStore + UsageStore + SecretStore {
     /// The value of the label `backend` in metrics.
     fn name(&self) -> &'static str;
 
@@ -154,6 +187,21 @@ impl Store {
     /// Its used nonces.
     pub fn nonces(&self) -> Arc<dyn NonceStore> {
         Arc::clone(&self.driver) as Arc<dyn NonceStore>
+    }
+
+    /// Its payments.
+    pub fn payments(&self) -> Arc<dyn PaymentStore> {
+        Arc::clone(&self.driver) as Arc<dyn PaymentStore>
+    }
+
+    /// What was used of quotas.
+    pub fn usage(&self) -> Arc<dyn UsageStore> {
+        Arc::clone(&self.driver) as Arc<dyn UsageStore>
+    }
+
+    /// Its secrets.
+    pub fn secrets(&self) -> Arc<dyn SecretStore> {
+        Arc::clone(&self.driver) as Arc<dyn SecretStore>
     }
 
     /// The value of the label `backend` in metrics.

@@ -1,4 +1,4 @@
-//! Subscriptions and nonces in one SQLite file, or in memory (operations.md section 9).
+//! All state in one SQLite file, or in memory (operations.md section 9).
 //!
 //! 1. One thread writes. It commits what waits together and answers each only after the commit, which is on the disk
 //!    by then (`synchronous = FULL`): a grant that was confirmed survives a loss of power.
@@ -13,10 +13,13 @@
 //!
 //! In memory there is one connection, so the thread that writes reads as well.
 
+mod entitlements;
 mod file;
+mod payments;
 mod queue;
 mod rows;
 mod schema;
+mod usage;
 mod worker;
 
 use std::{
@@ -37,7 +40,10 @@ use super::{
 };
 use crate::{
     caip::AccountKey,
-    policy::subscription::{Subscription, Subscriptions},
+    policy::{
+        access::{Access, Scope},
+        subscription::{Subscription, Subscriptions},
+    },
     time::UnixTime,
 };
 
@@ -45,8 +51,8 @@ use crate::{
 /// life; the second thread is for the read behind one that waits for the disk.
 const READERS: usize = 2;
 
-/// How many grants an import may write in the time of one operation more.
-const IMPORTED_A_TIMEOUT: usize = 10_000;
+/// How many rows a call that writes many may write in the time of one operation more.
+const ROWS_A_TIMEOUT: usize = 10_000;
 
 /// The store.
 pub(super) struct Sqlite {
@@ -107,6 +113,12 @@ impl Sqlite {
     {
         self.writer.ask(self.timeout, work).await
     }
+
+    /// How long to wait for a call that writes so many rows.
+    fn patience(&self, rows: usize) -> Duration {
+        let more = u32::try_from(rows / ROWS_A_TIMEOUT).unwrap_or(u32::MAX);
+        self.timeout.saturating_mul(more.saturating_add(1))
+    }
 }
 
 fn start_readers(
@@ -126,6 +138,13 @@ impl SubscriptionStore for Sqlite {
     fn find<'a>(&'a self, account: &'a AccountKey) -> BoxFuture<'a, Subscriptions> {
         let account = account.clone();
         Box::pin(self.read(move |on| rows::find(on, &account)))
+    }
+
+    fn access<'a>(&'a self, account: &'a AccountKey, route: &'a str, path: &'a str) -> BoxFuture<'a, Vec<Access>> {
+        let account = account.clone();
+        // What is no scope is held by nobody.
+        let scopes: Vec<Scope> = [Scope::route(route), Scope::route_path(route, path)].into_iter().flatten().collect();
+        Box::pin(self.read(move |on| entitlements::access(on, &account, &scopes)))
     }
 
     fn grant<'a>(&'a self, grant: &'a Grant, now: UnixTime) -> BoxFuture<'a, Subscription> {
@@ -151,8 +170,7 @@ impl SubscriptionStore for Sqlite {
                     "expected at most {IMPORT_MAX} grants at once, found {found}"
                 )));
             }
-            let more = u32::try_from(grants.len() / IMPORTED_A_TIMEOUT).unwrap_or(u32::MAX);
-            let patience = self.timeout.saturating_mul(more.saturating_add(1));
+            let patience = self.patience(grants.len());
             let grants = grants.to_vec();
             let all = move |on: &Connection| {
                 grants.iter().try_for_each(|grant| rows::grant(on, grant, now).map(drop))?;

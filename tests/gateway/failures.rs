@@ -11,10 +11,16 @@ use std::{
 
 use siwx_gateway::{
     caip::AccountKey,
-    policy::subscription::{Subscription, Subscriptions},
+    policy::{
+        access::Access,
+        subscription::{Subscription, Subscriptions},
+    },
+    secret::Secret,
     store::{
-        self, Backend, BoxFuture, Claim, Cursor, Driver, Filter, Grant, NonceKey, NonceStore, Page, Settings, Store,
-        StoreError, SubscriptionStore,
+        self, Asked, Backend, BoxFuture, Claim, Cursor, Doubt, Driver, Due, Filter, Grant, Lease, NewPayment, NonceKey,
+        NonceStore, OpenPayments, Owner, Page, Payment, PaymentCursor, PaymentFilter, PaymentId, PaymentPage,
+        PaymentStore, Recorded, Reserved, Resolution, Resolved, SecretStore, Settings, Settlement, Step, Store,
+        StoreError, SubscriptionStore, TakenOver, UsageDelta, UsageStore,
     },
     time::UnixTime,
 };
@@ -26,6 +32,9 @@ pub(crate) struct Flaky {
     inner: Store,
     subscriptions: Arc<dyn SubscriptionStore>,
     nonces: Arc<dyn NonceStore>,
+    payments: Arc<dyn PaymentStore>,
+    usage: Arc<dyn UsageStore>,
+    secrets: Arc<dyn SecretStore>,
     fails: AtomicBool,
     panics: AtomicBool,
     /// Milliseconds until a failure is told.
@@ -42,6 +51,9 @@ impl Flaky {
         Arc::new(Self {
             subscriptions: inner.subscriptions(),
             nonces: inner.nonces(),
+            payments: inner.payments(),
+            usage: inner.usage(),
+            secrets: inner.secrets(),
             inner,
             fails: AtomicBool::new(false),
             panics: AtomicBool::new(false),
@@ -83,6 +95,10 @@ impl SubscriptionStore for Flaky {
         self.or_fail(self.subscriptions.find(account))
     }
 
+    fn access<'a>(&'a self, account: &'a AccountKey, route: &'a str, path: &'a str) -> BoxFuture<'a, Vec<Access>> {
+        self.or_fail(self.subscriptions.access(account, route, path))
+    }
+
     fn grant<'a>(&'a self, grant: &'a Grant, now: UnixTime) -> BoxFuture<'a, Subscription> {
         self.or_fail(self.subscriptions.grant(grant, now))
     }
@@ -103,6 +119,97 @@ impl SubscriptionStore for Flaky {
 impl NonceStore for Flaky {
     fn claim<'a>(&'a self, key: NonceKey<'a>, until: UnixTime, now: UnixTime) -> BoxFuture<'a, Claim> {
         self.or_fail(self.nonces.claim(key, until, now))
+    }
+}
+
+impl PaymentStore for Flaky {
+    fn reserve<'a>(&'a self, new: &'a NewPayment, lease: &'a Lease, now: UnixTime) -> BoxFuture<'a, Reserved> {
+        self.or_fail(self.payments.reserve(new, lease, now))
+    }
+
+    fn renew<'a>(&'a self, id: &'a PaymentId, lease: &'a Lease) -> BoxFuture<'a, Step> {
+        self.or_fail(self.payments.renew(id, lease))
+    }
+
+    fn release<'a>(&'a self, id: &'a PaymentId, owner: &'a Owner) -> BoxFuture<'a, Step> {
+        self.or_fail(self.payments.release(id, owner))
+    }
+
+    fn settling<'a>(&'a self, id: &'a PaymentId, lease: &'a Lease, asked: &'a Asked) -> BoxFuture<'a, Step> {
+        self.or_fail(self.payments.settling(id, lease, asked))
+    }
+
+    fn refused<'a>(&'a self, id: &'a PaymentId, owner: &'a Owner) -> BoxFuture<'a, Step> {
+        self.or_fail(self.payments.refused(id, owner))
+    }
+
+    fn settled<'a>(
+        &'a self,
+        id: &'a PaymentId,
+        owner: &'a Owner,
+        settlement: &'a Settlement,
+        now: UnixTime,
+    ) -> BoxFuture<'a, Recorded> {
+        self.or_fail(self.payments.settled(id, owner, settlement, now))
+    }
+
+    fn unknown<'a>(&'a self, id: &'a PaymentId, owner: &'a Owner, doubt: &'a Doubt) -> BoxFuture<'a, Step> {
+        self.or_fail(self.payments.unknown(id, owner, doubt))
+    }
+
+    fn take_over<'a>(&'a self, lease: &'a Lease, now: UnixTime, limit: usize) -> BoxFuture<'a, TakenOver> {
+        self.or_fail(self.payments.take_over(lease, now, limit))
+    }
+
+    fn take_over_one<'a>(&'a self, id: &'a PaymentId, lease: &'a Lease, now: UnixTime) -> BoxFuture<'a, Option<Due>> {
+        self.or_fail(self.payments.take_over_one(id, lease, now))
+    }
+
+    fn resolve<'a>(&'a self, id: &'a PaymentId, how: &'a Resolution, now: UnixTime) -> BoxFuture<'a, Resolved> {
+        self.or_fail(self.payments.resolve(id, how, now))
+    }
+
+    fn payment<'a>(&'a self, id: &'a PaymentId) -> BoxFuture<'a, Option<Payment>> {
+        self.or_fail(self.payments.payment(id))
+    }
+
+    fn list<'a>(
+        &'a self,
+        filter: &'a PaymentFilter,
+        after: Option<&'a PaymentCursor>,
+        limit: usize,
+    ) -> BoxFuture<'a, PaymentPage> {
+        self.or_fail(self.payments.list(filter, after, limit))
+    }
+
+    fn open_payments(&self) -> BoxFuture<'_, OpenPayments> {
+        self.or_fail(self.payments.open_payments())
+    }
+}
+
+impl UsageStore for Flaky {
+    fn add_usage<'a>(&'a self, deltas: &'a [UsageDelta], now: UnixTime) -> BoxFuture<'a, Vec<u64>> {
+        self.or_fail(self.usage.add_usage(deltas, now))
+    }
+
+    fn usage<'a>(&'a self, account: &'a AccountKey, plan: &'a str, window_start: UnixTime) -> BoxFuture<'a, u64> {
+        self.or_fail(self.usage.usage(account, plan, window_start))
+    }
+
+    fn purchases<'a>(
+        &'a self,
+        account: &'a AccountKey,
+        plan: &'a str,
+        window_start: UnixTime,
+        window_end: UnixTime,
+    ) -> BoxFuture<'a, u64> {
+        self.or_fail(self.usage.purchases(account, plan, window_start, window_end))
+    }
+}
+
+impl SecretStore for Flaky {
+    fn secret<'a>(&'a self, name: &'a str, fresh: Secret<[u8; 32]>) -> BoxFuture<'a, Secret<[u8; 32]>> {
+        self.or_fail(self.secrets.secret(name, fresh))
     }
 }
 

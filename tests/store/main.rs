@@ -1,4 +1,7 @@
 //! The rules that every store keeps, run on each of them, and what SQLite promises besides.
 
+mod payments;
+mod quotas;
 mod rules;
 mod sqlite;
+mod two_processes;

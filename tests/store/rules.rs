@@ -13,8 +13,8 @@ use siwx_gateway::{
 
 const ALICE: &str = "0xab16a96d359ec26a11e2c2b3d8f8b8942d5bfcdb";
 const BOB: &str = "AB3FQHskSYuWVw4M9EpGdxNzrAjBNiYGpbH4CVzLFene";
-const NOW: i64 = 1_774_519_500_000;
-const DAY: i64 = 86_400_000;
+pub(crate) const NOW: i64 = 1_774_519_500_000;
+pub(crate) const DAY: i64 = 86_400_000;
 
 /// The settings of a store that answers within five seconds: tests run beside others on a slow machine.
 pub(crate) fn settings(backend: Backend) -> Settings {
@@ -22,7 +22,7 @@ pub(crate) fn settings(backend: Backend) -> Settings {
 }
 
 /// A fresh store of each kind, one after the other, with its name.
-fn for_each_store<F: Future<Output = ()>>(rule: impl Fn(Store, &'static str) -> F) {
+pub(crate) fn for_each_store<F: Future<Output = ()>>(rule: impl Fn(Store, &'static str) -> F) {
     let folder = tempfile::tempdir().expect("a folder");
     let file = Backend::Sqlite(folder.path().join("store.db"));
     for (name, backend) in [("sqlite", file), ("sqlite in memory", Backend::SqliteMemory)] {
@@ -45,7 +45,7 @@ pub(crate) fn alice() -> AccountKey {
     AccountKey::new("eip155", ALICE)
 }
 
-fn bob() -> AccountKey {
+pub(crate) fn bob() -> AccountKey {
     AccountKey::new("solana", BOB)
 }
 

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use rusqlite::{Connection, ErrorCode, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags, Row};
 
 use super::{StoreError, schema};
 
@@ -130,6 +130,12 @@ pub(super) fn failed(doing: &'static str, error: rusqlite::Error) -> StoreError 
             _ => StoreError::Failed { doing, reported: Arc::new(error) },
         },
     }
+}
+
+/// A column that counts something; SQLite's integers have a sign.
+pub(super) fn count(row: &Row<'_>, place: usize) -> rusqlite::Result<u64> {
+    let found: i64 = row.get(place)?;
+    u64::try_from(found).map_err(|_| rusqlite::Error::IntegralValueOutOfRange(place, found))
 }
 
 /// The type of the network file system that a path lies on, where that can be told: on Linux.

@@ -1,7 +1,7 @@
-//! The statements, and how rows become subscriptions.
+//! Subscriptions and nonces: the statements, and how rows become subscriptions.
 //!
-//! A plan's scope is `plan:` and its name. Other scopes share the table (`route:…`, x402.md section 7) and are not
-//! subscriptions; they are left alone here.
+//! A plan's scope is `plan:` and its name. Other scopes share the table (`route:…`, x402.md section 7), are not
+//! subscriptions and are read in `entitlements`.
 
 use rusqlite::{Connection, OptionalExtension, Row, ToSql, params, params_from_iter};
 
@@ -10,6 +10,7 @@ use super::{
         Claim, Cursor, END_OF_TIME, Filter, Grant, Held, Page, StoreError,
         grant::{is_account, is_plan, is_writable, shown},
     },
+    entitlements::all_access,
     file::failed,
 };
 use crate::{
@@ -41,7 +42,9 @@ pub(super) fn find(on: &Connection, account: &AccountKey) -> Result<Subscription
     if held.len() > PLANS_MAX {
         return Err(StoreError::Corrupt(format!("expected at most {PLANS_MAX} plans of {account}, found more")));
     }
-    Ok(held.into_iter().map(|held| held.subscription).collect())
+    let plans: Subscriptions = held.into_iter().map(|held| held.subscription).collect();
+    let (access, more) = all_access(on, account)?;
+    Ok(plans.with_access(access, more))
 }
 
 pub(super) fn list(on: &Connection, filter: &Filter, after: Option<&Cursor>, limit: usize) -> Result<Page, StoreError> {

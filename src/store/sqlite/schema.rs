@@ -29,6 +29,62 @@ const MIGRATIONS: &[&str] = &[
         until INTEGER NOT NULL
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX siwx_nonces_until ON siwx_nonces (until);",
+    // 2: payments, quotas and kept secrets (x402.md sections 6, 7 and 8; operations.md section 9).
+    "CREATE TABLE siwx_payments (
+        payment_id      TEXT    NOT NULL PRIMARY KEY
+                                CHECK (length(payment_id) = 64 AND payment_id NOT GLOB '*[^0-9a-f]*'),
+        network         TEXT    NOT NULL CHECK (length(network) <= 41 AND network GLOB '?*:?*'),
+        scheme          TEXT    NOT NULL CHECK (length(scheme) BETWEEN 1 AND 64),
+        asset           TEXT    NOT NULL CHECK (length(asset) BETWEEN 1 AND 128),
+        amount          TEXT    NOT NULL CHECK (length(amount) BETWEEN 1 AND 78 AND amount NOT GLOB '*[^0-9]*'),
+        payer           TEXT             CHECK (length(payer) BETWEEN 1 AND 128),
+        \"transaction\" TEXT             CHECK (length(\"transaction\") <= 128),
+        facilitator     TEXT    NOT NULL CHECK (length(facilitator) BETWEEN 1 AND 64),
+        route           TEXT    NOT NULL CHECK (length(route) BETWEEN 1 AND 64),
+        scope           TEXT    NOT NULL CHECK (length(scope) <= 8192
+                                            AND (scope GLOB 'plan:?*' OR scope GLOB 'route:?*')),
+        plan            TEXT    AS (CASE WHEN scope GLOB 'plan:*' THEN substr(scope, 6) END) VIRTUAL,
+        length_millis   INTEGER          CHECK (length_millis > 0),
+        status          TEXT    NOT NULL CHECK (status IN ('reserved', 'settling', 'settled', 'unknown')),
+        owner           TEXT             CHECK (length(owner) BETWEEN 1 AND 64),
+        lease_until     INTEGER,
+        payload         BLOB             CHECK (length(payload) BETWEEN 1 AND 65536),
+        requirement     BLOB             CHECK (length(requirement) BETWEEN 1 AND 65536),
+        response        TEXT             CHECK (length(response) BETWEEN 1 AND 32768),
+        created_at      INTEGER NOT NULL,
+        settled_at      INTEGER,
+        valid_until     INTEGER NOT NULL,
+        expires_at      INTEGER,
+        attempts        INTEGER NOT NULL CHECK (attempts >= 0),
+        next_attempt_at INTEGER,
+        keep_until      INTEGER,
+        CHECK (network NOT GLOB 'eip155:*' OR payer = lower(payer)),
+        CHECK ((owner IS NULL) = (lease_until IS NULL)),
+        CHECK (status NOT IN ('reserved', 'settling') OR owner IS NOT NULL),
+        CHECK (status NOT IN ('settling', 'unknown') OR (payload IS NOT NULL AND requirement IS NOT NULL)),
+        CHECK (status <> 'settled' OR (payer IS NOT NULL AND \"transaction\" IS NOT NULL AND response IS NOT NULL
+                                   AND settled_at IS NOT NULL AND keep_until IS NOT NULL AND owner IS NULL))
+    ) STRICT;
+    CREATE INDEX siwx_payments_open ON siwx_payments (status, lease_until) WHERE status <> 'settled';
+    CREATE INDEX siwx_payments_kept ON siwx_payments (keep_until) WHERE keep_until IS NOT NULL;
+    CREATE INDEX siwx_payments_created ON siwx_payments (created_at, payment_id);
+    CREATE INDEX siwx_payments_payer ON siwx_payments (payer, scope, settled_at) WHERE payer IS NOT NULL;
+    CREATE INDEX siwx_entitlements_ended ON siwx_entitlements (expires_at) WHERE scope >= 'route:';
+    CREATE TABLE siwx_quotas (
+        namespace    TEXT    NOT NULL CHECK (length(namespace) BETWEEN 3 AND 8),
+        address      TEXT    NOT NULL CHECK (length(address) BETWEEN 1 AND 128),
+        plan         TEXT    NOT NULL CHECK (length(plan) BETWEEN 1 AND 64),
+        window_start INTEGER NOT NULL,
+        window_end   INTEGER NOT NULL,
+        requests     INTEGER NOT NULL CHECK (requests >= 0),
+        PRIMARY KEY (namespace, address, plan, window_start),
+        CHECK (namespace <> 'eip155' OR address = lower(address))
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX siwx_quotas_end ON siwx_quotas (window_end);
+    CREATE TABLE siwx_secrets (
+        name   TEXT NOT NULL PRIMARY KEY CHECK (length(name) BETWEEN 1 AND 64),
+        secret BLOB NOT NULL CHECK (length(secret) = 32)
+    ) STRICT, WITHOUT ROWID;",
 ];
 
 /// Brings the file to the newest schema.

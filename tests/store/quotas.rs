@@ -1,0 +1,120 @@
+//! What any store does with quotas and kept secrets.
+
+use siwx_gateway::{
+    caip::AccountKey,
+    policy::access::Scope,
+    secret::Secret,
+    store::{StoreError, USAGE_MAX, UsageDelta},
+};
+
+use crate::{
+    payments::{nano, to_settled, weather},
+    rules::{DAY, alice, at, bob, for_each_store},
+};
+
+fn delta(account: AccountKey, plan: &str, window: i64, requests: u32) -> UsageDelta {
+    let (window_start, window_end) = (at(window), at(window + DAY));
+    UsageDelta { account, plan: plan.into(), window_start, window_end, requests }
+}
+
+#[test]
+fn counts_add_up_by_account_plan_and_window() {
+    for_each_store(async |store, name| {
+        let usage = store.usage();
+        assert_eq!(usage.usage(&alice(), "nano", at(0)).await.expect(name), 0, "{name}");
+        let deltas = [
+            delta(alice(), "nano", 0, 5),
+            delta(alice(), "pro", 0, 7),
+            delta(alice(), "nano", DAY, 9),
+            delta(bob(), "nano", 0, 11),
+            delta(alice(), "nano", 0, 1),
+        ];
+        assert_eq!(usage.add_usage(&deltas, at(0)).await.expect(name), [5, 7, 9, 11, 6], "{name}");
+        let more = [delta(alice(), "nano", 0, u32::MAX), delta(alice(), "nano", 0, u32::MAX)];
+        let most = 6 + u64::from(u32::MAX);
+        let expected = [most, most + u64::from(u32::MAX)];
+        assert_eq!(usage.add_usage(&more, at(1)).await.expect(name), expected, "{name}");
+        assert_eq!(usage.add_usage(&[], at(1)).await.expect(name), Vec::<u64>::new(), "{name}");
+        for (account, plan, window, expected) in [
+            (alice(), "nano", 0, expected[1]),
+            (alice(), "pro", 0, 7),
+            (alice(), "nano", DAY, 9),
+            (bob(), "nano", 0, 11),
+            (bob(), "pro", 0, 0),
+            (alice(), "nano", 1, 0),
+        ] {
+            let found = usage.usage(&account, plan, at(window)).await.expect(name);
+            assert_eq!(found, expected, "{name}: {account} {plan} {window}");
+        }
+    });
+}
+
+#[test]
+fn counts_are_all_or_none_and_have_a_bound() {
+    for_each_store(async |store, name| {
+        let usage = store.usage();
+        let nameless = [delta(alice(), "nano", 0, 5), delta(alice(), "", 0, 5)];
+        usage.add_usage(&nameless, at(0)).await.expect_err(name);
+        assert_eq!(usage.usage(&alice(), "nano", at(0)).await.expect(name), 0, "{name}");
+        let many = vec![delta(alice(), "nano", 0, 1); USAGE_MAX + 1];
+        let refused = usage.add_usage(&many, at(0)).await;
+        assert!(matches!(refused, Err(StoreError::Conflict(_))), "{name}: {refused:?}");
+        let totals = usage.add_usage(&many[1..], at(0)).await.expect(name);
+        assert_eq!(totals.last(), Some(&(USAGE_MAX as u64)), "{name}");
+    });
+}
+
+#[test]
+fn old_windows_are_forgotten_a_day_after_their_end() {
+    for_each_store(async |store, name| {
+        let usage = store.usage();
+        usage.add_usage(&[delta(alice(), "nano", 0, 5)], at(0)).await.expect(name);
+        for (now, expected) in [(2 * DAY - 1, 5), (2 * DAY, 0)] {
+            usage.add_usage(&[delta(bob(), "nano", 2 * DAY, 1)], at(now)).await.expect(name);
+            assert_eq!(usage.usage(&alice(), "nano", at(0)).await.expect(name), expected, "{name}: at {now}");
+        }
+        assert_eq!(usage.usage(&bob(), "nano", at(2 * DAY)).await.expect(name), 2, "{name}");
+    });
+}
+
+#[test]
+fn purchases_inside_a_window_are_counted_and_the_one_that_opened_it_is_not() {
+    for_each_store(async |store, name| {
+        to_settled(&store, 1, nano(), Some(30), 0).await;
+        to_settled(&store, 2, nano(), Some(30), 1).await;
+        to_settled(&store, 3, nano(), Some(30), DAY - 1).await;
+        to_settled(&store, 4, nano(), Some(30), DAY).await;
+        to_settled(&store, 5, weather(), None, 5).await;
+        to_settled(&store, 6, Scope::plan("pro").expect("a scope"), Some(30), 5).await;
+        let count = async |account: &AccountKey, plan: &str, start: i64| {
+            store.usage().purchases(account, plan, at(start), at(start + DAY)).await.expect(name)
+        };
+        assert_eq!(count(&alice(), "nano", 0).await, 2, "{name}");
+        assert_eq!(count(&alice(), "pro", 0).await, 1, "{name}");
+        assert_eq!(count(&alice(), "nano", DAY - 1).await, 1, "{name}");
+        assert_eq!(count(&alice(), "nano", DAY).await, 0, "{name}");
+        assert_eq!(count(&alice(), "weather", 0).await, 0, "{name}: a route is no plan");
+        assert_eq!(count(&bob(), "nano", 0).await, 0, "{name}");
+        let elsewhere = AccountKey::new("tron", alice().address());
+        assert_eq!(count(&elsewhere, "nano", 0).await, 0, "{name}: another family of chains");
+    });
+}
+
+#[test]
+fn a_secret_is_made_once() {
+    for_each_store(async |store, name| {
+        let mut attempts = tokio::task::JoinSet::new();
+        for number in 0..20 {
+            let secrets = store.secrets();
+            attempts.spawn(
+                async move { *secrets.secret("nonces", Secret::new([number; 32])).await.expect("one").expose() },
+            );
+        }
+        let told = attempts.join_all().await;
+        assert!(told.iter().all(|secret| *secret == told[0]), "{name}: {told:?}");
+        let other = store.secrets().secret("other", Secret::new([99; 32])).await.expect(name);
+        assert_eq!(other.expose(), &[99; 32], "{name}");
+        let again = store.secrets().secret("nonces", Secret::new([98; 32])).await.expect(name);
+        assert_eq!(again.expose(), &told[0], "{name}");
+    });
+}

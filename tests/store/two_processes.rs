@@ -1,0 +1,1 @@
+//! Two stores on one file, as two processes have them, and what a crash leaves behind.

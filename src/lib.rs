@@ -16,8 +16,8 @@
 //!  8     config                      text in, settings out
 //!  7     edge                        hyper, rustls: listener, handler, answers, upstream
 //!  6     gate                        awaits stores; no sockets, no bodies, no status codes
-//!  5     store                       where subscriptions and used nonces are kept
-//!  4     -                           one client for outside services, when there are some
+//!  5     store  facilitator          where state is kept; who verifies and settles payments
+//!  4     outbound                    one HTTPS client for the outside services of floor 5
 //! ---------------------------------- below this line: no I/O, no async, no clock
 //!  3     credential  policy          what a request presents; whether that opens a route
 //!  2     chain  x402                 addresses and signatures of each chain family; offers and payments
@@ -43,8 +43,10 @@ pub mod cli;
 pub mod config;
 pub mod credential;
 pub mod edge;
+pub mod facilitator;
 pub mod gate;
 pub mod metrics;
+pub mod outbound;
 pub mod policy;
 pub mod secret;
 pub mod siwx;

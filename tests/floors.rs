@@ -22,9 +22,8 @@ const FLOORS: &[&[&str]] = &[
     &["siwx"],
     &["chain", "x402"],
     &["credential", "policy"],
-    // The client for outside services, when there are some.
-    &[],
-    &["store"],
+    &["outbound"],
+    &["facilitator", "store"],
     &["gate"],
     &["edge"],
     &["config"],

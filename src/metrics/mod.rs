@@ -41,6 +41,15 @@ pub const EVICTIONS: [&str; 4] = ["expired", "size", "explicit", "replaced"];
 /// Ways a request takes through authentication.
 pub const AUTH_PATHS: [&str; 4] = ["cache_hit", "verify", "verify_store", "deny"];
 
+/// What came of asking a facilitator to verify.
+pub const VERIFY_RESULTS: [&str; 4] = ["ok", "refused", "error", "timeout"];
+
+/// What came of asking a facilitator to settle.
+pub const SETTLE_RESULTS: [&str; 5] = ["ok", "refused", "pending", "error", "timeout"];
+
+/// What came of asking a facilitator what it supports.
+pub const SUPPORTED_RESULTS: [&str; 3] = ["ok", "error", "timeout"];
+
 /// What went wrong with an upstream.
 pub const UPSTREAM_ERRORS: [&str; 6] = ["connect", "tls", "timeout", "reset", "protocol", "body"];
 
@@ -76,6 +85,7 @@ const REQUEST_BUCKETS: [f64; 14] =
 const OVERHEAD_BUCKETS: [f64; 10] = [0.000_02, 0.000_05, 0.000_1, 0.000_2, 0.000_5, 0.001, 0.002, 0.005, 0.01, 0.05];
 const AUTH_BUCKETS: [f64; 12] = [2e-6, 5e-6, 1e-5, 2e-5, 5e-5, 1e-4, 2e-4, 5e-4, 1e-3, 1e-2, 1e-1, 1.0];
 const LOOKUP_BUCKETS: [f64; 12] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5];
+const FACILITATOR_BUCKETS: [f64; 14] = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 30.0, 60.0, 90.0];
 
 /// All of them. Fields are named as the metrics without prefix and suffix.
 #[allow(missing_docs, reason = "the names and the help texts below are the documentation")]
@@ -99,6 +109,8 @@ pub struct Metrics {
     subscription_lookup_duration: Family<Histogram>,
     store_operations: Family<Counter>,
     store_operation_duration: Family<Histogram>,
+    facilitator_requests: Family<Counter>,
+    facilitator_duration: Family<Histogram>,
     tls_handshakes: Family<Counter>,
     build_info: Family<Gauge>,
     ready: Family<Gauge>,
@@ -188,6 +200,22 @@ pub struct LookupMetrics {
     pub timeout: Counter,
     /// Time of a lookup.
     pub duration: Histogram,
+}
+
+/// The series of one facilitator.
+pub struct FacilitatorMetrics {
+    /// What came of asking it to verify.
+    pub verify: Words<4>,
+    /// Time it took.
+    pub verify_duration: Histogram,
+    /// What came of asking it to settle.
+    pub settle: Words<5>,
+    /// Time it took.
+    pub settle_duration: Histogram,
+    /// What came of asking it what it supports.
+    pub supported: Words<3>,
+    /// Time it took.
+    pub supported_duration: Histogram,
 }
 
 /// The series of one kind of write.
@@ -333,6 +361,19 @@ impl Metrics {
                 &["operation"],
                 &LOOKUP_BUCKETS,
             ),
+            facilitator_requests: counters(
+                &r,
+                "facilitator_requests_total",
+                "requests to facilitators, by what came of them",
+                &["facilitator", "operation", "result"],
+            ),
+            facilitator_duration: histograms(
+                &r,
+                "facilitator_duration_seconds",
+                "time of one request to a facilitator, connecting included",
+                &["facilitator", "operation"],
+                &FACILITATOR_BUCKETS,
+            ),
             tls_handshakes,
             build_info: gauges(&r, "build_info", "1, with the build in its labels", &["version", "revision", "rustc"]),
             ready: gauges(&r, "ready", "1 if a readiness check holds", &["check"]),
@@ -425,6 +466,19 @@ impl Metrics {
             error: operations("error"),
             timeout: operations("timeout"),
             duration: self.store_operation_duration.with_label_values(&[operation]),
+        }
+    }
+
+    /// The series of a facilitator, made at 0.
+    pub fn facilitator(&self, facilitator: &str) -> FacilitatorMetrics {
+        let duration = |operation| self.facilitator_duration.with_label_values(&[facilitator, operation]);
+        FacilitatorMetrics {
+            verify: Words::new(&self.facilitator_requests, &[facilitator, "verify"], &VERIFY_RESULTS),
+            verify_duration: duration("verify"),
+            settle: Words::new(&self.facilitator_requests, &[facilitator, "settle"], &SETTLE_RESULTS),
+            settle_duration: duration("settle"),
+            supported: Words::new(&self.facilitator_requests, &[facilitator, "supported"], &SUPPORTED_RESULTS),
+            supported_duration: duration("supported"),
         }
     }
 

@@ -1,0 +1,167 @@
+//! Where an outside service is: the base of its URL, read once.
+//!
+//! 1. `http` or `https`, a host, perhaps a port and a path; nothing that a request would have to drop in silence:
+//!    no user information, no query, no fragment.
+//! 2. Trailing slashes of the path are cut (x402.md section 4), so that joining is putting one behind the other.
+
+use std::fmt;
+
+use http::{HeaderValue, Uri, uri::PathAndQuery};
+use rustls::pki_types::ServerName;
+use thiserror::Error;
+
+/// The base URL of an outside service.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Endpoint {
+    tls: bool,
+    host: Box<str>,
+    port: u16,
+    path: Box<str>,
+}
+
+/// Why a text is no base URL.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("expected a URL such as `https://facilitator.example/x402`: {0}")]
+pub struct EndpointError(&'static str);
+
+// === impl Endpoint ===
+
+impl Endpoint {
+    /// Reads a base URL.
+    pub fn parse(text: &str) -> Result<Self, EndpointError> {
+        if text.contains('#') {
+            return Err(EndpointError("it has a fragment"));
+        }
+        let uri = text.parse::<Uri>().map_err(|_| EndpointError("it is no URL"))?;
+        let tls = match uri.scheme_str() {
+            Some("https") => true,
+            Some("http") => false,
+            Some(_) => return Err(EndpointError("its scheme is neither https nor http")),
+            None => return Err(EndpointError("it has no scheme")),
+        };
+        let authority = uri.authority().ok_or(EndpointError("it has no host"))?;
+        if authority.as_str().contains('@') {
+            return Err(EndpointError("it has user information; name a header instead"));
+        }
+        if uri.query().is_some() {
+            return Err(EndpointError("it has a query"));
+        }
+        let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_ascii_lowercase();
+        if host.is_empty() {
+            return Err(EndpointError("it has no host"));
+        }
+        // What `http` leaves unread behind the host is a colon, alone or with a number too great.
+        let has_port = authority.as_str().len() > authority.host().len();
+        if has_port && authority.port_u16().is_none() {
+            return Err(EndpointError("its port is no number up to 65535"));
+        }
+        let port = authority.port_u16().unwrap_or(if tls { 443 } else { 80 });
+        if port == 0 {
+            return Err(EndpointError("its port is 0"));
+        }
+        let endpoint = Self { tls, host: host.into(), port, path: uri.path().trim_end_matches('/').into() };
+        if tls && endpoint.server_name().is_none() {
+            return Err(EndpointError("its host is no name a certificate can have"));
+        }
+        Ok(endpoint)
+    }
+
+    /// Whether TLS is spoken.
+    pub const fn is_tls(&self) -> bool {
+        self.tls
+    }
+
+    /// Host name or address, IPv6 without brackets.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// Port.
+    pub const fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The target of a request for a path below the base; nothing if that makes none.
+    pub(super) fn target(&self, below: &str) -> Option<Uri> {
+        let joined = PathAndQuery::try_from(format!("{}{below}", self.path)).ok()?;
+        Some(Uri::from(joined))
+    }
+
+    /// What requests carry as `Host`; nothing if the host makes no header value.
+    pub(super) fn host_header(&self) -> Option<HeaderValue> {
+        HeaderValue::try_from(self.authority()).ok()
+    }
+
+    /// The name its certificate must have.
+    pub(super) fn server_name(&self) -> Option<ServerName<'static>> {
+        ServerName::try_from(self.host.to_string()).ok()
+    }
+
+    fn authority(&self) -> String {
+        let host = if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.to_string() };
+        let default_port = if self.tls { 443 } else { 80 };
+        if self.port == default_port { host } else { format!("{host}:{}", self.port) }
+    }
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}://{}{}", if self.tls { "https" } else { "http" }, self.authority(), self.path)
+    }
+}
+
+impl fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn base_urls_and_the_targets_below_them() {
+        let rows = [
+            ("https://facilitator.example", "https://facilitator.example", "/verify", 443),
+            ("https://facilitator.example/", "https://facilitator.example", "/verify", 443),
+            ("https://Facilitator.Example:443//", "https://facilitator.example", "/verify", 443),
+            (
+                "https://f.example/platform/v2/x402/",
+                "https://f.example/platform/v2/x402",
+                "/platform/v2/x402/verify",
+                443,
+            ),
+            ("http://127.0.0.1:4021", "http://127.0.0.1:4021", "/verify", 4021),
+            ("http://my_service:80/a", "http://my_service/a", "/a/verify", 80),
+            ("https://[::1]:8443/a//", "https://[::1]:8443/a", "/a/verify", 8443),
+        ];
+        for (text, shown, target, port) in rows {
+            let endpoint = Endpoint::parse(text).expect(text);
+            assert_eq!(endpoint.to_string(), shown, "{text}");
+            assert_eq!(endpoint.target("/verify").map(|uri| uri.to_string()).as_deref(), Some(target), "{text}");
+            assert_eq!(endpoint.port(), port, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_base_url() {
+        let rows = [
+            ("", "it is no URL"),
+            ("facilitator.example", "it has no scheme"),
+            ("/verify", "it has no scheme"),
+            ("ftp://facilitator.example", "its scheme is neither https nor http"),
+            ("https://user:secret@facilitator.example", "it has user information; name a header instead"),
+            ("https://facilitator.example/?key=secret", "it has a query"),
+            ("https://facilitator.example/#x", "it has a fragment"),
+            ("https://facilitator.example:65536", "its port is no number up to 65535"),
+            ("https://facilitator.example:", "its port is no number up to 65535"),
+            ("https://facilitator.example:0", "its port is 0"),
+            ("https://a b/", "it is no URL"),
+            ("https://-/", "its host is no name a certificate can have"),
+        ];
+        for (text, why) in rows {
+            assert_eq!(Endpoint::parse(text), Err(EndpointError(why)), "{text}");
+        }
+    }
+}

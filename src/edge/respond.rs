@@ -261,6 +261,9 @@ fn refused(refusal: &Refusal) -> Wire {
         Refusal::InvalidToken(fault) => {
             wire(S::UNAUTHORIZED, "invalid_token", format!("{}: {}", fault.code(), fault.detail()))
         }
+        Refusal::PaymentRequired => {
+            wire(S::PAYMENT_REQUIRED, "payment_required", "this route is to be paid for".to_owned())
+        }
         Refusal::PlanRequired { plans } => {
             let names: Vec<_> = plans.iter().map(|plan| format!("`{plan}`")).collect();
             wire(S::FORBIDDEN, "plan_required", format!("this route needs the plan {}", names.join(" or ")))

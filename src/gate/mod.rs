@@ -199,7 +199,7 @@ impl Gate {
             Err(verdict) => return self.judged(Met::nothing(&self.no_route), verdict, None, Duration::ZERO),
         };
         if met.rule.is_some_and(|rule| rule.requirement == Requirement::Public) {
-            let verdict = met.decided(None, None, now);
+            let verdict = met.decided(view, None, None, now);
             return self.judged(met, verdict, None, Duration::ZERO);
         }
         let looked = match self.look_up(view, now) {
@@ -222,7 +222,7 @@ impl Gate {
         };
         let Looked { entry, identity, warm } = looked;
         let valid_until = identity.valid_until();
-        let verdict = met.decided(Some(identity), held, now);
+        let verdict = met.decided(view, Some(identity), held, now);
         let asked = Asked { entry, warm };
         if let Verdict::Decided(Decision::Refuse(refusal)) = verdict {
             return self.refused(met, refusal, Some(asked), view);
@@ -467,13 +467,21 @@ impl<'g> Met<'g> {
     }
 
     fn demands_subscription(&self) -> bool {
-        self.rule.is_some_and(|rule| matches!(rule.requirement, Requirement::Subscription { .. }))
+        let demands =
+            |rule: &Rule| matches!(rule.requirement, Requirement::Subscription { .. } | Requirement::Payment { .. });
+        self.rule.is_some_and(demands)
     }
 
     /// Step 8.
-    fn decided(&self, who: Option<Identity>, has: Option<Arc<Subscriptions>>, now: UnixTime) -> Verdict {
+    fn decided(
+        &self,
+        view: &RequestView<'_>,
+        who: Option<Identity>,
+        has: Option<Arc<Subscriptions>>,
+        now: UnixTime,
+    ) -> Verdict {
         match (self.rule, &self.otherwise) {
-            (Some(rule), _) => Verdict::Decided(decide(rule, who, has, now)),
+            (Some(rule), _) => Verdict::Decided(decide(rule, view.path.as_str(), who, has, now)),
             (None, Otherwise::Nothing) => Verdict::NoRoute,
             (None, Otherwise::OtherMethods) => Verdict::MethodNotAllowed,
         }

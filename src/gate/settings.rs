@@ -2,7 +2,13 @@
 
 use std::{collections::HashSet, time::Duration};
 
-use crate::{chain::Accepts, siwx::claims::Expectation, siwx::message::Reading};
+use crate::{
+    caip::ChainId,
+    chain::Accepts,
+    secret::Secret,
+    siwx::{claims::Expectation, message::Reading},
+    x402::terms::Offer,
+};
 
 /// Everything the gate judges by, apart from the routes.
 #[derive(Debug, Clone)]
@@ -27,8 +33,42 @@ pub struct Settings {
     pub negative_ttl: Duration,
     /// How long past its life a remembered yes may be served while the store does not answer.
     pub stale_if_error: Duration,
+    /// How money is taken; nothing: not at all.
+    pub payments: Option<PaymentSettings>,
     /// How many refused credentials an address may send; nothing: any number.
     pub auth_failures: Option<Rate>,
+}
+
+/// What the configuration says about payments and about signing in after one (`[x402]`).
+#[derive(Debug, Clone)]
+pub struct PaymentSettings {
+    /// The sentence of a sign-in, in printable ASCII; empty: none.
+    pub statement: String,
+    /// What authenticates nonces; nothing: the secret that the store keeps.
+    pub nonce_secret: Option<Secret<Vec<u8>>>,
+    /// Whether a sign-in must be over a nonce that was issued here.
+    pub require_issued_nonce: bool,
+    /// How old a sign-in proof, and its nonce, may be, in seconds.
+    pub proof_age_secs_max: u32,
+    /// The chains that challenges invite to sign in on, in their order; never empty.
+    pub sign_in_chains: Vec<ChainId>,
+    /// Plans that are for sale.
+    pub plans: Vec<PlanForSale>,
+    /// The path under which plans are sold, without a slash at its end; nothing: they are sold on their routes alone.
+    pub shop: Option<String>,
+    /// Whether anybody may ask what an account holds.
+    pub public_status: bool,
+}
+
+/// A plan with a price.
+#[derive(Debug, Clone)]
+pub struct PlanForSale {
+    /// Its name.
+    pub name: String,
+    /// How much longer one purchase makes it.
+    pub length: Duration,
+    /// Its price at each place where money goes.
+    pub offers: Vec<Offer>,
 }
 
 /// Bound and life of a cache.

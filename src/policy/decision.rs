@@ -32,11 +32,18 @@ pub struct Permit {
     opened_by: Option<OpenedBy>,
 }
 
-/// One of the subscriptions an account holds. Shared rather than copied: a warm request makes none.
+/// One of the things an account holds. Shared rather than copied: a warm request makes none.
 #[derive(Debug)]
 struct OpenedBy {
     held: Arc<Subscriptions>,
-    place: usize,
+    place: Place,
+}
+
+/// Where it is among them.
+#[derive(Debug, Clone, Copy)]
+enum Place {
+    Access(usize),
+    Plan(usize),
 }
 
 /// Why a request ends here.
@@ -50,6 +57,8 @@ pub enum Refusal {
     CredentialRequired,
     /// What was presented is not good.
     InvalidToken(TokenFault),
+    /// The account has not paid for the route.
+    PaymentRequired,
     /// The account holds a subscription, to other plans than the route takes.
     PlanRequired {
         /// Those it takes.
@@ -97,6 +106,7 @@ pub enum Reason {
     NonceReused,
     NotYetValid,
     Ok,
+    PaymentRequired,
     PlanMismatch,
     Public,
     RateLimited,
@@ -107,32 +117,68 @@ pub enum Reason {
 }
 
 /// Judges a request that has a route. `who` is nobody on a public route, and may be nobody elsewhere; `has` is
-/// what the store knows about them, asked only where the rule demands a subscription.
-pub fn decide(rule: &Rule, who: Option<Identity>, has: Option<Arc<Subscriptions>>, now: UnixTime) -> Decision {
-    let plans = match &rule.requirement {
-        Requirement::Public => return Decision::Admit(Permit { identity: None, opened_by: None }),
-        Requirement::Wallet => None,
-        Requirement::Subscription { plans } => Some(plans),
-    };
+/// what the store knows about them, asked only where the rule demands a subscription or a payment. `path` is the
+/// request's canonical one.
+pub fn decide(
+    rule: &Rule,
+    path: &str,
+    who: Option<Identity>,
+    has: Option<Arc<Subscriptions>>,
+    now: UnixTime,
+) -> Decision {
+    let admit = |identity, opened_by| Decision::Admit(Permit { identity, opened_by });
+    if rule.requirement == Requirement::Public {
+        return admit(None, None);
+    }
     let Some(identity) = who else {
         return Decision::Refuse(Refusal::CredentialRequired);
     };
-    let Some(plans) = plans else {
-        return Decision::Admit(Permit { identity: Some(identity), opened_by: None });
+    let plans = match &rule.requirement {
+        Requirement::Public | Requirement::Wallet => return admit(Some(identity), None),
+        Requirement::Payment { plans } => {
+            let opened_by = has.and_then(|held| paid(&rule.name, path, plans, held, now));
+            return match opened_by {
+                Some(opened_by) => admit(Some(identity), Some(opened_by)),
+                None => Decision::Refuse(Refusal::PaymentRequired),
+            };
+        }
+        Requirement::Subscription { plans } => plans,
     };
     let Some(held) = has else {
         return Decision::Refuse(Refusal::SubscriptionRequired { ended: false });
     };
     match held.standing(plans, now) {
         Standing::Active(subscription) => {
-            let place = held.iter().position(|one| std::ptr::eq(one, subscription)).unwrap_or(0);
-            let opened_by = Some(OpenedBy { held, place });
-            Decision::Admit(Permit { identity: Some(identity), opened_by })
+            let place = plan_place(&held, subscription);
+            admit(Some(identity), Some(OpenedBy { held, place }))
         }
         Standing::Expired(_) => Decision::Refuse(Refusal::SubscriptionRequired { ended: true }),
         Standing::Nothing => Decision::Refuse(Refusal::SubscriptionRequired { ended: false }),
         Standing::OtherPlan(_) => Decision::Refuse(Refusal::PlanRequired { plans: plans.clone() }),
     }
+}
+
+/// What opens a route that is paid for: access to it, or one of the plans that open it too. No plan named is none.
+fn paid(
+    route: &str,
+    path: &str,
+    plans: &[String],
+    held: Arc<Subscriptions>,
+    now: UnixTime,
+) -> Option<OpenedBy> {
+    if let Some(access) = held.opens(route, path, now) {
+        let place = held.access().position(|one| std::ptr::eq(one, access)).unwrap_or(0);
+        return Some(OpenedBy { held, place: Place::Access(place) });
+    }
+    if plans.is_empty() {
+        return None;
+    }
+    let place = plan_place(&held, held.opening(plans, now)?);
+    Some(OpenedBy { held, place })
+}
+
+fn plan_place(held: &Subscriptions, subscription: &Subscription) -> Place {
+    Place::Plan(held.iter().position(|one| std::ptr::eq(one, subscription)).unwrap_or(0))
 }
 
 // === impl Permit ===
@@ -143,9 +189,22 @@ impl Permit {
         self.identity.as_ref()
     }
 
-    /// The subscription that opened the route, where one was demanded.
+    /// The subscription that opened the route, where a plan did.
     pub fn opened_by(&self) -> Option<&Subscription> {
-        self.opened_by.as_ref().and_then(|opened| opened.held.iter().nth(opened.place))
+        let OpenedBy { held, place } = self.opened_by.as_ref()?;
+        match *place {
+            Place::Access(_) => None,
+            Place::Plan(place) => held.iter().nth(place),
+        }
+    }
+
+    /// The end of what opened the route; nothing: none, or nothing was demanded.
+    fn opened_until(&self) -> Option<UnixTime> {
+        let OpenedBy { held, place } = self.opened_by.as_ref()?;
+        match *place {
+            Place::Access(place) => held.access().nth(place)?.expires_at,
+            Place::Plan(place) => held.iter().nth(place)?.expires_at,
+        }
     }
 
     /// Why it was given.
@@ -156,8 +215,7 @@ impl Permit {
     /// The earlier end of credential and subscription.
     pub fn valid_until(&self) -> Option<UnixTime> {
         let credential = self.identity.as_ref().map(Identity::valid_until);
-        let subscription = self.opened_by().and_then(|subscription| subscription.expires_at);
-        [credential, subscription].into_iter().flatten().min()
+        [credential, self.opened_until()].into_iter().flatten().min()
     }
 }
 
@@ -171,6 +229,7 @@ impl Refusal {
             Self::ConflictingCredentials => Reason::Conflict,
             Self::CredentialRequired => Reason::NoCredential,
             Self::InvalidToken(fault) => fault.reason,
+            Self::PaymentRequired => Reason::PaymentRequired,
             Self::PlanRequired { .. } => Reason::PlanMismatch,
             Self::StoreUnavailable => Reason::StoreUnavailable,
             Self::SubscriptionRequired { ended: true } => Reason::SubscriptionExpired,
@@ -188,6 +247,7 @@ impl Refusal {
             | Self::SubscriptionRequired { .. } => true,
             Self::ConflictingCredentials
             | Self::CredentialRequired
+            | Self::PaymentRequired
             | Self::StoreUnavailable
             | Self::TooManyRefusals { .. } => false,
         }
@@ -237,7 +297,7 @@ impl TokenFault {
 
 impl Reason {
     /// All of them, in the order of their place in a route's counters.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::AccountDenied,
         Self::BadSignature,
         Self::ChainNotAllowed,
@@ -253,6 +313,7 @@ impl Reason {
         Self::NonceReused,
         Self::NotYetValid,
         Self::Ok,
+        Self::PaymentRequired,
         Self::PlanMismatch,
         Self::Public,
         Self::RateLimited,
@@ -285,6 +346,7 @@ impl Reason {
             Self::NonceReused => "nonce_reused",
             Self::NotYetValid => "not_yet_valid",
             Self::Ok => "ok",
+            Self::PaymentRequired => "payment_required",
             Self::PlanMismatch => "plan_mismatch",
             Self::Public => "public",
             Self::RateLimited => "rate_limited",

@@ -13,5 +13,6 @@ pub mod decision;
 pub mod identity;
 pub mod routes;
 pub mod rule;
+pub mod sale;
 pub mod subscription;
 pub mod target;

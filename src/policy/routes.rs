@@ -455,6 +455,8 @@ mod tests {
             add_prefix: String::new(),
             body_bytes: None,
             shared_cache: false,
+            sale: None,
+            sign_in: false,
         }
     }
 

@@ -2,6 +2,8 @@
 
 use http::Method;
 
+use super::sale::Sale;
+
 /// One `[[route]]`: what it matches, what that demands and where it goes.
 #[derive(Debug, Clone)]
 pub struct Rule {
@@ -27,6 +29,10 @@ pub struct Rule {
     pub body_bytes: Option<Option<u64>>,
     /// Whether an answer to an admitted request may be kept by shared caches.
     pub shared_cache: bool,
+    /// What it sells; nothing: nothing.
+    pub sale: Option<Sale>,
+    /// Whether it takes proofs of `SIGN-IN-WITH-X`, and its challenges invite to one.
+    pub sign_in: bool,
 }
 
 /// The paths of a rule. Both are canonical paths that begin with `/`.
@@ -48,6 +54,11 @@ pub enum Requirement {
     /// A wallet with a subscription to one of these plans; none named: to any.
     Subscription {
         /// Names of plans.
+        plans: Vec<String>,
+    },
+    /// A wallet that has paid for the route, or a payment with the request itself.
+    Payment {
+        /// Names of plans that open it too.
         plans: Vec<String>,
     },
 }

@@ -113,6 +113,7 @@ impl Question {
             Requirement::Public => ("none", Vec::new()),
             Requirement::Wallet => ("wallet", Vec::new()),
             Requirement::Subscription { plans } => ("subscription", plans.clone()),
+            Requirement::Payment { plans } => ("payment", plans.clone()),
         };
         let upstream = config.upstreams.get(rule.upstream);
         let upstream = upstream.ok_or_else(|| Failure::failed("the route has no upstream"))?;

@@ -42,6 +42,7 @@ pub(super) fn settings(
         expectation,
         accepts: Accepts { offchain: solana.flag("offchain"), memo: solana.flag("memo"), ..Accepts::default() },
         schemes,
+        payments: None,
         single_use_nonce: auth.text("nonce").value == "single-use",
         denied,
         proofs: remembered(proofs),

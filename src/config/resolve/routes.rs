@@ -84,6 +84,8 @@ fn route(section: &Section, upstreams: &[&str], plans: &[String], report: &mut R
                 Size::Bytes(bytes) => Some(bytes),
                 Size::Unlimited => None,
             }),
+            sale: None,
+            sign_in: false,
             shared_cache: section.flag("shared_cache"),
         })
     };

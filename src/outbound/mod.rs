@@ -29,7 +29,7 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use http::{
     HeaderMap, HeaderValue, Method, Request, StatusCode, Uri,
-    header::{ACCEPT_ENCODING, CONTENT_LENGTH, HOST, TRANSFER_ENCODING},
+    header::{ACCEPT_ENCODING, CONTENT_LENGTH, HOST, TRANSFER_ENCODING, USER_AGENT},
 };
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Body as _, Incoming};
@@ -79,6 +79,7 @@ struct Service {
     tls: Option<TlsConnector>,
     /// One permit a connection that carries a request.
     permits: Semaphore,
+    /// The one used last is the last.
     idle: Mutex<Vec<Idle>>,
 }
 
@@ -189,8 +190,9 @@ const IDLE_MAX: usize = 32;
 /// what matters: the way from verify to settle, and busy times.
 const IDLE_FOR: Duration = Duration::from_secs(1);
 
-/// For name, connection and TLS together, however long the exchange may take: who does not take a connection
-/// within this will not settle a payment either.
+/// For a place among the connections, name, connection and TLS together: who does not take a connection within this
+/// will not settle a payment either. Never more than half of the whole time, because a request that is sent with no
+/// time left for its answer has an unknown fate for nothing.
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 
 // === impl Outbound ===
@@ -277,18 +279,21 @@ type Failed = (Reach, Cause);
 
 impl Service {
     async fn exchange(self: &Arc<Self>, ask: Ask) -> Result<Answer, Failed> {
-        let until = Instant::now() + ask.within;
+        let started = Instant::now();
+        let until = started + ask.within;
+        let connected_by = started + CONNECT_WITHIN.min(ask.within / 2);
         let not_sent = |cause| (Reach::NotSent, cause);
         let target = self.endpoint.target(&ask.path).ok_or_else(|| not_sent(Cause::Path))?;
         // A semaphore that nobody closes gives every permit in the end.
-        let _permit = timeout_at(until.into(), self.permits.acquire()).await.map_err(|_| not_sent(Cause::Timeout))?;
+        let permit = timeout_at(connected_by.into(), self.permits.acquire()).await;
+        let _permit = permit.map_err(|_| not_sent(Cause::Timeout))?;
         if let Some(connection) = self.kept().await {
             match self.exchange_on(connection, &target, &ask, until).await {
                 Err((Reach::NotSent, Cause::Closed)) => {}
                 done => return done,
             }
         }
-        let limit = until.saturating_duration_since(Instant::now()).min(CONNECT_WITHIN);
+        let limit = connected_by.saturating_duration_since(Instant::now());
         // Boxed: with TLS in it this future has kilobytes.
         let opening = Box::pin(Connection::open(&self.endpoint, self.tls.as_ref(), limit));
         let connection = opening.await.map_err(not_sent)?;
@@ -300,14 +305,14 @@ impl Service {
         loop {
             let idle = self.idle().pop()?;
             let mut connection = idle.connection;
-            if idle.since.elapsed() <= IDLE_FOR && connection.settles().await {
+            if idle.since.elapsed() < IDLE_FOR && connection.settles().await {
                 return Some(connection);
             }
         }
     }
 
     async fn exchange_on(
-        &self,
+        self: &Arc<Self>,
         mut connection: Connection,
         target: &Uri,
         ask: &Ask,
@@ -339,22 +344,31 @@ impl Service {
         headers.insert(HOST, self.host.clone());
         // Nothing here unpacks, and what is packed has two sizes.
         headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        // Some services refuse who does not say what it is.
+        headers.insert(USER_AGENT, HeaderValue::from_static(concat!("siwx-gateway/", env!("CARGO_PKG_VERSION"))));
         // hyper writes the length of the body it is given.
         headers.remove(CONTENT_LENGTH);
         headers.remove(TRANSFER_ENCODING);
         request
     }
 
-    fn keep(&self, connection: Connection) {
+    fn keep(self: &Arc<Self>, connection: Connection) {
         if connection.sender.is_closed() {
             return;
         }
         let mut idle = self.idle();
-        // Those that nobody will use again go first; they are the oldest, at the front.
-        idle.retain(|idle| idle.since.elapsed() <= IDLE_FOR);
-        if idle.len() < IDLE_MAX {
-            idle.push(Idle { connection, since: Instant::now() });
+        if idle.len() >= IDLE_MAX {
+            return;
         }
+        idle.push(Idle { connection, since: Instant::now() });
+        drop(idle);
+        let service = Arc::downgrade(self);
+        tokio::spawn(async move {
+            tokio::time::sleep(IDLE_FOR).await;
+            if let Some(service) = service.upgrade() {
+                service.idle().retain(|idle| idle.since.elapsed() < IDLE_FOR);
+            }
+        });
     }
 
     fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Idle>> {

@@ -16,7 +16,7 @@
 //!  8     config                      text in, settings out
 //!  7     edge                        hyper, rustls: listener, handler, answers, upstream
 //!  6     gate                        awaits stores; no sockets, no bodies, no status codes
-//!  5     store                       where subscriptions and used nonces are kept
+//!  5     store                       where what is paid, used and counted is kept
 //!  4     -                           one client for outside services, when there are some
 //! ---------------------------------- below this line: no I/O, no async, no clock
 //!  3     credential  policy          what a request presents; whether that opens a route

@@ -338,6 +338,7 @@ fn list(
     let mut sql = format!("SELECT {COLUMNS} FROM siwx_payments WHERE true");
     let mut values: Vec<Box<dyn ToSql>> = Vec::new();
     if let Some(account) = &filter.account {
+        // No namespace holds a character that `GLOB` reads as another.
         sql.push_str(" AND payer = ? AND network GLOB ? || ':*'");
         values.push(Box::new(account.address().to_owned()));
         values.push(Box::new(account.namespace().to_owned()));

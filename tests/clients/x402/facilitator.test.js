@@ -424,11 +424,21 @@ describe('it misbehaves as told', () => {
     assert.equal((await payment(answers[0].payer)).asked_at_once, 3)
   })
 
+  test('treats one payer so, and others honestly', async () => {
+    const [one, other] = [await call(exactSolana()), await call(exactSolana())]
+    const { payer } = await verify(one)
+    await control('/behave', { operation: 'settle', behaviours: [{ act: 'refuse', reason: 'insufficient_funds' }], times: 1, payer })
+    assert.equal((await settle(other)).success, true)
+    assert.equal((await settle(one)).errorReason, 'insufficient_funds')
+    assert.equal((await settle(one)).success, true)
+  })
+
   test('refuses to be told what it does not know', async () => {
     for (const wrong of [
       { operation: 'refund', behaviours: [] },
       { operation: 'settle', behaviours: [{ act: 'vanish' }] },
       { operation: 'settle', behaviours: [{ act: 'drop', when: 'later' }] },
+      { operation: 'settle', behaviours: [{ act: 'drop', when: 'before-reading' }], payer: OTHER },
       { operation: 'settle', behaviours: [{ act: 'nonsense', kind: 'poem' }] },
       { operation: 'settle' },
     ]) {

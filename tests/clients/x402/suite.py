@@ -199,7 +199,8 @@ def main(kind, binary=None):
     # One file at a time: the facilitator is told how to behave for all.
     node = ["node", "--test", "--test-concurrency=1", "--test-reporter=spec"]
     scenarios = [str(path.relative_to(HERE)) for path in sorted((HERE / "scenarios").glob("*.test.js"))]
-    python = [".venv/bin/python", "-m", "unittest", "discover", "--start-directory", "python"]
+    # The package warns of what it uses itself.
+    python = [".venv/bin/python", "-W", "ignore", "-m", "unittest", "discover", "--start-directory", "python"]
     counts = run_scenarios(kind, binary, "eip155", [[*node, *scenarios], python])
     add(counts, run_scenarios(kind, binary, "solana", [[*node, "scenarios/siwx-fetch.test.js"]]))
     total = counts["passed"] + counts["failed"]

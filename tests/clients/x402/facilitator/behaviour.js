@@ -1,7 +1,8 @@
 // How the facilitator misbehaves when told to.
 //
 // A behaviour is one JSON object: `act` says what is done, the other members how. It is told for one operation, for the
-// next `times` calls or until told otherwise; a list of them is worked through one by one.
+// next `times` calls or until told otherwise; a list of them is worked through one by one. With `payer` it counts for
+// that payer's calls alone: a gateway asks again, in its own time, for what other payers left unknown.
 //
 //     { act: 'honest' }                                   as if nothing had been told
 //     { act: 'refuse', reason, message?, status? }        a refusal with that reason
@@ -26,16 +27,17 @@ const HONEST = { act: 'honest' }
 export class Behaviour {
   #told = { supported: [], verify: [], settle: [] }
 
-  /** Takes `{ operation, behaviours: [...], times }`; returns what is wrong with it, or null. */
-  tell({ operation, behaviours, times = null }) {
+  /** Takes `{ operation, behaviours: [...], times, payer }`; returns what is wrong with it, or null. */
+  tell({ operation, behaviours, times = null, payer = null }) {
     if (!OPERATIONS.includes(operation)) return `expected an operation of ${OPERATIONS}, found ${operation}`
     if (!Array.isArray(behaviours)) return 'expected a list of behaviours'
     for (const { act, when, kind } of behaviours) {
       if (!ACTS.includes(act)) return `expected an act of ${ACTS}, found ${act}`
       if (act === 'drop' && !DROPS.includes(when)) return `expected a moment of ${DROPS}, found ${when}`
+      if (when === 'before-reading' && payer !== null) return 'expected no payer, who is not known before reading'
       if (act === 'nonsense' && !(kind in NONSENSE)) return `expected a kind of ${Object.keys(NONSENSE)}, found ${kind}`
     }
-    this.#told[operation] = behaviours.map((behaviour) => ({ behaviour, left: times ?? Infinity }))
+    this.#told[operation] = behaviours.map((behaviour) => ({ behaviour, payer, left: times ?? Infinity }))
     return null
   }
 
@@ -43,14 +45,21 @@ export class Behaviour {
     for (const operation of OPERATIONS) this.#told[operation] = []
   }
 
-  /** The behaviour for a call that begins now. */
-  next(operation) {
+  /** Whether the next call is to be dropped unread; if so, it is used up. */
+  dropsUnread(operation) {
+    const [first] = this.#told[operation]
+    return first?.behaviour.when === 'before-reading' && this.next(operation, null) !== HONEST
+  }
+
+  /** The behaviour for a call of this payer. */
+  next(operation, payer) {
     const told = this.#told[operation]
-    if (told.length === 0) return HONEST
-    const first = told[0]
-    first.left -= 1
-    if (first.left <= 0) told.shift()
-    return first.behaviour
+    const index = told.findIndex((entry) => entry.payer === null || entry.payer === payer)
+    if (index < 0) return HONEST
+    const entry = told[index]
+    entry.left -= 1
+    if (entry.left <= 0) told.splice(index, 1)
+    return entry.behaviour
   }
 }
 

@@ -3,7 +3,7 @@
 //
 //     GET  /supported   POST /verify   POST /settle     x402 version 2
 //     GET  /books                                       what was asked for and settled; books.js says what it means
-//     POST /behave      { operation, behaviours, times? } or { reset: true }; behaviour.js has the list
+//     POST /behave      { operation, behaviours, times?, payer? } or { reset: true }; behaviour.js has the list
 //     POST /clock       { now: seconds } or { now: null }: the clock that `validBefore` is judged by
 //     POST /repeat      { answer: "same" | "refuse" }: what a second settlement of a payment gets; "same" at first
 //     POST /solana-rpc  the two questions that stock clients ask a Solana node before they sign
@@ -69,17 +69,14 @@ class Facilitator {
 
   async #operate(operation, request, response) {
     this.#books.call(operation)
-    const behaviour = this.#behaviour.next(operation)
-    if (behaviour.act === 'drop' && behaviour.when === 'before-reading') return request.socket.destroy()
-    const body = operation === 'supported' ? null : await readJson(request)
-    if (operation === 'supported') {
-      await delay(behaviour)
-      return deliver(behaviour, response, { status: 200, body: supported() }, request)
-    }
-    await this.#judge(operation, behaviour, body, request, response)
+    if (this.#behaviour.dropsUnread(operation)) return request.socket.destroy()
+    if (operation !== 'supported') return this.#judge(operation, await readJson(request), request, response)
+    const behaviour = this.#behaviour.next(operation, null)
+    await delay(behaviour)
+    await deliver(behaviour, response, { status: 200, body: supported() }, request)
   }
 
-  async #judge(operation, behaviour, body, request, response) {
+  async #judge(operation, body, request, response) {
     let record = null
     let refusal = null
     try {
@@ -89,11 +86,11 @@ class Facilitator {
       if (!(error instanceof Refused)) throw error
       refusal = error
     }
+    const behaviour = this.#behaviour.next(operation, (record ?? refusal).payer)
     await delay(behaviour)
     const answer = refusal ? refuse(operation, body, refusal) : this.#act(operation, behaviour, record)
-    const delivered = deliver(behaviour, response, answer, request)
+    const left = await deliver(behaviour, response, answer, request)
     if (record === null || operation !== 'settle') return
-    const left = await delivered
     if (left && answer.body.success === true && behaviour.act === 'honest') this.#books.answered(record.id)
     this.#books.ended(record.id)
   }

@@ -129,6 +129,11 @@ class Scenarios:
         control("/behave", {"reset": True})
         control("/repeat", {"answer": "same"})
 
+    def client(self, wallet, **options):
+        client = StockClient(wallet, **options)
+        self.addAsyncCleanup(client.http.aclose)
+        return client
+
     def assert_paid(self, answer, wallet):
         self.assertEqual((answer.status_code, answer.headers.get("x-upstream")), (200, "1"), answer.text)
         said = decoded(answer, "payment-response")
@@ -140,14 +145,14 @@ class Scenarios:
 
     async def test_pays_for_a_route(self):
         wallet = self.wallet()
-        client = StockClient(wallet)
+        client = self.client(wallet)
         self.assert_paid(await client.ask(ROUTES["paid"]["path"] + "?city=one"), wallet)
         self.assertEqual(client.statuses, [402, 200])
         self.assertEqual(paid_by(wallet), [ROUTES["paid"]["amount"]])
 
     async def test_comes_back_by_signing_in(self):
         wallet = self.wallet()
-        client = StockClient(wallet, sign_in=True)
+        client = self.client(wallet, sign_in=True)
         self.assert_paid(await client.ask(ROUTES["paid"]["path"]), wallet)
         self.assert_granted(await client.ask(ROUTES["paid"]["path"]))
         # A proof that was refused, a payment; then a proof that was enough.
@@ -156,25 +161,25 @@ class Scenarios:
 
     async def test_signs_in_where_nobody_pays(self):
         wallet = self.wallet()
-        client = StockClient(wallet, sign_in=True)
+        client = self.client(wallet, sign_in=True)
         self.assert_granted(await client.ask(ROUTES["sign_in_only"]["path"]))
         self.assertEqual((client.statuses, paid_by(wallet)), ([402, 200], []))
 
     async def test_pays_before_a_method_with_effects(self):
         wallet = self.wallet()
-        self.assert_paid(await StockClient(wallet).ask(ROUTES["order"]["path"], "POST"), wallet)
+        self.assert_paid(await self.client(wallet).ask(ROUTES["order"]["path"], "POST"), wallet)
         self.assertEqual(paid_by(wallet), [ROUTES["order"]["amount"]])
 
     async def test_finds_a_plan_too_dear_as_it_comes(self):
         wallet = self.wallet()
         with self.assertRaises(Exception) as raised:
-            await StockClient(wallet).ask(ROUTES["plan"]["path"])
+            await self.client(wallet).ask(ROUTES["plan"]["path"])
         self.assertIn("spend", str(raised.exception).lower())
         self.assertEqual(paid_by(wallet), [])
 
     async def test_buys_a_plan_and_opens_it_by_signing_in(self):
         wallet = self.wallet()
-        client = StockClient(wallet, sign_in=True, spend={"max_amount_per_payment": "$10"})
+        client = self.client(wallet, sign_in=True, spend={"max_amount_per_payment": "$10"})
         self.assert_paid(await client.ask(ROUTES["plan"]["path"]), wallet)
         self.assert_granted(await client.ask(ROUTES["plan"]["path"]))
         self.assertEqual(paid_by(wallet), [ROUTES["plan"]["amount"]])
@@ -182,7 +187,7 @@ class Scenarios:
     @unittest.skipUnless(TARGET["kind"] == "gateway", "the reference has no shop")
     async def test_buys_a_plan_in_the_shop(self):
         wallet = self.wallet()
-        client = StockClient(wallet, sign_in=True, spend={"max_amount_per_payment": "$10"})
+        client = self.client(wallet, sign_in=True, spend={"max_amount_per_payment": "$10"})
         plan = ROUTES["plan"]
         receipt = await client.ask(f"{ROUTES['shop']['path']}/purchase?plan={plan['name']}")
         self.assertEqual(receipt.status_code, 200, receipt.text)
@@ -191,8 +196,9 @@ class Scenarios:
 
     async def test_is_told_of_a_refused_settlement(self):
         wallet = self.wallet()
-        control("/behave", {"operation": "settle", "behaviours": [{"act": "refuse", "reason": "insufficient_funds"}], "times": 1})
-        answer = await StockClient(wallet).ask(ROUTES["paid"]["path"])
+        refusal = {"act": "refuse", "reason": "insufficient_funds"}
+        control("/behave", {"operation": "settle", "behaviours": [refusal], "times": 1, "payer": wallet.address})
+        answer = await self.client(wallet).ask(ROUTES["paid"]["path"])
         said = decoded(answer, "payment-response")
         self.assertEqual((answer.status_code, said["success"], said["errorReason"]), (402, False, "insufficient_funds"))
         self.assertNotIn("the goods", answer.text)
@@ -200,7 +206,7 @@ class Scenarios:
 
     async def test_gets_nothing_for_the_same_payment_again(self):
         wallet = self.wallet()
-        client = StockClient(wallet)
+        client = self.client(wallet)
         self.assert_paid(await client.ask(ROUTES["paid"]["path"]), wallet)
         sent, _ = client.transport.exchanges[-1]
         again = await ask(ROUTES["paid"]["path"], {"payment-signature": sent["payment-signature"]})

@@ -22,7 +22,7 @@ describe('challenge', () => {
 
   scenario('an unpaid request is offered the terms and a sign-in, and reaches nobody', async () => {
     const { path, amount } = routes.paid
-    const { result: answer, calls } = await countCalls(`GET ${path}`, () => ask(`${path}?city=K%C3%B6ln`))
+    const { result: answer, calls } = await countCalls(`GET ${path}`, null, () => ask(`${path}?city=K%C3%B6ln`))
     assertChallenged(answer)
     assert.deepEqual(calls, { verify: 0, settle: 0, upstream: 0 })
     const url = `${target.base}${path}?city=K%C3%B6ln`

@@ -46,8 +46,12 @@ async function control(path, body) {
   assert.equal(answer.status, 200, await answer.text())
 }
 
-/** Tells the facilitator how to behave, in each of the next calls of an operation. */
-export const behave = (operation, ...behaviours) => control('/behave', { operation, behaviours, times: 1 })
+/** Tells the facilitator how to behave, in each of the next calls of an operation for this wallet. */
+export function behave(operation, wallet, ...behaviours) {
+  // Before reading it cannot know the wallet.
+  const payer = behaviours.some(({ when }) => when === 'before-reading') ? null : wallet.address
+  return control('/behave', { operation, behaviours, times: 1, payer })
+}
 export const repeat = (answer) => control('/repeat', { answer })
 
 /** The facilitator's books about one wallet. */
@@ -60,23 +64,22 @@ export async function booksOf(wallet) {
 export const paidBy = async (wallet) =>
   (await booksOf(wallet)).filter(({ settled }) => settled).map(({ amount }) => amount)
 
-/** How many calls of each kind `run` caused at the facilitator, and of one request at the service behind. */
-export async function countCalls(name, run) {
-  const before = await allCalls()
+/**
+ * How many calls `run` caused: of verify and settle at the facilitator, and of one request at the service behind.
+ * Settlements are counted for this wallet: a gateway asks again by itself for what other scenarios left unknown.
+ */
+export async function countCalls(name, wallet, run) {
+  const before = await allCalls(name, wallet)
   const result = await run()
-  const after = await allCalls()
-  const calls = {
-    verify: after.facilitator.verify - before.facilitator.verify,
-    settle: after.facilitator.settle - before.facilitator.settle,
-    upstream: (after.upstream[name] ?? 0) - (before.upstream[name] ?? 0),
-  }
-  return { result, calls }
+  const after = await allCalls(name, wallet)
+  return { result, calls: Object.fromEntries(Object.keys(after).map((kind) => [kind, after[kind] - before[kind]])) }
 }
 
-async function allCalls() {
-  const { calls: facilitator } = await (await fetch(`${target.facilitator}/books`)).json()
+async function allCalls(name, wallet) {
+  const { calls, payments } = await (await fetch(`${target.facilitator}/books`)).json()
   const upstream = await (await fetch(`${target.upstream}/-/calls`)).json()
-  return { facilitator, upstream }
+  const settle = payments.filter(({ payer }) => payer === wallet?.address).reduce((sum, { settle_asked }) => sum + settle_asked, 0)
+  return { verify: calls.verify, settle, upstream: upstream[name] ?? 0 }
 }
 
 // === wallets ===

@@ -28,7 +28,7 @@ for (const { title, wallet } of namespaces) {
   describe(`paying on ${title}`, () => {
     scenario('pays for a route, and it is settled once', async () => {
       const payer = await wallet()
-      const { result, calls } = await countCalls(`GET ${routes.paid.path}`, () => pays(payer, routes.paid))
+      const { result, calls } = await countCalls(`GET ${routes.paid.path}`, payer, () => pays(payer, routes.paid))
       assertPaid(result.answer, payer)
       assert.deepEqual(calls, { verify: 1, settle: 1, upstream: 1 })
       assert.deepEqual(result.client.exchanges.map(({ status }) => status), [402, 200])
@@ -57,7 +57,7 @@ for (const { title, wallet } of namespaces) {
     scenario('pays before a method with effects, and verify is not asked', async () => {
       const payer = await wallet()
       const client = payingClient(payer)
-      const { result: answer, calls } = await countCalls(`POST ${routes.order.path}`, () =>
+      const { result: answer, calls } = await countCalls(`POST ${routes.order.path}`, payer, () =>
         client.fetch(routes.order.path, { method: 'POST', body: 'one of these', headers: { 'content-type': 'text/plain' } }),
       )
       assertPaid(answer, payer)
@@ -88,7 +88,7 @@ for (const { title, wallet } of namespaces) {
     scenario('the same payment again gets nothing', async () => {
       const payer = await wallet()
       const { client, answer } = await pays(payer, routes.paid)
-      const { result: again, calls } = await countCalls(`GET ${routes.paid.path}`, () =>
+      const { result: again, calls } = await countCalls(`GET ${routes.paid.path}`, payer, () =>
         ask(routes.paid.path, { 'payment-signature': paymentOf(client) }),
       )
       assertNoGoods(again)
@@ -106,7 +106,7 @@ for (const { title, wallet } of namespaces) {
       const payer = await wallet()
       const { client } = await pays(payer, routes.paid, { headers: { 'x-upstream-status': '500' } })
       const headers = { 'payment-signature': paymentOf(client), 'x-upstream-delay-ms': '100' }
-      const { result: answers, calls } = await countCalls(`GET ${routes.paid.path}`, () =>
+      const { result: answers, calls } = await countCalls(`GET ${routes.paid.path}`, payer, () =>
         Promise.all(Array.from({ length: 10 }, () => ask(routes.paid.path, headers))),
       )
       const statuses = answers.map(({ status }) => status).sort()
@@ -120,7 +120,7 @@ for (const { title, wallet } of namespaces) {
     scenario('a payment for a cheap route opens no dear one', async () => {
       const payer = await wallet()
       const { client } = await pays(payer, routes.paid, { headers: { 'x-upstream-status': '500' } })
-      const { result: answer, calls } = await countCalls(`GET ${routes.dear.path}`, () =>
+      const { result: answer, calls } = await countCalls(`GET ${routes.dear.path}`, payer, () =>
         ask(routes.dear.path, { 'payment-signature': paymentOf(client) }),
       )
       assertChallenged(answer)

@@ -77,7 +77,7 @@ for (const { title, wallet } of namespaces) {
       const payer = await wallet()
       const client = payingClient(payer, { spend })
       const first = await client.fetch(purchase)
-      const { result: replayed, calls } = await countCalls('', () => ask(purchase, { 'payment-signature': paymentOf(client) }))
+      const { result: replayed, calls } = await countCalls('', payer, () => ask(purchase, { 'payment-signature': paymentOf(client) }))
       assert.deepEqual([replayed.status, replayed.body], [200, first.body])
       assert.deepEqual(calls, { verify: 0, settle: 0, upstream: 0 })
       const second = await client.fetch(purchase)

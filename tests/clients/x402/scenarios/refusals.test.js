@@ -32,7 +32,7 @@ const OTHER = '0x1C5A77d9FA7eF466951B2F01F724BCa3A5820b63'
 /** Asserts that this wallet is not let in by signing in. */
 async function assertNotEntitled(wallet) {
   const client = payingClient(wallet, { signIn: true })
-  await behave('verify', { act: 'refuse', reason: 'insufficient_funds' })
+  await behave('verify', wallet, { act: 'refuse', reason: 'insufficient_funds' })
   assertChallenged(await client.fetch(routes.paid.path))
 }
 
@@ -40,7 +40,7 @@ for (const { title, wallet } of namespaces) {
   describe(`a refused payment on ${title}`, () => {
     scenario('settlement is refused: 402 with the reason, nothing of the upstream, no access', async () => {
       const payer = await wallet()
-      await behave('settle', { act: 'refuse', reason: 'insufficient_funds' })
+      await behave('settle', payer, { act: 'refuse', reason: 'insufficient_funds' })
       const { answer } = await pays(payer, routes.paid)
       assert.equal(answer.status, 402, answer.text)
       assertNoGoods(answer)
@@ -51,23 +51,23 @@ for (const { title, wallet } of namespaces) {
 
     scenario('after a refused settlement the same payment may be tried again', async () => {
       const payer = await wallet()
-      await behave('settle', { act: 'refuse', reason: 'insufficient_funds' })
+      await behave('settle', payer, { act: 'refuse', reason: 'insufficient_funds' })
       const { client } = await pays(payer, routes.paid)
       assertPaid(await ask(routes.paid.path, { 'payment-signature': paymentOf(client) }), payer)
     })
 
     scenario('settlement before is refused: the upstream hears nothing', async () => {
       const payer = await wallet()
-      await behave('settle', { act: 'refuse', reason: 'insufficient_funds', status: 400 })
-      const { result, calls } = await countCalls(`POST ${routes.order.path}`, () => pays(payer, routes.order, { method: 'POST' }))
+      await behave('settle', payer, { act: 'refuse', reason: 'insufficient_funds', status: 400 })
+      const { result, calls } = await countCalls(`POST ${routes.order.path}`, payer, () => pays(payer, routes.order, { method: 'POST' }))
       assert.deepEqual([result.answer.status, result.answer.paid.success], [402, false])
       assert.deepEqual(calls, { verify: 0, settle: 1, upstream: 0 })
     })
 
     scenario('verification is refused: the challenge again, with the reason', async () => {
       const payer = await wallet()
-      await behave('verify', { act: 'refuse', reason: 'insufficient_funds', status: 400 })
-      const { result, calls } = await countCalls(`GET ${routes.paid.path}`, () => pays(payer, routes.paid))
+      await behave('verify', payer, { act: 'refuse', reason: 'insufficient_funds', status: 400 })
+      const { result, calls } = await countCalls(`GET ${routes.paid.path}`, payer, () => pays(payer, routes.paid))
       assertChallenged(result.answer)
       assert.match(result.answer.required.error, /^insufficient_funds/)
       assert.deepEqual(calls, { verify: 1, settle: 0, upstream: 0 })
@@ -85,7 +85,7 @@ for (const { title, wallet } of namespaces) {
 
     scenario('settlement is pending, then done: paid, asked twice', async () => {
       const payer = await wallet()
-      await behave('settle', { act: 'pending', status: 409 })
+      await behave('settle', payer, { act: 'pending', status: 409 })
       const { answer } = await pays(payer, routes.paid)
       assertPaid(answer, payer)
       const [{ settle_asked, settled }] = await booksOf(payer)
@@ -94,7 +94,7 @@ for (const { title, wallet } of namespaces) {
 
     scenario('settlement stays pending: 402 that says so, asked twice', async () => {
       const payer = await wallet()
-      await behave('settle', { act: 'pending' }, { act: 'pending' })
+      await behave('settle', payer, { act: 'pending' }, { act: 'pending' })
       const { answer } = await pays(payer, routes.paid)
       assertNoGoods(answer)
       assert.deepEqual([answer.status, answer.paid.success, answer.paid.errorReason], [402, false, 'settlement_pending'])
@@ -103,7 +103,7 @@ for (const { title, wallet } of namespaces) {
 
     scenario('pending without a transaction is asked once', async () => {
       const payer = await wallet()
-      await behave('settle', { act: 'pending', transaction: false })
+      await behave('settle', payer, { act: 'pending', transaction: false })
       const { answer } = await pays(payer, routes.paid)
       assert.deepEqual([answer.status, answer.paid.errorReason], [402, 'settlement_pending'])
       assert.equal((await booksOf(payer))[0].settle_asked, 1)
@@ -145,8 +145,8 @@ describe('a facilitator that fails in verify', () => {
   for (const [name, behaviour, statuses] of verifyFaults) {
     scenario(`${name}: ${statuses.gateway}, nothing is asked of the upstream or settled`, async () => {
       const payer = await wallet()
-      await behave('verify', behaviour)
-      const { result, calls } = await countCalls(`GET ${routes.paid.path}`, () => pays(payer, routes.paid))
+      await behave('verify', payer, behaviour)
+      const { result, calls } = await countCalls(`GET ${routes.paid.path}`, payer, () => pays(payer, routes.paid))
       const { answer } = result
       assert.equal(answer.status, answerOf(statuses), answer.text)
       if (answer.status === 200) return
@@ -180,7 +180,7 @@ describe('a facilitator that fails in settle', () => {
   for (const [name, behaviour, statuses] of settleFaults) {
     scenario(`${name}: ${statuses.gateway}, and no content`, async () => {
       const payer = await wallet()
-      await behave('settle', behaviour)
+      await behave('settle', payer, behaviour)
       const { answer } = await pays(payer, routes.paid)
       assert.equal(answer.status, answerOf(statuses), answer.text)
       if (answer.status === 200) return
@@ -195,7 +195,7 @@ describe('a facilitator that fails in settle', () => {
 
   scenario('an answer that was lost: the same payment again is served, and settled once', unknown, async () => {
     const payer = await wallet()
-    await behave('settle', { act: 'drop', when: 'after-settling' })
+    await behave('settle', payer, { act: 'drop', when: 'after-settling' })
     const { client, answer } = await pays(payer, routes.paid)
     assert.deepEqual([answer.status, answer.body.code], [502, 'settlement_outcome_unknown'])
     const again = await ask(routes.paid.path, { 'payment-signature': paymentOf(client) })
@@ -210,7 +210,7 @@ describe('a facilitator that fails in settle', () => {
   scenario('an answer that was lost, and a facilitator that calls it used: 409, and nobody is granted anything', unknown, async () => {
     const payer = await wallet()
     await repeat('refuse')
-    await behave('settle', { act: 'drop', when: 'after-settling' })
+    await behave('settle', payer, { act: 'drop', when: 'after-settling' })
     const { client } = await pays(payer, routes.paid)
     const again = await ask(routes.paid.path, { 'payment-signature': paymentOf(client) })
     assert.equal(again.status, 409, again.text)
@@ -220,7 +220,7 @@ describe('a facilitator that fails in settle', () => {
 
   scenario('a payer that settlement does not name is not granted to somebody else', async () => {
     const payer = await wallet()
-    await behave('settle', { act: 'lie', omit: ['payer'] })
+    await behave('settle', payer, { act: 'lie', omit: ['payer'] })
     const { answer } = await pays(payer, routes.paid)
     assert.equal(answer.status, 200, answer.text)
     const again = await payingClient(payer, { signIn: true }).fetch(routes.paid.path)
@@ -230,7 +230,7 @@ describe('a facilitator that fails in settle', () => {
 
   scenario('a slow settlement is waited for', async () => {
     const payer = await wallet()
-    await behave('settle', { act: 'honest', delay_ms: 800 })
+    await behave('settle', payer, { act: 'honest', delay_ms: 800 })
     const { answer } = await pays(payer, routes.paid)
     assertPaid(answer, payer)
   })

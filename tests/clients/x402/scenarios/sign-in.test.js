@@ -34,7 +34,7 @@ for (const { title, wallet } of namespaces) {
       const payer = await wallet()
       const client = payingClient(payer, { signIn: true })
       assertPaid(await client.fetch(routes.paid.path), payer)
-      const { result: answer, calls } = await countCalls(`GET ${routes.paid.path}`, () => client.fetch(routes.paid.path))
+      const { result: answer, calls } = await countCalls(`GET ${routes.paid.path}`, payer, () => client.fetch(routes.paid.path))
       assertGranted(answer)
       assert.deepEqual(calls, { verify: 0, settle: 0, upstream: 1 })
       assert.deepEqual(await paidBy(payer), [routes.paid.amount])

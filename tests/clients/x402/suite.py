@@ -45,7 +45,7 @@ ROUTES = {
     "free": {"path": "/status"},
     "paid": {"path": "/premium/weather", "amount": "10000"},
     "dear": {"path": "/premium/dear", "amount": "500000"},
-    "short": {"path": "/premium/short", "amount": "10000", "access_for_secs": 2},
+    "short": {"path": "/premium/short", "amount": "10000", "access_for_secs": 3},
     "order": {"path": "/orders", "amount": "10000"},
     "plan": {"path": "/plan/report", "amount": "5000000", "name": "nano", "period_secs": 30 * 86400},
     "sign_in_only": {"path": "/members"},

@@ -6,7 +6,7 @@
 //    counted, and answered again or refused as the facilitator is told.
 // 3. The counts are those a gateway has to answer for. `asked_after_answer` counts settlements asked for although a
 //    success had left for good, `asked_at_once` the most that were under way at the same time. On a healthy gateway the
-//    first is 0 and the second 1.
+//    first is 0 and the second 1; one that died may have left an answer unread, and then asks once more.
 
 import fs from 'node:fs'
 

@@ -1,22 +1,26 @@
-"""The Python package `x402` as a client: it pays, signs in and buys a plan, on EVM and on Solana.
+"""The Python package `x402` as a client: it pays, signs in and buys a plan, on EVM and on Solana; by HTTP/2 where
+the server speaks it.
 
 The server is described by the JSON file that X402_TARGET names; suite.py says what is in it.
 """
 
 import base64
 import dataclasses
+import datetime
 import json
 import os
 import pathlib
 import secrets
 import ssl
 import unittest
+import urllib.parse
 import urllib.request
 from collections.abc import Callable
 from typing import Any
 
 import httpx
 from eth_account import Account
+from eth_account.messages import encode_defunct
 from solders.keypair import Keypair
 from x402 import x402Client
 from x402.extensions.sign_in_with_x import CreateSIWxClientExtensionOptions, create_siwx_client_extension
@@ -44,30 +48,56 @@ class SolanaSigner:
 
 @dataclasses.dataclass(frozen=True)
 class Wallet:
-    """A new wallet: its address, how it pays, and how it signs in."""
+    """A new wallet: its address, how it pays, how it signs in, and how it signs a token's message."""
 
     network: str
     address: str
     scheme: Any
     signer: Any
+    label: str
+    reference: str
+    sign: Callable[[str], str]
+
+    def token(self):
+        """A token of an hour, as the SDKs in Python write it: times have microseconds and an offset."""
+        now = datetime.datetime.now(datetime.timezone.utc)
+        lines = [
+            f"{urllib.parse.urlsplit(TARGET['base']).netloc} wants you to sign in with your {self.label} account:",
+            *(self.address, "", "Open the API.", ""),
+            *(f"URI: {TARGET['base']}", "Version: 1", f"Chain ID: {self.reference}", f"Nonce: {secrets.token_hex(16)}"),
+            f"Issued At: {now.isoformat()}",
+            f"Expiration Time: {(now + datetime.timedelta(hours=1)).isoformat()}",
+        ]
+        text = "\n".join(lines)
+        return f"SIWX {base64.b64encode(text.encode()).decode()}.{self.sign(text)}"
 
 
 def evm_wallet():
     account = Account.create()
-    return Wallet(TARGET["networks"]["eip155"], account.address, ExactEvmClientScheme(EthAccountSigner(account)), account)
+    scheme = ExactEvmClientScheme(EthAccountSigner(account))
+
+    def sign(text):
+        return account.sign_message(encode_defunct(text=text)).signature.to_0x_hex()
+
+    return Wallet(TARGET["networks"]["eip155"], account.address, scheme, account, "Ethereum", "8453", sign)
 
 
 def solana_wallet():
     keypair = Keypair.from_seed(secrets.token_bytes(32))
     scheme = ExactSvmClientScheme(KeypairSigner(keypair), f"{TARGET['facilitator']}/solana-rpc")
-    return Wallet(TARGET["networks"]["solana"], str(keypair.pubkey()), scheme, SolanaSigner(keypair))
+
+    def sign(text):
+        return bytes(keypair.sign_message(text.encode())).hex()
+
+    address = str(keypair.pubkey())
+    return Wallet(TARGET["networks"]["solana"], address, scheme, SolanaSigner(keypair), "Solana", "mainnet", sign)
 
 
 class Recording(httpx.AsyncHTTPTransport):
     """Notes each exchange: the credentials that were sent, and the status."""
 
     def __init__(self):
-        super().__init__(verify=TLS)
+        super().__init__(verify=TLS, http2=True)
         self.exchanges = []
 
     async def handle_async_request(self, request):
@@ -138,6 +168,7 @@ class Scenarios:
         self.assertEqual((answer.status_code, answer.headers.get("x-upstream")), (200, "1"), answer.text)
         said = decoded(answer, "payment-response")
         self.assertEqual((said["success"], said["payer"], said["network"]), (True, wallet.address, wallet.network))
+        self.assertEqual(answer.http_version, {"gateway": "HTTP/2", "reference": "HTTP/1.1"}[TARGET["kind"]])
 
     def assert_granted(self, answer):
         self.assertEqual((answer.status_code, answer.headers.get("x-upstream")), (200, "1"), answer.text)
@@ -193,6 +224,17 @@ class Scenarios:
         self.assertEqual(receipt.status_code, 200, receipt.text)
         self.assertEqual((receipt.json()["plan"], receipt.json()["address"]), (plan["name"], wallet.address))
         self.assert_granted(await client.ask(plan["path"]))
+
+    @unittest.skipUnless(TARGET["kind"] == "gateway", "the reference takes no tokens")
+    async def test_opens_a_plan_by_a_token(self):
+        wallet = self.wallet()
+        plan = ROUTES["plan"]
+        token = wallet.token()
+        self.assertEqual((await ask(plan["path"], {"authorization": token})).status_code, 402)
+        client = self.client(wallet, spend={"max_amount_per_payment": "$10"})
+        self.assert_paid(await client.ask(plan["path"]), wallet)
+        for _ in range(2):
+            self.assert_granted(await ask(plan["path"], {"authorization": token}))
 
     async def test_is_told_of_a_refused_settlement(self):
         wallet = self.wallet()

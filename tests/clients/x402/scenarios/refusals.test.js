@@ -23,6 +23,7 @@ import {
   repeat,
   routes,
   scenario,
+  uptoClient,
 } from './clients.js'
 
 honestFacilitator()
@@ -139,6 +140,18 @@ const verifyFaults = [
   ['answers megabytes', { act: 'nonsense', kind: 'megabytes' }, { gateway: 502, reference: 200 }],
   ['names another payer', { act: 'lie', payer: OTHER }, { gateway: 502, reference: 200 }],
 ]
+
+describe('a payment by Permit2', () => {
+  const [{ wallet }] = namespaces
+  scenario('without an allowance gets 412 and the challenge', async () => {
+    const payer = await wallet()
+    await behave('verify', payer, { act: 'refuse', reason: 'permit2_allowance_required' })
+    const answer = await uptoClient(payer).fetch(routes.paid.path)
+    assert.equal(answer.status, 412, answer.text)
+    assertNoGoods(answer)
+    assert.match(answer.required.error, /^permit2_allowance_required/)
+  })
+})
 
 describe('a facilitator that fails in verify', () => {
   const [{ wallet }] = namespaces

@@ -13,7 +13,7 @@ export class Refused extends Error {
 }
 
 /** Refuses unless `condition` holds. */
-export function require(condition, reason, message, payer) {
+export function demand(condition, reason, message, payer) {
   if (!condition) throw new Refused(reason, message, payer)
 }
 
@@ -29,6 +29,10 @@ export const isObject = (value) => typeof value === 'object' && value !== null &
 
 /** A number of atomic units or seconds, as the wire has it: decimal digits and nothing else. */
 export function decimal(value, name) {
-  require(typeof value === 'string' && /^(0|[1-9][0-9]{0,77})$/.test(value), 'invalid_payload', `expected ${name} in decimal digits, found ${JSON.stringify(value)}`)
+  demand(
+    typeof value === 'string' && /^(0|[1-9][0-9]{0,77})$/.test(value),
+    'invalid_payload',
+    `expected ${name} in decimal digits, found ${JSON.stringify(value)}`,
+  )
   return BigInt(value)
 }

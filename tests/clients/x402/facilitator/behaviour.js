@@ -72,7 +72,10 @@ const NONSENSE = {
   empty: { type: 'application/json', body: '' },
   truncated: { type: 'application/json', body: '{"isValid":true,"success":true,"transaction":"0x00' },
   // More than any honest answer, and well-formed to the end.
-  megabytes: { type: 'application/json', body: `{"isValid":true,"success":true,"transaction":"0x00","extra":{"pad":"${'x'.repeat(8 << 20)}"}}` },
+  megabytes: {
+    type: 'application/json',
+    body: `{"isValid":true,"success":true,"transaction":"0x00","extra":{"pad":"${'x'.repeat(8 << 20)}"}}`,
+  },
 }
 
 export const nonsense = (kind) => NONSENSE[kind]

@@ -7,7 +7,7 @@
 
 import { getAddress, isAddress, keccak256, recoverTypedDataAddress } from 'viem'
 
-import { decimal, isObject, paymentId, require } from './answers.js'
+import { decimal, demand, isObject, paymentId } from './answers.js'
 
 // Where Permit2 and the contracts of x402 that spend by it are deployed, on every EVM network.
 const PERMIT2 = '0x000000000022D473030F116dDEE9F6B43aC78BA3'
@@ -56,8 +56,8 @@ const WITNESSES = {
  * `upto` payer signed) or what has to be covered. `facilitator` is this facilitator's own address, `now` is in seconds.
  */
 export async function checkEvm({ payload, requirement, settling, facilitator, now }) {
-  require(isObject(payload), 'invalid_payload', 'expected an object as payload')
-  require(isAddress(requirement.asset) && isAddress(requirement.payTo), 'invalid_payload', 'expected addresses in the requirement')
+  demand(isObject(payload), 'invalid_payload', 'expected an object as payload')
+  demand(isAddress(requirement.asset) && isAddress(requirement.payTo), 'invalid_payload', 'expected addresses in the requirement')
   const chainId = Number(requirement.network.split(':')[1])
   if (requirement.scheme === 'upto' || requirement.extra?.assetTransferMethod === 'permit2') {
     return checkPermit2({ payload, requirement, settling, facilitator, now, chainId })
@@ -67,22 +67,50 @@ export async function checkEvm({ payload, requirement, settling, facilitator, no
 
 async function checkEip3009({ payload, requirement, now, chainId }) {
   const { authorization, signature } = payload
-  require(isObject(authorization) && typeof signature === 'string', 'invalid_payload', 'expected authorization and signature')
+  demand(isObject(authorization) && typeof signature === 'string', 'invalid_payload', 'expected authorization and signature')
   const { from, to, nonce } = authorization
-  require(isAddress(from, { strict: false }) && isAddress(to, { strict: false }), 'invalid_payload', 'expected addresses in the authorization')
-  require(/^0x[0-9a-fA-F]{64}$/.test(nonce), 'invalid_payload', `expected a nonce of 32 bytes, found ${nonce}`)
+  demand(
+    isAddress(from, { strict: false }) && isAddress(to, { strict: false }),
+    'invalid_payload',
+    'expected addresses in the authorization',
+  )
+  demand(/^0x[0-9a-fA-F]{64}$/.test(nonce), 'invalid_payload', `expected a nonce of 32 bytes, found ${nonce}`)
   const value = decimal(authorization.value, 'value')
   const validAfter = decimal(authorization.validAfter, 'validAfter')
   const validBefore = decimal(authorization.validBefore, 'validBefore')
   const { name, version } = requirement.extra ?? {}
-  require(typeof name === 'string' && typeof version === 'string', 'missing_eip712_domain', "expected the token's name and version in extra")
+  demand(
+    typeof name === 'string' && typeof version === 'string',
+    'missing_eip712_domain',
+    "expected the token's name and version in extra",
+  )
 
   const payer = getAddress(from)
-  require(getAddress(to) === getAddress(requirement.payTo), 'invalid_exact_evm_recipient_mismatch', `pays ${to}, not ${requirement.payTo}`, payer)
-  require(value === decimal(requirement.amount, 'amount'), 'invalid_exact_evm_payload_authorization_value_mismatch', `pays ${value}, not ${requirement.amount}`, payer)
-  require(validAfter <= now, 'invalid_exact_evm_payload_authorization_valid_after', `valid after ${validAfter}, and it is ${now}`, payer)
-  require(validBefore > now, 'invalid_exact_evm_payload_authorization_valid_before', `valid before ${validBefore}, and it is ${now}`, payer)
-  await requireSigner(payer, 'invalid_exact_evm_signature', {
+  demand(
+    getAddress(to) === getAddress(requirement.payTo),
+    'invalid_exact_evm_recipient_mismatch',
+    `pays ${to}, not ${requirement.payTo}`,
+    payer,
+  )
+  demand(
+    value === decimal(requirement.amount, 'amount'),
+    'invalid_exact_evm_payload_authorization_value_mismatch',
+    `pays ${value}, not ${requirement.amount}`,
+    payer,
+  )
+  demand(
+    validAfter <= now,
+    'invalid_exact_evm_payload_authorization_valid_after',
+    `valid after ${validAfter}, and it is ${now}`,
+    payer,
+  )
+  demand(
+    validBefore > now,
+    'invalid_exact_evm_payload_authorization_valid_before',
+    `valid before ${validBefore}, and it is ${now}`,
+    payer,
+  )
+  await demandSigner(payer, 'invalid_exact_evm_signature', {
     signature,
     domain: { name, version, chainId, verifyingContract: getAddress(requirement.asset) },
     types: { TransferWithAuthorization: TRANSFER_WITH_AUTHORIZATION },
@@ -94,10 +122,18 @@ async function checkEip3009({ payload, requirement, now, chainId }) {
 
 async function checkPermit2({ payload, requirement, settling, facilitator, now, chainId }) {
   const { permit2Authorization: permit, signature } = payload
-  require(isObject(permit) && isObject(permit.permitted) && isObject(permit.witness) && typeof signature === 'string', 'invalid_payload', 'expected permit2Authorization and signature')
+  demand(
+    isObject(permit) && isObject(permit.permitted) && isObject(permit.witness) && typeof signature === 'string',
+    'invalid_payload',
+    'expected permit2Authorization and signature',
+  )
   const addresses = [permit.from, permit.permitted.token, permit.spender, permit.witness.to]
   if (requirement.scheme === 'upto') addresses.push(permit.witness.facilitator)
-  require(addresses.every((address) => isAddress(address, { strict: false })), 'invalid_payload', 'expected addresses in the permit')
+  demand(
+    addresses.every((address) => isAddress(address, { strict: false })),
+    'invalid_payload',
+    'expected addresses in the permit',
+  )
   const amount = decimal(permit.permitted.amount, 'permitted.amount')
   const nonce = decimal(permit.nonce, 'nonce')
   const deadline = decimal(permit.deadline, 'deadline')
@@ -107,19 +143,24 @@ async function checkPermit2({ payload, requirement, settling, facilitator, now, 
 
   const payer = getAddress(permit.from)
   const same = (one, other) => getAddress(one) === getAddress(other)
-  require(same(permit.permitted.token, requirement.asset), 'permit2_token_mismatch', `permits ${permit.permitted.token}`, payer)
-  require(same(permit.spender, PROXIES[scheme]), 'invalid_permit2_spender', `permits ${permit.spender} to spend`, payer)
-  require(same(permit.witness.to, requirement.payTo), 'invalid_permit2_recipient_mismatch', `pays ${permit.witness.to}`, payer)
+  demand(same(permit.permitted.token, requirement.asset), 'permit2_token_mismatch', `permits ${permit.permitted.token}`, payer)
+  demand(same(permit.spender, PROXIES[scheme]), 'invalid_permit2_spender', `permits ${permit.spender} to spend`, payer)
+  demand(same(permit.witness.to, requirement.payTo), 'invalid_permit2_recipient_mismatch', `pays ${permit.witness.to}`, payer)
   const fits = scheme === 'upto' && settling ? charge <= amount : charge === amount
-  require(fits, 'permit2_amount_mismatch', `permits ${amount}, and ${charge} is asked for`, payer)
-  require(validAfter <= now, 'permit2_not_yet_valid', `valid after ${validAfter}, and it is ${now}`, payer)
-  require(deadline > now, 'permit2_deadline_expired', `valid until ${deadline}, and it is ${now}`, payer)
+  demand(fits, 'permit2_amount_mismatch', `permits ${amount}, and ${charge} is asked for`, payer)
+  demand(validAfter <= now, 'permit2_not_yet_valid', `valid after ${validAfter}, and it is ${now}`, payer)
+  demand(deadline > now, 'permit2_deadline_expired', `valid until ${deadline}, and it is ${now}`, payer)
   const witness = { to: getAddress(permit.witness.to), validAfter }
   if (scheme === 'upto') {
-    require(same(permit.witness.facilitator, facilitator), 'upto_facilitator_mismatch', `names the facilitator ${permit.witness.facilitator}`, payer)
+    demand(
+      same(permit.witness.facilitator, facilitator),
+      'upto_facilitator_mismatch',
+      `names the facilitator ${permit.witness.facilitator}`,
+      payer,
+    )
     witness.facilitator = getAddress(permit.witness.facilitator)
   }
-  await requireSigner(payer, 'invalid_permit2_signature', {
+  await demandSigner(payer, 'invalid_permit2_signature', {
     signature,
     domain: { name: 'Permit2', chainId, verifyingContract: PERMIT2 },
     types: { PermitWitnessTransferFrom: PERMIT, TokenPermissions: TOKEN_PERMISSIONS, Witness: WITNESSES[scheme] },
@@ -135,15 +176,15 @@ async function checkPermit2({ payload, requirement, settling, facilitator, now, 
   return { ...evmRecord(requirement, payer, permit.nonce), used: 'permit2_invalid_nonce' }
 }
 
-async function requireSigner(payer, reason, { signature, ...typedData }) {
-  require(/^0x[0-9a-fA-F]{130}$/.test(signature), reason, 'expected a signature of 65 bytes in hex', payer)
+async function demandSigner(payer, reason, { signature, ...typedData }) {
+  demand(/^0x[0-9a-fA-F]{130}$/.test(signature), reason, 'expected a signature of 65 bytes in hex', payer)
   let signer
   try {
     signer = await recoverTypedDataAddress({ ...typedData, signature })
   } catch {
     signer = 'nobody'
   }
-  require(signer === payer, reason, `signed by ${signer}, not by ${payer}`, payer)
+  demand(signer === payer, reason, `signed by ${signer}, not by ${payer}`, payer)
 }
 
 function evmRecord(requirement, payer, nonce) {

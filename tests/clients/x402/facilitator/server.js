@@ -15,7 +15,7 @@ import http from 'node:http'
 
 import { privateKeyToAddress } from 'viem/accounts'
 
-import { Refused, isObject, require } from './answers.js'
+import { Refused, demand, isObject } from './answers.js'
 import { Behaviour, nonsense } from './behaviour.js'
 import { Books } from './books.js'
 import { checkEvm } from './evm.js'
@@ -58,7 +58,9 @@ class Facilitator {
 
   async answer(request, response) {
     const { pathname } = new URL(request.url, 'http://localhost')
-    const operation = { 'GET /supported': 'supported', 'POST /verify': 'verify', 'POST /settle': 'settle' }[`${request.method} ${pathname}`]
+    const operation = { 'GET /supported': 'supported', 'POST /verify': 'verify', 'POST /settle': 'settle' }[
+      `${request.method} ${pathname}`
+    ]
     try {
       if (operation === undefined) return await this.#control(`${request.method} ${pathname}`, request, response)
       await this.#operate(operation, request, response)
@@ -98,10 +100,18 @@ class Facilitator {
   /** The checks of either operation, apart from whether the authorization was used. */
   async #check(operation, body) {
     const { x402Version, paymentPayload, paymentRequirements: requirement } = body
-    require(x402Version === 2 && isObject(paymentPayload) && paymentPayload.x402Version === 2, 'invalid_x402_version', 'expected version 2')
-    require(isObject(requirement) && isObject(paymentPayload.accepted), 'invalid_payload', 'expected paymentRequirements and accepted')
+    demand(
+      x402Version === 2 && isObject(paymentPayload) && paymentPayload.x402Version === 2,
+      'invalid_x402_version',
+      'expected version 2',
+    )
+    demand(isObject(requirement) && isObject(paymentPayload.accepted), 'invalid_payload', 'expected paymentRequirements and accepted')
     const { scheme, network } = requirement
-    require(scheme === paymentPayload.accepted.scheme && network === paymentPayload.accepted.network, 'invalid_payload', 'the payment was made for another scheme or network')
+    demand(
+      scheme === paymentPayload.accepted.scheme && network === paymentPayload.accepted.network,
+      'invalid_payload',
+      'the payment was made for another scheme or network',
+    )
     const { payload } = paymentPayload
     if (EVM_NETWORKS.includes(network) && ['exact', 'upto'].includes(scheme)) {
       const settling = operation === 'settle'
@@ -121,7 +131,10 @@ class Facilitator {
     }
     if (behaviour.act === 'pending') {
       const transaction = behaviour.transaction === false ? '' : record.transaction
-      return { status: behaviour.status ?? 200, body: { success: false, errorReason: 'settlement_pending', payer, transaction, network } }
+      return {
+        status: behaviour.status ?? 200,
+        body: { success: false, errorReason: 'settlement_pending', payer, transaction, network },
+      }
     }
     if (!settles(behaviour)) return { status: 200, body: {} }
     if (this.#books.hasSettled(record.id)) {
@@ -190,7 +203,12 @@ function supported() {
     { x402Version: 2, scheme: 'exact', network },
     { x402Version: 2, scheme: 'upto', network, extra: { facilitatorAddress: EVM_ADDRESS } },
   ])
-  const solana = SOLANA_NETWORKS.map((network) => ({ x402Version: 2, scheme: 'exact', network, extra: { feePayer: FEE_PAYER.address } }))
+  const solana = SOLANA_NETWORKS.map((network) => ({
+    x402Version: 2,
+    scheme: 'exact',
+    network,
+    extra: { feePayer: FEE_PAYER.address },
+  }))
   return { kinds: [...evm, ...solana], extensions: [], signers: { 'eip155:*': [EVM_ADDRESS], 'solana:*': [FEE_PAYER.address] } }
 }
 

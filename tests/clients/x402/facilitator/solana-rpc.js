@@ -12,7 +12,14 @@ function mint() {
   const data = Buffer.alloc(82)
   data[44] = 6
   data[45] = 1
-  return { data: [data.toString('base64'), 'base64'], executable: false, lamports: 1461600, owner: TOKEN_PROGRAM, rentEpoch: 0, space: 82 }
+  return {
+    data: [data.toString('base64'), 'base64'],
+    executable: false,
+    lamports: 1461600,
+    owner: TOKEN_PROGRAM,
+    rentEpoch: 0,
+    space: 82,
+  }
 }
 
 /** Answers one JSON-RPC request. */

@@ -20,7 +20,7 @@ import {
   isAddress,
 } from '@solana/kit'
 
-import { Refused, decimal, isObject, paymentId, require } from './answers.js'
+import { Refused, decimal, demand, isObject, paymentId } from './answers.js'
 
 const TOKEN_PROGRAMS = ['TokenkegQfeZyiNwAJbNbGKPFXCWuBvf9Ss623VQ5DA', 'TokenzQdBNbLqP5VEhdkAS6EPFLC1PHnBqCXEpPxuEb']
 const ASSOCIATED_TOKEN_PROGRAM = 'ATokenGPvbdGVxr1b2hvZbsiqW5xWH25efTNsLJA8knL'
@@ -44,20 +44,20 @@ export function feePayerFrom(seed) {
 
 /** Checks one payment and returns what the books need, or throws `Refused`. */
 export async function checkSolana({ payload, requirement, feePayer }) {
-  require(isObject(payload) && typeof payload.transaction === 'string', 'invalid_payload', 'expected a transaction')
-  require(isAddress(requirement.asset) && isAddress(requirement.payTo), 'invalid_payload', 'expected addresses in the requirement')
+  demand(isObject(payload) && typeof payload.transaction === 'string', 'invalid_payload', 'expected a transaction')
+  demand(isAddress(requirement.asset) && isAddress(requirement.payTo), 'invalid_payload', 'expected addresses in the requirement')
   const { transaction, message } = decode(payload.transaction)
 
   const accounts = message.staticAccounts
-  require(accounts[0] === feePayer.address, 'fee_payer_mismatch', `fees are paid by ${accounts[0]}, not by ${feePayer.address}`)
-  require((message.addressTableLookups ?? []).length === 0, INVALID, 'expected no address lookup tables')
-  require(message.header.numSignerAccounts === 2, INVALID, `expected two signers, found ${message.header.numSignerAccounts}`)
+  demand(accounts[0] === feePayer.address, 'fee_payer_mismatch', `fees are paid by ${accounts[0]}, not by ${feePayer.address}`)
+  demand((message.addressTableLookups ?? []).length === 0, INVALID, 'expected no address lookup tables')
+  demand(message.header.numSignerAccounts === 2, INVALID, `expected two signers, found ${message.header.numSignerAccounts}`)
   const payer = accounts[1]
-  requireTransfer(await transferTerms(requirement, payer, message), message, payer)
+  demandTransfer(await transferTerms(requirement, payer, message), message, payer)
 
   const signature = transaction.signatures[payer]
-  require(signature !== null && signature !== undefined, INVALID, `${payer} has not signed`, payer)
-  require(verify(null, transaction.messageBytes, publicKey(payer), signature), INVALID, `the signature is not of ${payer}`, payer)
+  demand(signature !== null && signature !== undefined, INVALID, `${payer} has not signed`, payer)
+  demand(verify(null, transaction.messageBytes, publicKey(payer), signature), INVALID, `the signature is not of ${payer}`, payer)
 
   const { network, scheme, asset, payTo, amount } = requirement
   return {
@@ -86,7 +86,7 @@ async function transferTerms(requirement, payer, message) {
   const program = message.instructions
     .map((instruction) => message.staticAccounts[instruction.programAddressIndex])
     .find((name) => TOKEN_PROGRAMS.includes(name))
-  require(program !== undefined, INVALID, 'expected a transfer by a token program', payer)
+  demand(program !== undefined, INVALID, 'expected a transfer by a token program', payer)
   return {
     program,
     source: await tokenAccount(payer, program, requirement.asset),
@@ -96,25 +96,30 @@ async function transferTerms(requirement, payer, message) {
   }
 }
 
-function requireTransfer(terms, message, payer) {
+function demandTransfer(terms, message, payer) {
   const feePayerIndex = 0
   let transfers = 0
   for (const { programAddressIndex, accountIndices = [], data = new Uint8Array() } of message.instructions) {
-    require(!accountIndices.includes(feePayerIndex), INVALID, 'the fee payer is an account of an instruction', payer)
+    demand(!accountIndices.includes(feePayerIndex), INVALID, 'the fee payer is an account of an instruction', payer)
     const program = message.staticAccounts[programAddressIndex]
     if (SIDE_PROGRAMS.includes(program)) continue
-    require(program === terms.program, INVALID, `calls ${program}`, payer)
-    require(data[0] === TRANSFER_CHECKED && data.length === TRANSFER_CHECKED_BYTES, INVALID, 'expected TransferChecked', payer)
+    demand(program === terms.program, INVALID, `calls ${program}`, payer)
+    demand(data[0] === TRANSFER_CHECKED && data.length === TRANSFER_CHECKED_BYTES, INVALID, 'expected TransferChecked', payer)
     transfers += 1
     const [source, mint, destination, authority] = accountIndices.map((index) => message.staticAccounts[index])
-    require(accountIndices.length === 4 && authority === payer, INVALID, `the authority is ${authority}, not ${payer}`, payer)
-    require(mint === terms.mint, 'invalid_exact_svm_payload_mint_mismatch', `transfers ${mint}, not ${terms.mint}`, payer)
-    require(source === terms.source, INVALID, `takes from ${source}, not from ${terms.source}`, payer)
-    require(destination === terms.destination, 'invalid_exact_svm_payload_recipient_mismatch', `pays ${destination}, not ${terms.destination}`, payer)
+    demand(accountIndices.length === 4 && authority === payer, INVALID, `the authority is ${authority}, not ${payer}`, payer)
+    demand(mint === terms.mint, 'invalid_exact_svm_payload_mint_mismatch', `transfers ${mint}, not ${terms.mint}`, payer)
+    demand(source === terms.source, INVALID, `takes from ${source}, not from ${terms.source}`, payer)
+    demand(
+      destination === terms.destination,
+      'invalid_exact_svm_payload_recipient_mismatch',
+      `pays ${destination}, not ${terms.destination}`,
+      payer,
+    )
     const amount = Buffer.from(data).readBigUInt64LE(1)
-    require(amount === terms.amount, 'invalid_exact_svm_payload_amount_mismatch', `pays ${amount}, not ${terms.amount}`, payer)
+    demand(amount === terms.amount, 'invalid_exact_svm_payload_amount_mismatch', `pays ${amount}, not ${terms.amount}`, payer)
   }
-  require(transfers === 1, INVALID, `expected one transfer, found ${transfers}`, payer)
+  demand(transfers === 1, INVALID, `expected one transfer, found ${transfers}`, payer)
 }
 
 /** The associated token account of `owner` for `mint`. */

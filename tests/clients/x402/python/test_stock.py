@@ -8,6 +8,7 @@ import base64
 import dataclasses
 import datetime
 import json
+import logging
 import os
 import pathlib
 import secrets
@@ -32,6 +33,8 @@ from x402.mechanisms.svm.exact import ExactSvmClientScheme
 
 TARGET = json.loads(pathlib.Path(os.environ["X402_TARGET"]).read_text())
 ROUTES = TARGET["routes"]
+# Tests run with asyncio's debugging on, which tells of every step that takes long, such as signing.
+logging.getLogger("asyncio").setLevel(logging.ERROR)
 TLS = ssl.create_default_context(cafile=os.environ["X402_CA"])
 
 

@@ -51,7 +51,9 @@ describe('challenge', () => {
   })
 
   scenario('each challenge has a nonce of its own', async () => {
-    const nonces = await Promise.all([1, 2, 3].map(async () => (await ask(routes.paid.path)).required.extensions['sign-in-with-x'].info.nonce))
+    const nonces = await Promise.all(
+      [1, 2, 3].map(async () => (await ask(routes.paid.path)).required.extensions['sign-in-with-x'].info.nonce),
+    )
     assert.equal(new Set(nonces).size, 3)
   })
 
@@ -59,7 +61,10 @@ describe('challenge', () => {
     const answer = await ask(routes.order.path, {}, 'POST')
     assertChallenged(answer)
     const exact = answer.required.accepts.filter(({ scheme }) => scheme === 'exact')
-    assert.deepEqual(exact.map(({ extra }) => extra.paymentFlow), ['upfront', 'upfront'])
+    assert.deepEqual(
+      exact.map(({ extra }) => extra.paymentFlow),
+      ['upfront', 'upfront'],
+    )
   })
 
   scenario('a plan names itself in its terms', async () => {

@@ -61,8 +61,7 @@ export async function booksOf(wallet) {
 }
 
 /** What a wallet has paid, in atomic units. */
-export const paidBy = async (wallet) =>
-  (await booksOf(wallet)).filter(({ settled }) => settled).map(({ amount }) => amount)
+export const paidBy = async (wallet) => (await booksOf(wallet)).filter(({ settled }) => settled).map(({ amount }) => amount)
 
 /**
  * How many calls `run` caused: of verify and settle at the facilitator, and of one request at the service behind.

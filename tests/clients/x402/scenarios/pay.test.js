@@ -31,10 +31,16 @@ for (const { title, wallet } of namespaces) {
       const { result, calls } = await countCalls(`GET ${routes.paid.path}`, payer, () => pays(payer, routes.paid))
       assertPaid(result.answer, payer)
       assert.deepEqual(calls, { verify: 1, settle: 1, upstream: 1 })
-      assert.deepEqual(result.client.exchanges.map(({ status }) => status), [402, 200])
+      assert.deepEqual(
+        result.client.exchanges.map(({ status }) => status),
+        [402, 200],
+      )
       const [payment, ...others] = await booksOf(payer)
       const { settled, answered, amount, asked_at_once, transaction } = payment
-      assert.deepEqual({ settled, answered, amount, asked_at_once }, { settled: true, answered: 1, amount: routes.paid.amount, asked_at_once: 1 })
+      assert.deepEqual(
+        { settled, answered, amount, asked_at_once },
+        { settled: true, answered: 1, amount: routes.paid.amount, asked_at_once: 1 },
+      )
       assert.equal(result.answer.paid.transaction, transaction)
       assert.deepEqual(others, [])
     })
@@ -102,20 +108,24 @@ for (const { title, wallet } of namespaces) {
       assert.deepEqual(await paidBy(payer), [routes.paid.amount])
     })
 
-    scenario('ten copies at once: one is served, settled and forwarded', { gatewayOnly: 'runs the handler for each copy' }, async () => {
-      const payer = await wallet()
-      const { client } = await pays(payer, routes.paid, { headers: { 'x-upstream-status': '500' } })
-      const headers = { 'payment-signature': paymentOf(client), 'x-upstream-delay-ms': '100' }
-      const { result: answers, calls } = await countCalls(`GET ${routes.paid.path}`, payer, () =>
-        Promise.all(Array.from({ length: 10 }, () => ask(routes.paid.path, headers))),
-      )
-      const statuses = answers.map(({ status }) => status).sort()
-      assert.deepEqual(statuses, [200, ...Array(9).fill(409)])
-      for (const answer of answers.filter(({ status }) => status === 409)) assertNoGoods(answer)
-      assert.deepEqual([calls.settle, calls.upstream], [1, 1])
-      const [{ settle_asked, asked_at_once }] = await booksOf(payer)
-      assert.deepEqual({ settle_asked, asked_at_once }, { settle_asked: 1, asked_at_once: 1 })
-    })
+    scenario(
+      'ten copies at once: one is served, settled and forwarded',
+      { gatewayOnly: 'runs the handler for each copy' },
+      async () => {
+        const payer = await wallet()
+        const { client } = await pays(payer, routes.paid, { headers: { 'x-upstream-status': '500' } })
+        const headers = { 'payment-signature': paymentOf(client), 'x-upstream-delay-ms': '100' }
+        const { result: answers, calls } = await countCalls(`GET ${routes.paid.path}`, payer, () =>
+          Promise.all(Array.from({ length: 10 }, () => ask(routes.paid.path, headers))),
+        )
+        const statuses = answers.map(({ status }) => status).sort()
+        assert.deepEqual(statuses, [200, ...Array(9).fill(409)])
+        for (const answer of answers.filter(({ status }) => status === 409)) assertNoGoods(answer)
+        assert.deepEqual([calls.settle, calls.upstream], [1, 1])
+        const [{ settle_asked, asked_at_once }] = await booksOf(payer)
+        assert.deepEqual({ settle_asked, asked_at_once }, { settle_asked: 1, asked_at_once: 1 })
+      },
+    )
 
     scenario('a payment for a cheap route opens no dear one', async () => {
       const payer = await wallet()

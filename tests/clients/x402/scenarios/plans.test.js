@@ -31,7 +31,10 @@ const spend = { maxAmountPerPayment: '$10' }
 /** Asserts that a plan ends `periods` periods from now, within a minute. */
 function assertEnds(expiresAt, periods) {
   const expected = Date.now() + periods * plan.period_secs * 1000
-  assert.ok(Math.abs(Date.parse(expiresAt) - expected) < 60_000, `expected an end at ${new Date(expected).toISOString()}, found ${expiresAt}`)
+  assert.ok(
+    Math.abs(Date.parse(expiresAt) - expected) < 60_000,
+    `expected an end at ${new Date(expected).toISOString()}, found ${expiresAt}`,
+  )
 }
 
 for (const { title, wallet } of namespaces) {
@@ -115,7 +118,10 @@ for (const { title, wallet } of namespaces) {
       const ended = { issuedAt: new Date(now - 7200_000), expirationTime: new Date(now - 3600_000) }
       const refused = await ask(plan.path, { authorization: await payer.token(ended) })
       assert.deepEqual([refused.status, refused.body.error, refused.body.reason], [401, 'invalid_token', 'expired'])
-      assert.match(refused.headers.get('www-authenticate'), /^SIWX realm="localhost:\d+", error="invalid_token", error_description="expired"$/)
+      assert.match(
+        refused.headers.get('www-authenticate'),
+        /^SIWX realm="localhost:\d+", error="invalid_token", error_description="expired"$/,
+      )
     })
 
     scenario('its status is shown to the wallet, and to no other', noShop, async () => {

@@ -60,7 +60,9 @@ for (const { title, wallet } of namespaces) {
     scenario('settlement before is refused: the upstream hears nothing', async () => {
       const payer = await wallet()
       await behave('settle', payer, { act: 'refuse', reason: 'insufficient_funds', status: 400 })
-      const { result, calls } = await countCalls(`POST ${routes.order.path}`, payer, () => pays(payer, routes.order, { method: 'POST' }))
+      const { result, calls } = await countCalls(`POST ${routes.order.path}`, payer, () =>
+        pays(payer, routes.order, { method: 'POST' }),
+      )
       assert.deepEqual([result.answer.status, result.answer.paid.success], [402, false])
       assert.deepEqual(calls, { verify: 0, settle: 1, upstream: 0 })
     })

@@ -47,11 +47,14 @@ for (const { title, wallet } of namespaces) {
       const payer = await wallet()
       const client = payingClient(payer, { signIn: true })
       assertPaid(await client.fetch(routes.paid.path), payer)
-      assert.deepEqual(client.exchanges.map(({ proof, signature }) => [proof !== null, signature !== null]), [
-        [false, false],
-        [true, false],
-        [false, true],
-      ])
+      assert.deepEqual(
+        client.exchanges.map(({ proof, signature }) => [proof !== null, signature !== null]),
+        [
+          [false, false],
+          [true, false],
+          [false, true],
+        ],
+      )
     })
 
     scenario('comes back for another query of the route', async () => {
@@ -61,7 +64,7 @@ for (const { title, wallet } of namespaces) {
       assertGranted(await client.fetch(`${routes.paid.path}?city=two`))
     })
 
-    scenario('a proof is good for one request', { gatewayOnly: "keeps no nonces in its own store, and grants again" }, async () => {
+    scenario('a proof is good for one request', { gatewayOnly: 'keeps no nonces in its own store, and grants again' }, async () => {
       const payer = await wallet()
       const client = payingClient(payer, { signIn: true })
       assertPaid(await client.fetch(routes.paid.path), payer)

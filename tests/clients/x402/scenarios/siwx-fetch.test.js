@@ -5,7 +5,19 @@ import { describe } from 'node:test'
 
 import { wrapFetchWithSIWx } from '@x402/extensions/sign-in-with-x'
 
-import { assertChallenged, assertGranted, honestFacilitator, namespaces, paidBy, pays, read, recording, routes, scenario, target } from './clients.js'
+import {
+  assertChallenged,
+  assertGranted,
+  honestFacilitator,
+  namespaces,
+  paidBy,
+  pays,
+  read,
+  recording,
+  routes,
+  scenario,
+  target,
+} from './clients.js'
 
 honestFacilitator()
 
@@ -25,7 +37,10 @@ describe(`wrapFetchWithSIWx on ${title}`, () => {
     const client = signingClient(payer)
     assertGranted(await client.fetch(routes.paid.path))
     assertGranted(await client.fetch(routes.paid.path))
-    assert.deepEqual(client.exchanges.map(({ status }) => status), [402, 200, 402, 200])
+    assert.deepEqual(
+      client.exchanges.map(({ status }) => status),
+      [402, 200, 402, 200],
+    )
     assert.deepEqual(await paidBy(payer), [routes.paid.amount])
   })
 
@@ -33,13 +48,19 @@ describe(`wrapFetchWithSIWx on ${title}`, () => {
     const client = signingClient(await wallet())
     const answer = await client.fetch(routes.paid.path)
     assertChallenged(answer)
-    assert.deepEqual(client.exchanges.map(({ proof }) => proof !== null), [false, true])
+    assert.deepEqual(
+      client.exchanges.map(({ proof }) => proof !== null),
+      [false, true],
+    )
   })
 
   scenario('gives up on a route for sign-in alone, which names no network to pay on', async () => {
     const client = signingClient(await wallet())
     assertChallenged(await client.fetch(routes.sign_in_only.path))
-    assert.deepEqual(client.exchanges.map(({ proof }) => proof !== null), [false])
+    assert.deepEqual(
+      client.exchanges.map(({ proof }) => proof !== null),
+      [false],
+    )
   })
 
   scenario('a wallet of another namespace than the first network signs nothing', async () => {
@@ -48,6 +69,9 @@ describe(`wrapFetchWithSIWx on ${title}`, () => {
     await pays(payer, routes.paid)
     const client = signingClient(payer)
     assertChallenged(await client.fetch(routes.paid.path))
-    assert.deepEqual(client.exchanges.map(({ proof }) => proof !== null), [false])
+    assert.deepEqual(
+      client.exchanges.map(({ proof }) => proof !== null),
+      [false],
+    )
   })
 })

@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { Buffer } from 'node:buffer'
-import { randomBytes } from 'node:crypto'
+import { createHash, randomBytes } from 'node:crypto'
 import fs from 'node:fs'
 import http from 'node:http'
 import os from 'node:os'
@@ -167,6 +167,19 @@ describe('a good payment', () => {
     const { success, amount, payer } = await settle(charge('2500'))
     assert.deepEqual({ success, amount }, { success: true, amount: '2500' })
     assert.equal((await payment(payer)).amount, '2500')
+  })
+
+  test('its id is made of what was authorised, and nothing else', async () => {
+    const sha256 = (...parts) => parts.reduce((hash, part) => hash.update(part), createHash('sha256')).digest('hex')
+    const evm = await call(exact())
+    const { from, nonce } = evm.paymentPayload.payload.authorization
+    await verify(evm)
+    assert.equal((await payment(from)).id, sha256(`${NETWORK}|${USDC}|${from}|${nonce}`.toLowerCase()))
+    const solana = await call(exactSolana())
+    const { payer } = await verify(solana)
+    // One length byte and two signatures come before the message.
+    const message = Buffer.from(solana.paymentPayload.payload.transaction, 'base64').subarray(1 + 2 * 64)
+    assert.equal((await payment(payer)).id, sha256(`${SOLANA}|`, message))
   })
 
   test('another spelling of the signature is the same payment', async () => {

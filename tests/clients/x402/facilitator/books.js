@@ -2,7 +2,8 @@
 //
 // 1. Every entry is on disk before anything that follows from it leaves the process: a journal of JSON lines, each
 //    appended and synced. A line that a crash tore is cut off; everything before it counts.
-// 2. One payment is one authorization, whatever the bytes around it: it settles once. What is asked for after that is
+// 2. One payment is one authorization, whatever the bytes around it: it settles once. Its id is the gateway's own
+//    (x402.md section 6), so that books and store can be laid side by side. What is asked for after that is
 //    counted, and answered again or refused as the facilitator is told.
 // 3. The counts are those a gateway has to answer for. `asked_after_answer` counts settlements asked for although a
 //    success had left for good, `asked_at_once` the most that were under way at the same time. On a healthy gateway the

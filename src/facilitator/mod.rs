@@ -41,6 +41,7 @@ use crate::{
     metrics::{FacilitatorMetrics, Metrics},
     outbound::{self, Answer, Ask, Client, Endpoint, Outbound},
     time::Clock,
+    x402,
 };
 
 /// What the configuration says about one facilitator.
@@ -99,6 +100,14 @@ impl Question {
         let body =
             format!(r#"{{"x402Version":2,"paymentPayload":{payment_payload},"paymentRequirements":{requirement}}}"#);
         Self { body: body.into(), agreement: Agreement::of(payment_payload, requirement) }
+    }
+
+    /// The same of texts that were kept: what is asked for again is asked for with the same bytes. Texts that are no
+    /// JSON are asked about all the same, and refused.
+    pub fn of(payment_payload: &str, requirement: &str) -> Self {
+        let read = |text: &str| serde_json::from_str(text).unwrap_or(Value::Null);
+        let agreement = Agreement::of(&read(payment_payload), &read(requirement));
+        Self { body: x402::payment::facilitator_request(payment_payload, requirement).into(), agreement }
     }
 
     /// The bytes that are sent.

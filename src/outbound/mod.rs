@@ -37,7 +37,7 @@ use thiserror::Error;
 use tokio::{
     runtime::Handle,
     sync::{Semaphore, oneshot},
-    task::AbortHandle,
+    task::{AbortHandle, JoinHandle},
     time::timeout_at,
 };
 use tokio_rustls::TlsConnector;
@@ -210,6 +210,11 @@ impl Outbound {
             runtime.shutdown_background();
         })?;
         Ok(Self(Arc::new(Thread { runtime: handle, _alive: alive })))
+    }
+
+    /// Runs something on the thread, whether or not anybody waits for it.
+    pub fn spawn<T: Send + 'static>(&self, future: impl Future<Output = T> + Send + 'static) -> JoinHandle<T> {
+        self.0.runtime.spawn(future)
     }
 
     /// A client of a service. Reads files of authorities.

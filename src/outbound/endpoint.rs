@@ -3,6 +3,7 @@
 //! 1. `http` or `https`, a host, perhaps a port and a path; nothing that a request would have to drop in silence:
 //!    no user information, no query, no fragment.
 //! 2. Trailing slashes of the path are cut (x402.md section 4), so that joining is putting one behind the other.
+//! 3. The path is not shown: some services take their key there.
 
 use std::fmt;
 
@@ -81,10 +82,14 @@ impl Endpoint {
         self.port
     }
 
-    /// The target of a request for a path below the base; nothing if that makes none.
+    /// The target of a request for a path below the base, which is empty or begins with `/`; nothing if that makes none.
     pub(super) fn target(&self, below: &str) -> Option<Uri> {
-        let joined = PathAndQuery::try_from(format!("{}{below}", self.path)).ok()?;
-        Some(Uri::from(joined))
+        let joined = match format!("{}{below}", self.path) {
+            joined if joined.is_empty() => "/".to_owned(),
+            joined => joined,
+        };
+        let is_below = below.is_empty() || below.starts_with('/');
+        PathAndQuery::try_from(joined).ok().filter(|_| is_below).map(Uri::from)
     }
 
     /// What requests carry as `Host`; nothing if the host makes no header value.
@@ -104,9 +109,10 @@ impl Endpoint {
     }
 }
 
+/// Scheme, host and port, for people.
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}://{}{}", if self.tls { "https" } else { "http" }, self.authority(), self.path)
+        write!(f, "{}://{}", if self.tls { "https" } else { "http" }, self.authority())
     }
 }
 
@@ -126,21 +132,24 @@ mod tests {
             ("https://facilitator.example", "https://facilitator.example", "/verify", 443),
             ("https://facilitator.example/", "https://facilitator.example", "/verify", 443),
             ("https://Facilitator.Example:443//", "https://facilitator.example", "/verify", 443),
-            (
-                "https://f.example/platform/v2/x402/",
-                "https://f.example/platform/v2/x402",
-                "/platform/v2/x402/verify",
-                443,
-            ),
+            ("https://f.example/platform/v2/x402/", "https://f.example", "/platform/v2/x402/verify", 443),
             ("http://127.0.0.1:4021", "http://127.0.0.1:4021", "/verify", 4021),
-            ("http://my_service:80/a", "http://my_service/a", "/a/verify", 80),
-            ("https://[::1]:8443/a//", "https://[::1]:8443/a", "/a/verify", 8443),
+            ("http://my_service:80/a", "http://my_service", "/a/verify", 80),
+            ("https://[::1]:8443/a//", "https://[::1]:8443", "/a/verify", 8443),
         ];
         for (text, shown, target, port) in rows {
             let endpoint = Endpoint::parse(text).expect(text);
             assert_eq!(endpoint.to_string(), shown, "{text}");
             assert_eq!(endpoint.target("/verify").map(|uri| uri.to_string()).as_deref(), Some(target), "{text}");
             assert_eq!(endpoint.port(), port, "{text}");
+        }
+        for (text, target) in [("https://node.example", "/"), ("https://node.example/v3/key/", "/v3/key")] {
+            let endpoint = Endpoint::parse(text).expect(text);
+            assert_eq!(endpoint.target("").map(|uri| uri.to_string()).as_deref(), Some(target), "{text}");
+            assert!(!format!("{endpoint} {endpoint:?}").contains("key"), "{text}");
+            for path in ["x", ".evil.example", "@evil.example/", "?x", "/a b", "/\r\nx: y"] {
+                assert_eq!(endpoint.target(path), None, "{text} {path:?}");
+            }
         }
     }
 

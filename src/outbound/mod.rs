@@ -29,7 +29,7 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use http::{
     HeaderMap, HeaderValue, Method, Request, StatusCode, Uri,
-    header::{ACCEPT_ENCODING, CONTENT_LENGTH, HOST, TRANSFER_ENCODING},
+    header::{ACCEPT_ENCODING, CONTENT_LENGTH, HOST, TRANSFER_ENCODING, USER_AGENT},
 };
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Body as _, Incoming};
@@ -79,6 +79,7 @@ struct Service {
     tls: Option<TlsConnector>,
     /// One permit a connection that carries a request.
     permits: Semaphore,
+    /// The one used last is the last.
     idle: Mutex<Vec<Idle>>,
 }
 
@@ -300,14 +301,14 @@ impl Service {
         loop {
             let idle = self.idle().pop()?;
             let mut connection = idle.connection;
-            if idle.since.elapsed() <= IDLE_FOR && connection.settles().await {
+            if idle.since.elapsed() < IDLE_FOR && connection.settles().await {
                 return Some(connection);
             }
         }
     }
 
     async fn exchange_on(
-        &self,
+        self: &Arc<Self>,
         mut connection: Connection,
         target: &Uri,
         ask: &Ask,
@@ -339,22 +340,31 @@ impl Service {
         headers.insert(HOST, self.host.clone());
         // Nothing here unpacks, and what is packed has two sizes.
         headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        // Some services refuse who does not say what it is.
+        headers.insert(USER_AGENT, HeaderValue::from_static(concat!("siwx-gateway/", env!("CARGO_PKG_VERSION"))));
         // hyper writes the length of the body it is given.
         headers.remove(CONTENT_LENGTH);
         headers.remove(TRANSFER_ENCODING);
         request
     }
 
-    fn keep(&self, connection: Connection) {
+    fn keep(self: &Arc<Self>, connection: Connection) {
         if connection.sender.is_closed() {
             return;
         }
         let mut idle = self.idle();
-        // Those that nobody will use again go first; they are the oldest, at the front.
-        idle.retain(|idle| idle.since.elapsed() <= IDLE_FOR);
-        if idle.len() < IDLE_MAX {
-            idle.push(Idle { connection, since: Instant::now() });
+        if idle.len() >= IDLE_MAX {
+            return;
         }
+        idle.push(Idle { connection, since: Instant::now() });
+        drop(idle);
+        let service = Arc::downgrade(self);
+        tokio::spawn(async move {
+            tokio::time::sleep(IDLE_FOR).await;
+            if let Some(service) = service.upgrade() {
+                service.idle().retain(|idle| idle.since.elapsed() < IDLE_FOR);
+            }
+        });
     }
 
     fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Idle>> {

@@ -42,10 +42,10 @@ pub struct Payment {
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum PaymentError {
     /// What was authorised is not written as clients write it, and may be read in several ways.
-    #[error("expected `{0}` in the payload as clients write it, found it missing or spelled otherwise")]
+    #[error("expected `{0}` of the payment as clients write it, found it missing or spelled otherwise")]
     Authorization(&'static str),
     /// The header is not the base64 of one JSON object.
-    #[error("expected a payment in base64: {0}")]
+    #[error("`PAYMENT-SIGNATURE` cannot be read: {0}")]
     Header(#[from] HeaderError),
     /// A member is missing, or of another kind.
     #[error("expected an object as `{0}` of the payment")]
@@ -108,6 +108,7 @@ impl Payment {
     pub fn read(header: &[u8]) -> Result<Self, PaymentError> {
         let bytes = wire::decode_header(header)?;
         let mut members = wire::parse_object(&bytes)?;
+        only_spelled(&members, &["x402Version", "payload", "accepted"])?;
         // JSON that was read is UTF-8, so this refuses nothing more.
         let json = String::from_utf8(bytes).map_err(|_| HeaderError::Json)?;
         match members.get("x402Version") {
@@ -219,11 +220,16 @@ fn text<'m>(members: &'m Map<String, Value>, name: &str) -> Option<&'m str> {
 /// Refuses members that differ from one of these names in letter case alone.
 fn only_spelled(members: &Map<String, Value>, names: &[&'static str]) -> Result<(), PaymentError> {
     for found in members.keys() {
-        if let Some(name) = names.iter().find(|name| found != *name && found.eq_ignore_ascii_case(name)) {
+        if let Some(name) = names.iter().find(|name| found != *name && folded(found).eq(folded(name))) {
             return Err(PaymentError::Authorization(name));
         }
     }
     Ok(())
+}
+
+/// The letters of a name without their case, as Unicode folds it: a long s is an s, the sign of Kelvin a k.
+fn folded(name: &str) -> impl Iterator<Item = char> {
+    name.chars().flat_map(char::to_uppercase).flat_map(char::to_lowercase)
 }
 
 /// `0x` and so many hex digits.

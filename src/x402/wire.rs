@@ -48,6 +48,9 @@ pub enum HeaderError {
     /// Longer than a header value may be.
     #[error("expected at most {HEADER_BYTES_MAX} bytes, found {0}")]
     Length(usize),
+    /// An object that is no outcome of a settlement.
+    #[error("expected a settlement response with `success`, `transaction` and `network`, found something else")]
+    Response,
 }
 
 impl HeaderError {
@@ -60,6 +63,7 @@ impl HeaderError {
             Self::Json => "not_json",
             Self::Kind(_) | Self::Null => "not_an_object",
             Self::Length(_) => "too_long",
+            Self::Response => "not_a_settlement_response",
         }
     }
 }
@@ -229,7 +233,7 @@ impl PaymentResponse {
     pub fn parse(bytes: &[u8]) -> Result<Self, HeaderError> {
         let members = parse_object(bytes)?;
         let read: Result<Self, _> = serde_json::from_value(Value::Object(members));
-        let mut response = read.map_err(|_| HeaderError::Kind("one that is no settlement response"))?;
+        let mut response = read.map_err(|_| HeaderError::Response)?;
         response.error_reason = response.error_reason.as_deref().map(printable);
         response.error_message = response.error_message.as_deref().map(printable);
         Ok(response)
@@ -269,7 +273,8 @@ mod tests {
 
     #[test]
     fn header_values_are_base64_with_padding_or_without() {
-        let rows: &[(&str, &[u8], Result<&[u8], HeaderError>)] = &[
+        type Row<'a> = (&'a str, &'a [u8], Result<&'a [u8], HeaderError>);
+        let rows: &[Row<'_>] = &[
             ("empty", b"", Ok(b"")),
             ("padded", b"e30=", Ok(b"{}")),
             ("unpadded", b"e30", Ok(b"{}")),
@@ -367,7 +372,6 @@ mod tests {
 
     #[test]
     fn nonsense_is_no_settlement_response() {
-        let wrong = HeaderError::Kind("one that is no settlement response");
         for text in [
             "{}",
             r#"{"success":"yes","transaction":"","network":""}"#,
@@ -375,7 +379,7 @@ mod tests {
             r#"{"success":true,"transaction":null,"network":"eip155:1"}"#,
             r#"{"success":true,"transaction":"","network":"eip155:1","payer":{}}"#,
         ] {
-            assert_eq!(PaymentResponse::parse(text.as_bytes()), Err(wrong.clone()), "{text}");
+            assert_eq!(PaymentResponse::parse(text.as_bytes()), Err(HeaderError::Response), "{text}");
         }
     }
 

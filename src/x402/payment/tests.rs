@@ -1,3 +1,5 @@
+//! Payments that are refused, and the names of those that are not.
+
 use serde_json::json;
 
 use super::*;
@@ -117,6 +119,16 @@ fn payments_that_cannot_be_read_say_why() {
 }
 
 #[test]
+fn a_second_payload_in_another_letter_case_is_refused() {
+    for name in ["Payload", "payloaD", "Accepted", "x402version", "X402Version"] {
+        let payment = json!({"x402Version": 2, "payload": {}, name: {}});
+        let found = Payment::read(&header(&payment)).err().map(|error| error.as_str());
+        assert_eq!(found, Some("payment_authorization_malformed"), "{name}");
+    }
+    assert!(Payment::read(&header(&json!({"x402Version": 2, "payload": {}, "payloads": {}}))).is_ok());
+}
+
+#[test]
 fn challenges_say_what_was_wrong_with_a_payment() {
     let rows = [
         (PaymentError::Header(HeaderError::Base64), "Payment required"),
@@ -125,7 +137,7 @@ fn challenges_say_what_was_wrong_with_a_payment() {
         (PaymentError::Version("undefined".to_owned()), "Unsupported x402 version: undefined"),
         (
             PaymentError::Header(HeaderError::Duplicate),
-            "expected a payment in base64: expected each member of an object once, found one twice",
+            "`PAYMENT-SIGNATURE` cannot be read: expected each member of an object once, found one twice",
         ),
         (PaymentError::Member("payload"), "expected an object as `payload` of the payment"),
     ];
@@ -231,6 +243,7 @@ fn solana_payments_in_other_spellings_are_refused() {
         ("URL-safe", json!({"transaction": "Pj4-Pj8_"})),
         ("a line feed", json!({"transaction": format!("{good}\n")})),
         ("another letter case", json!({"Transaction": good})),
+        ("a second letter case", json!({"transaction": good, "tranſaction": "x"})),
     ];
     for (name, payload) in rows {
         let found = read(&payload).and_then(|payment| payment.authorization(&terms));

@@ -1,0 +1,261 @@
+//! A server that does what a script says, one act a request.
+
+use std::{
+    collections::VecDeque,
+    io::{BufRead as _, BufReader, Read, Write},
+    net::{SocketAddr, TcpListener, TcpStream},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
+        mpsc,
+    },
+    thread::JoinHandle,
+    time::Duration,
+};
+
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
+
+/// What the server does with a request.
+#[derive(Debug, Clone)]
+pub(crate) enum Act {
+    /// Answers with these bytes and keeps the connection.
+    Answer(Vec<u8>),
+    /// Answers with these bytes and closes without having said that it would.
+    AnswerAndClose(Vec<u8>),
+    /// Closes a connection as soon as it is there.
+    CloseUnread,
+    /// Reads the request and closes.
+    Close,
+    /// Sends these bytes one by one, so many milliseconds apart.
+    Drip(Vec<u8>, u64),
+    /// Reads the request and does nothing.
+    Hang,
+}
+
+/// A request as it came.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Seen {
+    /// Method and target.
+    pub(crate) line: String,
+    /// Names in lower case.
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: Vec<u8>,
+    /// On which connection, counted from 0.
+    pub(crate) connection: usize,
+}
+
+pub(crate) struct Server {
+    address: SocketAddr,
+    tls: bool,
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
+}
+
+struct Shared {
+    script: Mutex<VecDeque<Act>>,
+    seen: Mutex<Vec<Seen>>,
+    connections: AtomicUsize,
+    closed: AtomicUsize,
+    /// Everybody who hangs waits for its other half to go.
+    ended: Mutex<mpsc::Receiver<()>>,
+    ends: Mutex<Option<mpsc::Sender<()>>>,
+    stop: AtomicBool,
+    tls: Option<Arc<ServerConfig>>,
+}
+
+trait Stream: Read + Write + Send {}
+impl<T: Read + Write + Send> Stream for T {}
+
+impl Act {
+    /// An answer with a JSON body.
+    pub(crate) fn json(status: u16, body: &serde_json::Value) -> Self {
+        Self::text(status, "application/json", &body.to_string())
+    }
+
+    /// An answer with some body.
+    pub(crate) fn text(status: u16, kind: &str, body: &str) -> Self {
+        Self::with(status, &[("content-type", kind)], body)
+    }
+
+    /// An answer with some fields.
+    pub(crate) fn with(status: u16, fields: &[(&str, &str)], body: &str) -> Self {
+        let fields: String = fields.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+        let length = body.len();
+        Self::Answer(format!("HTTP/1.1 {status} X\r\n{fields}content-length: {length}\r\n\r\n{body}").into())
+    }
+
+    /// The same bytes, and then the connection is closed.
+    pub(crate) fn and_close(self) -> Self {
+        match self {
+            Self::Answer(bytes) => Self::AnswerAndClose(bytes),
+            other => other,
+        }
+    }
+}
+
+impl Seen {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+}
+
+impl Server {
+    pub(crate) fn start(script: impl IntoIterator<Item = Act>) -> Self {
+        Self::start_with(script, None)
+    }
+
+    pub(crate) fn start_with(script: impl IntoIterator<Item = Act>, tls: Option<Arc<ServerConfig>>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let (ends, ended) = mpsc::channel();
+        let shared = Arc::new(Shared {
+            script: Mutex::new(script.into_iter().collect()),
+            seen: Mutex::default(),
+            connections: AtomicUsize::new(0),
+            closed: AtomicUsize::new(0),
+            ended: Mutex::new(ended),
+            ends: Mutex::new(Some(ends)),
+            stop: AtomicBool::new(false),
+            tls,
+        });
+        let (tls, all) = (shared.tls.is_some(), Arc::clone(&shared));
+        let thread = std::thread::spawn(move || {
+            let mut threads = Vec::new();
+            for stream in listener.incoming() {
+                if all.stop.load(SeqCst) {
+                    break;
+                }
+                let (stream, all) = (stream.expect("a connection"), Arc::clone(&all));
+                threads.push(std::thread::spawn(move || {
+                    all.serve(stream);
+                    all.closed.fetch_add(1, SeqCst);
+                }));
+            }
+        });
+        Self { address, tls, shared, thread: Some(thread) }
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("{}://{}", if self.tls { "https" } else { "http" }, self.address)
+    }
+
+    pub(crate) fn then(&self, act: Act) {
+        self.shared.script.lock().expect("the script").push_back(act);
+    }
+
+    pub(crate) fn seen(&self) -> Vec<Seen> {
+        self.shared.seen.lock().expect("what was seen").clone()
+    }
+
+    /// Method and target of each request.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        self.seen().into_iter().map(|seen| seen.line).collect()
+    }
+
+    pub(crate) fn connections(&self) -> usize {
+        self.shared.connections.load(SeqCst)
+    }
+
+    /// Waits until so many connections have ended here.
+    pub(crate) fn wait_closed(&self, count: usize) {
+        for _ in 0..500 {
+            if self.shared.closed.load(SeqCst) >= count {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        panic!("{} of {count} connections ended", self.shared.closed.load(SeqCst));
+    }
+
+    /// Waits until so many requests have come.
+    pub(crate) fn wait_seen(&self, count: usize) {
+        for _ in 0..500 {
+            if self.seen().len() >= count {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        panic!("{} of {count} requests came", self.seen().len());
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.shared.stop.store(true, SeqCst);
+        drop(self.shared.ends.lock().map(|mut ends| ends.take()));
+        // Wakes whoever accepts.
+        drop(TcpStream::connect(self.address));
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Shared {
+    fn next(&self) -> Option<Act> {
+        self.script.lock().expect("the script").pop_front()
+    }
+
+    fn serve(&self, stream: TcpStream) {
+        let connection = self.connections.fetch_add(1, SeqCst);
+        let at_once = matches!(self.script.lock().expect("the script").front(), Some(Act::CloseUnread));
+        if at_once {
+            self.next();
+            return;
+        }
+        let stream: Box<dyn Stream> = match &self.tls {
+            None => Box::new(stream),
+            Some(config) => {
+                let session = ServerConnection::new(Arc::clone(config)).expect("a session");
+                Box::new(StreamOwned::new(session, stream))
+            }
+        };
+        let mut stream = BufReader::new(stream);
+        while let Some(seen) = read(&mut stream, connection) {
+            self.seen.lock().expect("what was seen").push(seen);
+            let stream = stream.get_mut();
+            let written = match self.next() {
+                Some(Act::Answer(bytes)) => stream.write_all(&bytes).and_then(|()| stream.flush()),
+                Some(Act::AnswerAndClose(bytes)) => {
+                    let _ = stream.write_all(&bytes).and_then(|()| stream.flush());
+                    return;
+                }
+                Some(Act::Drip(bytes, millis)) => bytes.chunks(1).try_for_each(|byte| {
+                    std::thread::sleep(Duration::from_millis(millis));
+                    stream.write_all(byte).and_then(|()| stream.flush())
+                }),
+                Some(Act::Hang) => {
+                    let _ = self.ended.lock().map(|ended| ended.recv());
+                    return;
+                }
+                Some(Act::Close | Act::CloseUnread) | None => return,
+            };
+            if written.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+fn read(stream: &mut BufReader<Box<dyn Stream>>, connection: usize) -> Option<Seen> {
+    let mut line = || {
+        let mut line = String::new();
+        let length = stream.read_line(&mut line).ok()?;
+        (length > 0).then(|| line.trim_end().to_owned())
+    };
+    let first = line()?;
+    let mut headers = Vec::new();
+    loop {
+        let field = line()?;
+        let Some((name, value)) = field.split_once(':') else {
+            break;
+        };
+        headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
+    }
+    let length = headers.iter().find(|(name, _)| name == "content-length");
+    let length = length.map_or(0, |(_, value)| value.parse().expect("a length"));
+    let mut body = vec![0; length];
+    stream.read_exact(&mut body).ok()?;
+    let line = first.strip_suffix(" HTTP/1.1").expect("a request line").to_owned();
+    Some(Seen { line, headers, body, connection })
+}

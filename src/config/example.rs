@@ -20,8 +20,18 @@ const HEAD: &str = "\
 # says otherwise. `siwx-gateway check -c FILE` tells all that is wrong with a file.
 ";
 
-/// The second route shows the one key that cannot stand beside the others.
-const SECOND_ROUTE: &[&str] = &["name", "path", "upstream", "auth"];
+/// Routes after the first. The second shows the one key that cannot stand beside the others, the third what only a
+/// route that is paid for has.
+const ROUTES: &[&[(&str, Option<&str>)]] = &[
+    &[("name", Some("status")), ("path", None), ("upstream", Some("api")), ("auth", Some("none"))],
+    &[
+        ("name", Some("weather")),
+        ("path", Some("/premium/weather")),
+        ("upstream", Some("api")),
+        ("auth", Some("payment")),
+        ("price", Some("$0.01")),
+    ],
+];
 
 #[test]
 fn the_example_file_is_what_the_key_table_says() {
@@ -55,19 +65,20 @@ fn table(keys: &[Key], path: &str, out: &mut String) {
         let path = if matches!(key.kind, Kind::Named(_)) { format!("{path}.api.") } else { format!("{path}.") };
         table(inner, &path, out);
         if key.name == "route" {
-            second_route(inner, out);
+            ROUTES.iter().for_each(|route| further_route(inner, route, out));
         }
     }
 }
 
-fn second_route(keys: &[Key], out: &mut String) {
+/// A route of these keys: without a value of their own they are shown as any key is.
+fn further_route(keys: &[Key], route: &[(&str, Option<&str>)], out: &mut String) {
     out.push_str("\n[[route]]\n");
-    for key in keys.iter().filter(|key| SECOND_ROUTE.contains(&key.name)) {
-        match key.name {
-            "name" => out.push_str("name = \"status\"\n"),
-            "auth" => out.push_str("auth = \"none\"\n"),
-            "path" => single(key, key.example.unwrap_or(key.default), out),
-            _ => out.push_str("upstream = \"api\"\n"),
+    for (name, value) in route {
+        match (value, keys.iter().find(|key| key.name == *name)) {
+            (None, Some(key)) => single(key, key.example.unwrap_or(key.default), out),
+            (value, _) => {
+                let _ = writeln!(out, "{name} = {}", quoted(value.unwrap_or_default()));
+            }
         }
     }
 }
@@ -107,6 +118,7 @@ fn value(default: Fallback) -> String {
     match default {
         Fallback::Absent | Fallback::Required | Fallback::Within => String::new(),
         Fallback::Flag(flag) => flag.to_string(),
+        Fallback::Lists([]) => "{}".to_owned(),
         Fallback::Lists(lists) => {
             let lists: Vec<_> = lists.iter().map(|(name, items)| format!("{name} = {}", texts(items))).collect();
             format!("{{ {} }}", lists.join(", "))

@@ -80,6 +80,14 @@ fn mask(node: &Node, report: &mut Report) {
     }
 }
 
+/// Hides a value of whatever shape that stands in the place of a secret.
+fn mask_whole(node: &Node, report: &mut Report) {
+    if let Place::File(span) = &node.place {
+        report.mask_literal(span.clone());
+    }
+    mask(node, report);
+}
+
 /// The default of a key, or nothing where that is its meaning. A key without default is a fault unless it was
 /// `given`, in which case its value was one.
 fn default(key: &'static Key, path: &str, within: &Place, report: &mut Report, given: bool) -> Option<Field> {
@@ -118,8 +126,10 @@ fn written(default: Fallback) -> Value {
 
 /// Reads the value of a key.
 fn setting(key: &'static Key, node: Node, at: &Place, path: &str, report: &mut Report) -> Option<Field> {
-    if let (Kind::Secret, Place::File(span)) = (key.kind, &node.place) {
-        report.mask_literal(span.clone());
+    match (key.kind, &node.value) {
+        (Kind::Secrets, Value::Table(entries)) => entries.iter().for_each(|entry| mask_whole(&entry.node, report)),
+        (Kind::Secret | Kind::Secrets, _) => mask_whole(&node, report),
+        _ => {}
     }
     if matches!(node.value, Value::Faulty) {
         return None;
@@ -136,6 +146,10 @@ fn setting(key: &'static Key, node: Node, at: &Place, path: &str, report: &mut R
             Setting::Sections(Vec::new())
         }
         (Kind::Named(keys), Value::Table(entries)) => Setting::Named(named(keys, entries, &inner(), report)),
+        (Kind::TextOr(keys), Value::Table(entries)) => {
+            Setting::Section(section(keys, entries, at.clone(), &inner(), report))
+        }
+        (Kind::Secrets, Value::Table(entries)) => Setting::Secrets(secrets(entries, &inner(), report)),
         (Kind::Lists, Value::Table(entries)) => Setting::Lists(lists(entries, &inner(), report)),
         (Kind::Texts, Value::List(nodes)) => Setting::Texts(texts(nodes, &format!("{path}{}", key.name), report)?),
         (Kind::Rate, Value::Table(entries)) => Setting::Rate(rate(entries, at, &inner(), report)),
@@ -165,7 +179,7 @@ fn value_place(place: Place, at: &Place) -> Place {
 /// What an error says was found; nothing of a secret.
 fn found(key: &Key, value: &Value) -> String {
     match (key.kind, value) {
-        (Kind::Secret, value) => value.kind().to_owned(),
+        (Kind::Secret | Kind::Secrets, value) => value.kind().to_owned(),
         (_, Value::Text(text)) => format!("`{}`", text.shown),
         (_, Value::Whole(whole)) => format!("`{whole}`"),
         (_, Value::Number(number)) => format!("`{number}`"),
@@ -208,8 +222,9 @@ fn scalar(kind: Kind, node: &Node) -> Result<Setting, String> {
             amounts::rate(&text.value).map(|rate| Setting::Rate(Some(rate))).map_err(amounts::AmountError::expected)
         }
         (Kind::Rate, _) => Err("a rate such as `50/s`, a table of `rate` and `burst`, or `off`".to_owned()),
-        (Kind::Secret | Kind::Text, Value::Text(text)) => Ok(Setting::Text(text.clone())),
+        (Kind::Secret | Kind::Text | Kind::TextOr(_), Value::Text(text)) => Ok(Setting::Text(text.clone())),
         (Kind::Secret | Kind::Text, _) => Err("a string".to_owned()),
+        (Kind::TextOr(_), _) => Err("a string or a table".to_owned()),
         (Kind::Size(bounds), Value::Text(text)) => size(bounds, &text.value),
         (Kind::Size(_), _) => Err(amounts::AmountError::Size.expected()),
         (Kind::Whole(min, max), value) => {
@@ -222,7 +237,7 @@ fn scalar(kind: Kind, node: &Node) -> Result<Setting, String> {
             whole.map(Setting::Whole).ok_or_else(|| format!("a whole number from {min} to {max}"))
         }
         (Kind::Texts, _) => Err("an array of strings".to_owned()),
-        (Kind::Later | Kind::Lists | Kind::Named(_) | Kind::Section(_), _) => Err("a table".to_owned()),
+        (Kind::Later | Kind::Lists | Kind::Named(_) | Kind::Secrets | Kind::Section(_), _) => Err("a table".to_owned()),
         (Kind::Sections(_), _) => Err("an array of tables, `[[…]]`".to_owned()),
     }
 }
@@ -307,6 +322,22 @@ fn lists(entries: Vec<Entry>, path: &str, report: &mut Report) -> Vec<(Text, Vec
         }
     }
     lists
+}
+
+fn secrets(entries: Vec<Entry>, path: &str, report: &mut Report) -> Vec<(Text, Text)> {
+    let mut secrets = Vec::with_capacity(entries.len());
+    for entry in entries {
+        let name = Text::new(&entry.name, entry.place);
+        match entry.node.value {
+            Value::Text(text) => secrets.push((name, text)),
+            Value::Faulty => {}
+            other => {
+                let title = format!("`{path}{}`: expected a string, found {}", name.shown, other.kind());
+                report.error(&entry.node.place, title, "");
+            }
+        }
+    }
+    secrets
 }
 
 fn named(keys: &'static [Key], entries: Vec<Entry>, path: &str, report: &mut Report) -> Vec<(Text, Section)> {

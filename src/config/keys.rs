@@ -46,6 +46,8 @@ pub(crate) enum Kind {
     Rate,
     /// A string that is never shown.
     Secret,
+    /// A table of free names, each with a string that is never shown.
+    Secrets,
     /// A table of these keys.
     Section(&'static [Key]),
     /// Any number of tables of these keys.
@@ -54,6 +56,8 @@ pub(crate) enum Kind {
     Size(Bounds),
     /// A string.
     Text,
+    /// A string, or a table of these keys in its place.
+    TextOr(&'static [Key]),
     /// A list of strings.
     Texts,
     /// A whole number between two others, both allowed.
@@ -219,6 +223,6 @@ mod tests {
             }
             count
         }
-        assert_eq!(walk("", ROOT), 110);
+        assert_eq!(walk("", ROOT), 142);
     }
 }

@@ -28,7 +28,7 @@ use std::{collections::BTreeMap, io, path::Path};
 
 pub use report::{Fault, Place, Report, Severity};
 
-use crate::{edge, gate, policy::rule::Rule, siwx::claims::Origin, store};
+use crate::{edge, facilitator, gate, policy::rule::Rule, siwx::claims::Origin, store};
 
 /// What a configuration is read from.
 pub struct Inputs<'a> {
@@ -56,7 +56,7 @@ pub struct Override {
 }
 
 /// All that a gateway is told.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Config {
     /// The origin that clients use.
     pub public_url: Origin,
@@ -66,6 +66,8 @@ pub struct Config {
     pub gate: gate::settings::Settings,
     /// Where state is kept.
     pub store: store::Settings,
+    /// Who verifies and settles payments, in the order of the file.
+    pub facilitators: Vec<facilitator::Settings>,
     /// The services behind the gateway, in the order of the file.
     pub upstreams: Vec<edge::settings::UpstreamSettings>,
     /// The routes, in the order of the file.
@@ -109,6 +111,8 @@ pub struct Places {
     pub routes: Vec<Place>,
     /// Of each certificate, by its index in the TLS settings: the file of the chain and that of the key.
     pub certificates: Vec<(Place, Place)>,
+    /// Of each facilitator, by its index: its URL.
+    pub facilitators: Vec<Place>,
     /// Of each upstream, by its index: the file of its authorities.
     pub upstream_cas: Vec<Place>,
     /// Of each listening address, by its index.

@@ -69,15 +69,19 @@ fn value(key: &Key, field: &Field) -> Option<String> {
         Setting::Flag(flag) => flag.to_string(),
         Setting::Lists(lists) => {
             let lists = lists.iter().map(|(name, items)| format!("{} = {}", key_text(&name.value), texts(items)));
-            format!("{{ {} }}", lists.collect::<Vec<_>>().join(", "))
+            braced(lists.collect())
         }
         Setting::Number(number) => format!("{number:?}"),
         Setting::Rate(None) => "\"off\"".to_owned(),
         Setting::Rate(Some(rate)) => {
             format!("{{ rate = \"{}\", burst = {} }}", amounts::write_rate(rate.per_second), rate.burst)
         }
+        Setting::Secrets(secrets) => {
+            let secrets = secrets.iter().map(|(name, value)| format!("{} = {}", key_text(&name.value), secret(value)));
+            braced(secrets.collect())
+        }
         Setting::Size(Some(size)) => format!("\"{}\"", amounts::write_size(*size)),
-        Setting::Text(value) if matches!(key.kind, Kind::Secret) && !value.value.is_empty() => format!("\"{MASK}\""),
+        Setting::Text(value) if matches!(key.kind, Kind::Secret) => secret(value),
         Setting::Text(value) => text(value),
         Setting::Texts(items) => texts(items),
         Setting::Whole(whole) => whole.to_string(),
@@ -85,12 +89,22 @@ fn value(key: &Key, field: &Field) -> Option<String> {
     })
 }
 
+/// An inline table.
+fn braced(pairs: Vec<String>) -> String {
+    if pairs.is_empty() { "{}".to_owned() } else { format!("{{ {} }}", pairs.join(", ")) }
+}
+
+/// That there is a secret, or none.
+fn secret(text: &Text) -> String {
+    if text.value.is_empty() { "\"\"".to_owned() } else { format!("\"{MASK}\"") }
+}
+
 fn texts(items: &[Text]) -> String {
     format!("[{}]", items.iter().map(text).collect::<Vec<_>>().join(", "))
 }
 
 fn text(text: &Text) -> String {
-    let hidden = text.from_file || (text.value.contains("://") && text.value.contains('@'));
+    let hidden = !text.files.is_empty() || (text.value.contains("://") && text.value.contains('@'));
     if hidden { format!("\"{MASK}\"") } else { quoted(&text.value) }
 }
 

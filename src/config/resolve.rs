@@ -5,12 +5,20 @@
 
 mod edge;
 mod gate;
+mod plans;
 mod routes;
+mod sales;
 mod store;
 mod upstreams;
+mod x402;
 
-use super::{Config, LogLevel, LogSettings, Places, report::Report, section::Section, tree::Text};
-use crate::siwx::claims::Origin;
+use super::{
+    Config, LogLevel, LogSettings, Places,
+    report::{Place, Report},
+    section::Section,
+    tree::Text,
+};
+use crate::{policy::rule::Rule, siwx::claims::Origin};
 
 /// Plans and upstreams and routes are metric labels and part of stored keys, so their names are bounded.
 const NAME_BYTES_MAX: usize = 32;
@@ -18,24 +26,41 @@ const NAME_BYTES_MAX: usize = 32;
 /// The plan that every configuration knows.
 pub(crate) const DEFAULT_PLAN: &str = "default";
 
+/// Routes, and where the pattern of each is.
+struct Routed {
+    rules: Vec<Rule>,
+    places: Vec<Place>,
+}
+
 /// Reads everything. Nothing, if a part without which there is no configuration is missing; the report says why.
 pub(crate) fn config(root: &Section, report: &mut Report) -> Option<Config> {
     let public_url = root.given("public_url").and_then(|text| public_url(text, report));
-    let plans = plans(root.sections("plan"), report);
+    let x402 = root.section_if_given("x402");
+    let plans = plans::plans(root.sections("plan"), report);
+    let accepted = x402.map(|section| x402::accepted(section, report)).unwrap_or_default();
+    let (facilitators, facilitator_places) =
+        x402.map(|section| x402::facilitators(section, report)).unwrap_or_default();
+    let market = sales::Market::new(x402, accepted, &plans, report);
     let (upstreams, upstream_cas) = upstreams::upstreams(root, report);
     let names: Vec<&str> = root.named("upstreams").iter().map(|(name, _)| name.value.as_str()).collect();
-    let (routes, route_places) = routes::routes(root, &names, &plans, report);
-    let hosts = edge::served(root, public_url.as_ref(), &routes, report);
+    let routed = routes::routes(root, &names, &plans, &market, report);
+    market.check(x402, root, &routed.rules, report);
+    let hosts = edge::served(root, public_url.as_ref(), &routed.rules, report);
     let (tls, certificates) = edge::tls(root, &hosts, report);
     let (listen, listen_places) = edge::listeners(root.section("server"), tls.is_some(), report);
     let admin = edge::admin(root, &listen, report);
     let identity_prefix = gate::identity_prefix(root.section("auth"), report);
-    let gate = gate::settings(root, public_url.as_ref(), &hosts, report);
+    let mut gate = gate::settings(root, &hosts, report);
+    if let Some(section) = x402 {
+        let allowed = gate.expectation.chains.clone();
+        gate.payments = Some(x402::settings(section, &market, &allowed, &routed, report));
+    }
+    gate.plan_limits = plans.iter().map(|plan| plan.limits.clone()).collect();
     let store = store::settings(root.section("store"), report);
     let log = root.section("log");
     let json = log.text("format").value == "json";
 
-    let (public_url, gate, store) = (public_url?, gate?, store?);
+    let (public_url, store) = (public_url?, store?);
     let edge = edge::settings(
         root,
         edge::Parts {
@@ -54,12 +79,14 @@ pub(crate) fn config(root: &Section, report: &mut Report) -> Option<Config> {
         edge,
         gate,
         store,
+        facilitators,
         upstreams,
-        routes,
-        plans,
+        routes: routed.rules,
+        plans: plans.into_iter().map(|plan| plan.name).collect(),
         log: LogSettings { level: level(&log.text("level").value), json },
         places: Places {
-            routes: route_places,
+            routes: routed.places,
+            facilitators: facilitator_places,
             certificates,
             upstream_cas,
             listen: listen_places,
@@ -90,27 +117,6 @@ fn public_url(text: &Text, report: &mut Report) -> Option<Origin> {
             None
         }
     }
-}
-
-fn plans(sections: &[Section], report: &mut Report) -> Vec<String> {
-    let mut plans: Vec<String> = Vec::new();
-    for section in sections {
-        let price = section.text("price");
-        if !price.value.is_empty() {
-            report.error(&price.place, "`plan.price` is not built yet", "expected `\"\"`: granted by the operator");
-        }
-        let Some(name) = section.given("name").filter(|name| is_name("a plan", name, report)) else {
-            continue;
-        };
-        if plans.contains(&name.value) {
-            report.error(&name.place, format!("plan \"{}\" stands twice", name.shown), "");
-        } else if name.value == DEFAULT_PLAN {
-            report.error(&name.place, "plan \"default\" needs no entry", "it is there in every configuration");
-        } else {
-            plans.push(name.value.clone());
-        }
-    }
-    plans
 }
 
 fn level(word: &str) -> LogLevel {

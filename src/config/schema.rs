@@ -67,11 +67,13 @@ fn of_kind(kind: Kind) -> Value {
         Kind::Number(min, max) => json!({ "type": "number", "minimum": min, "maximum": max }),
         Kind::Rate => json!({ "anyOf": [amount("[0-9]+/(s|m|h)", &[(true, "off")]), object(keys::RATE)] }),
         Kind::Secret | Kind::Text => json!({ "type": "string" }),
+        Kind::Secrets => json!({ "type": "object", "additionalProperties": { "type": "string" } }),
         Kind::Section(keys) => Value::Object(object(keys)),
         Kind::Sections(keys) => json!({ "type": "array", "items": object(keys) }),
         Kind::Size(bounds) => {
             amount("[0-9]+(B|KiB|MiB|GiB)", &[(bounds.unlimited, "unlimited"), (bounds.optional, "")])
         }
+        Kind::TextOr(keys) => json!({ "anyOf": [{ "type": "string" }, object(keys)] }),
         Kind::Texts => texts(),
         Kind::Whole(min, max) => json!({ "type": "integer", "minimum": min, "maximum": max }),
     }

@@ -36,6 +36,7 @@ pub(crate) enum Setting {
     Number(f64),
     /// Nothing: off.
     Rate(Option<Rate>),
+    Secrets(Vec<(Text, Text)>),
     Section(Section),
     Sections(Vec<Section>),
     /// Nothing: another key decides.
@@ -172,6 +173,23 @@ impl Section {
     pub(crate) fn lists(&self, key: &str) -> &[(Text, Vec<Text>)] {
         match self.field(key).map(|field| &field.setting) {
             Some(Setting::Lists(lists)) => lists,
+            _ => other_kind(key),
+        }
+    }
+
+    /// Strings that are never shown, by free names.
+    pub(crate) fn secrets(&self, key: &str) -> &[(Text, Text)] {
+        match self.field(key).map(|field| &field.setting) {
+            Some(Setting::Secrets(secrets)) => secrets,
+            _ => other_kind(key),
+        }
+    }
+
+    /// A string, or the table that stands in its place.
+    pub(crate) fn text_or_table(&self, key: &str) -> Result<&Text, &Self> {
+        match self.field(key).map(|field| &field.setting) {
+            Some(Setting::Text(text)) => Ok(text),
+            Some(Setting::Section(section)) => Err(section),
             _ => other_kind(key),
         }
     }

@@ -7,7 +7,11 @@
 //!    secret and no setting.
 //! 4. What was put in is not looked at again: a variable cannot smuggle in another reference.
 
-use std::{io, path::Path};
+use std::{
+    io,
+    ops::Range,
+    path::{Path, PathBuf},
+};
 
 use thiserror::Error;
 
@@ -26,8 +30,17 @@ pub(crate) struct Substituted {
     pub(crate) text: String,
     /// Whether anything was put in.
     pub(crate) changed: bool,
-    /// Whether a file was put in; then the text is treated as a secret.
-    pub(crate) from_file: bool,
+    /// The parts that came out of files, in their order; if there are any, the text is treated as a secret.
+    pub(crate) files: Vec<FilePart>,
+}
+
+/// A part of a text that came out of a file, for who reads the file again when it changes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct FilePart {
+    /// The file.
+    pub(crate) path: PathBuf,
+    /// Which bytes of the text.
+    pub(crate) at: Range<usize>,
 }
 
 /// Why a reference has no value.
@@ -60,7 +73,7 @@ const FILE_BYTES_MAX: usize = 64 * 1024;
 
 /// Replaces every reference of a string, or tells about the first that has no value, and where it begins.
 pub(crate) fn substitute(raw: &str, sources: &Sources<'_>) -> Result<Substituted, (SubstituteError, usize)> {
-    let mut done = Substituted { text: String::with_capacity(raw.len()), changed: false, from_file: false };
+    let mut done = Substituted { text: String::with_capacity(raw.len()), changed: false, files: Vec::new() };
     let mut rest = raw;
     while let Some(at) = rest.find("${") {
         let begin = raw.len() - rest.len() + at;
@@ -74,9 +87,12 @@ pub(crate) fn substitute(raw: &str, sources: &Sources<'_>) -> Result<Substituted
         done.text.push_str(before);
         let end = after.find('}').ok_or((SubstituteError::Open, begin))?;
         let reference = &after[..end];
+        let start = done.text.len();
         done.text.push_str(&value(reference, sources).map_err(|error| (error, begin))?);
         done.changed = true;
-        done.from_file |= reference.starts_with("file:");
+        if let Some(path) = reference.strip_prefix("file:") {
+            done.files.push(FilePart { path: path.into(), at: start..done.text.len() });
+        }
         rest = &after[end + 1..];
     }
     done.text.push_str(rest);
@@ -146,7 +162,7 @@ mod tests {
             _ => Err(io::Error::from(io::ErrorKind::NotFound)),
         };
         substitute(raw, &Sources { variable: &variable, file: &file })
-            .map(|done| (done.text, done.changed, done.from_file))
+            .map(|done| (done.text, done.changed, !done.files.is_empty()))
     }
 
     #[test]

@@ -18,7 +18,7 @@ use super::{
     Inputs,
     keys::{self, Key, Kind},
     report::{Place, Report},
-    substitute::{Sources, substitute},
+    substitute::{FilePart, Sources, substitute},
 };
 
 /// A value and where it was set.
@@ -50,8 +50,8 @@ pub(crate) struct Text {
     pub(crate) value: String,
     /// What an error may quote: as it was written if something was put in from outside.
     pub(crate) shown: String,
-    /// Whether it came out of a file of its own, as secrets do.
-    pub(crate) from_file: bool,
+    /// The parts that came out of files of their own, as secrets do; in their order.
+    pub(crate) files: Vec<FilePart>,
     pub(crate) place: Place,
 }
 
@@ -72,7 +72,7 @@ const SHOWN_CHARS_MAX: usize = 60;
 impl Text {
     /// A string that was not put together.
     pub(crate) fn new(value: &str, place: Place) -> Self {
-        Self { value: value.to_owned(), shown: quotable(value), from_file: false, place }
+        Self { value: value.to_owned(), shown: quotable(value), files: Vec::new(), place }
     }
 }
 
@@ -169,7 +169,7 @@ impl Reader<'_> {
             Ok(done) => Some(Text {
                 shown: quotable(if done.changed { raw } else { &done.text }),
                 value: done.text,
-                from_file: done.from_file,
+                files: done.files,
                 place,
             }),
             Err((error, at)) => {

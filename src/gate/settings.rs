@@ -35,6 +35,8 @@ pub struct Settings {
     pub stale_if_error: Duration,
     /// How money is taken; nothing: not at all.
     pub payments: Option<PaymentSettings>,
+    /// How much each plan may be used; one of no entry is without limit.
+    pub plan_limits: Vec<PlanLimits>,
     /// How many refused credentials an address may send; nothing: any number.
     pub auth_failures: Option<Rate>,
 }
@@ -50,7 +52,7 @@ pub struct PaymentSettings {
     pub require_issued_nonce: bool,
     /// How old a sign-in proof, and its nonce, may be, in seconds.
     pub proof_age_secs_max: u32,
-    /// The chains that challenges invite to sign in on, in their order; never empty.
+    /// The chains that challenges invite to sign in on, in their order; empty only where no route takes sign-ins.
     pub sign_in_chains: Vec<ChainId>,
     /// Plans that are for sale.
     pub plans: Vec<PlanForSale>,
@@ -69,6 +71,26 @@ pub struct PlanForSale {
     pub length: Duration,
     /// Its price at each place where money goes.
     pub offers: Vec<Offer>,
+}
+
+/// How much the accounts of a plan may ask for. Accounts are counted apart.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PlanLimits {
+    /// The plan.
+    pub name: String,
+    /// How often; nothing: any number of times.
+    pub rate: Option<Rate>,
+    /// How many requests in all; nothing: any number.
+    pub quota: Option<Quota>,
+}
+
+/// So many requests in each window. The first window begins with the plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Quota {
+    /// Requests in a window.
+    pub requests: u64,
+    /// How long a window is.
+    pub window: Duration,
 }
 
 /// Bound and life of a cache.

@@ -12,37 +12,32 @@ use crate::{
         claims::{Expectation, Origin, UriMatch},
         message::{NonceCharset, Reading, StatementCharset},
     },
+    x402::SIGN_IN_WITH_X,
 };
 
 /// The scheme names that may be given; others belong to somebody else.
 const SCHEMES: [&str; 3] = ["SIWX", "SIWE", "SIWS"];
 
-/// Reads everything. Nothing without `public_url`, which messages must name.
-pub(super) fn settings(
-    root: &Section,
-    public_url: Option<&Origin>,
-    served: &[Served],
-    report: &mut Report,
-) -> Option<Settings> {
+/// Reads everything. What is missing without `public_url`, which messages must name, has its report.
+pub(super) fn settings(root: &Section, served: &[Served], report: &mut Report) -> Settings {
     let (auth, chains, cache) = (root.section("auth"), root.section("chains"), root.section("cache"));
-    for carrier in auth.texts("carriers") {
-        check_carrier(carrier, report);
-    }
     if auth.texts("carriers").is_empty() {
         report.error(auth.place("carriers"), "`auth.carriers` is empty", "expected `authorization`");
+    } else {
+        check_carriers(auth, report);
     }
     let schemes = schemes(auth, report);
     let denied = denied(auth.texts("deny_accounts"), report);
     let expectation = expectation(auth, chains, served, report);
     let (proofs, subscriptions) = (cache.section("proofs"), cache.section("subscriptions"));
     let solana = chains.section("solana");
-    public_url?;
-    Some(Settings {
+    Settings {
         reading: reading(auth),
         expectation,
         accepts: Accepts { offchain: solana.flag("offchain"), memo: solana.flag("memo"), ..Accepts::default() },
         schemes,
         payments: None,
+        plan_limits: Vec::new(),
         single_use_nonce: auth.text("nonce").value == "single-use",
         denied,
         proofs: remembered(proofs),
@@ -50,18 +45,28 @@ pub(super) fn settings(
         negative_ttl: subscriptions.duration("negative_ttl"),
         stale_if_error: root.section("store").duration("stale_if_error"),
         auth_failures: root.section("limits").rate("auth_failures"),
-    })
+    }
 }
 
-/// A fault, unless the carrier is there in this build.
-pub(super) fn check_carrier(carrier: &Text, report: &mut Report) {
-    match carrier.value.as_str() {
-        "authorization" => {}
-        "sign-in-with-x" | "session" => {
-            let title = format!("carrier `{}` is not built yet", carrier.shown);
-            report.error(&carrier.place, title, "expected `authorization`");
+/// Looks through the carriers of `[auth]` or of a route.
+pub(super) fn check_carriers(section: &Section, report: &mut Report) {
+    let texts = section.texts("carriers");
+    for text in texts {
+        match text.value.as_str() {
+            "authorization" | SIGN_IN_WITH_X => {}
+            "session" => {
+                let title = format!("carrier `{}` is not built yet", text.shown);
+                report.error(&text.place, title, "expected `authorization` or `sign-in-with-x`");
+            }
+            _ => {
+                let title = format!("unknown carrier `{}`", text.shown);
+                report.error(&text.place, title, "expected `authorization` or `sign-in-with-x`");
+            }
         }
-        _ => report.error(&carrier.place, format!("unknown carrier `{}`", carrier.shown), "expected `authorization`"),
+    }
+    if texts.iter().all(|text| text.value == SIGN_IN_WITH_X) && !texts.is_empty() {
+        let title = "carriers without `authorization` are not built yet";
+        report.error(section.place("carriers"), title, "expected it beside `sign-in-with-x`");
     }
 }
 

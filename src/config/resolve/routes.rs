@@ -5,7 +5,7 @@
 
 use http::Method;
 
-use super::{DEFAULT_PLAN, is_name, listed};
+use super::{DEFAULT_PLAN, Routed, gate, is_name, listed, plans::Plan, sales::Market};
 use crate::{
     config::{
         amounts::Size,
@@ -16,18 +16,20 @@ use crate::{
     },
     policy::rule::{AllowEncoded, Pattern, Requirement, Rule},
     siwx::claims::Origin,
+    x402::SIGN_IN_WITH_X,
 };
 
 /// More would make labels without end, and a longer walk for every request.
 const ROUTES_MAX: usize = 64;
 
-/// Reads all routes, and where the pattern of each is. One that is wrong is left out.
+/// Reads all routes. One that is wrong is left out.
 pub(super) fn routes(
     root: &Section,
     upstreams: &[&str],
-    plans: &[String],
+    plans: &[Plan],
+    market: &Market,
     report: &mut Report,
-) -> (Vec<Rule>, Vec<Place>) {
+) -> Routed {
     let sections = root.sections("route");
     if let Some(section) = sections.get(ROUTES_MAX) {
         report.error(&section.place, format!("more than {ROUTES_MAX} routes"), "");
@@ -35,7 +37,7 @@ pub(super) fn routes(
     let mut rules: Vec<Rule> = Vec::new();
     let mut places = Vec::new();
     for section in sections {
-        let (rule, place) = route(section, upstreams, plans, report);
+        let (rule, place) = route(root, section, upstreams, plans, market, report);
         let Some(rule) = rule else {
             continue;
         };
@@ -50,11 +52,18 @@ pub(super) fn routes(
         places.push(place);
     }
     warn_of_public_prefixes(&rules, &places, report);
-    (rules, places)
+    Routed { rules, places }
 }
 
 /// Reads one route; its place is that of its pattern.
-fn route(section: &Section, upstreams: &[&str], plans: &[String], report: &mut Report) -> (Option<Rule>, Place) {
+fn route(
+    root: &Section,
+    section: &Section,
+    upstreams: &[&str],
+    plans: &[Plan],
+    market: &Market,
+    report: &mut Report,
+) -> (Option<Rule>, Place) {
     let name = section.given("name").filter(|name| is_name("a route", name, report));
     let label = name.map_or_else(|| "this route".to_owned(), |name| format!("route \"{}\"", name.value));
     let (pattern, place) = pattern(section, &label, report);
@@ -62,8 +71,9 @@ fn route(section: &Section, upstreams: &[&str], plans: &[String], report: &mut R
     let requirement = requirement(section, &label, plans, report);
     let methods = methods(section, report);
     let host = host(section.text("host"), report);
-    carriers(section, report);
-    let allow_encoded = allow_encoded(section, requirement.as_ref(), report);
+    let sale = market.sale(section, &label, &requirement, report);
+    let sign_in = sign_in(root, section, market, report) && requirement != Requirement::Public;
+    let allow_encoded = allow_encoded(section, &requirement, report);
     let (strip_prefix, add_prefix) = (section.text("strip_prefix"), section.text("add_prefix"));
     is_path(add_prefix, "add_prefix", report);
     if is_path(strip_prefix, "strip_prefix", report) {
@@ -75,7 +85,7 @@ fn route(section: &Section, upstreams: &[&str], plans: &[String], report: &mut R
             host: host?,
             methods: methods?,
             pattern: pattern?,
-            requirement: requirement?,
+            requirement,
             upstream: upstream?,
             allow_encoded,
             strip_prefix: strip_prefix.value.clone(),
@@ -84,8 +94,8 @@ fn route(section: &Section, upstreams: &[&str], plans: &[String], report: &mut R
                 Size::Bytes(bytes) => Some(bytes),
                 Size::Unlimited => None,
             }),
-            sale: None,
-            sign_in: false,
+            sale,
+            sign_in,
             shared_cache: section.flag("shared_cache"),
         })
     };
@@ -115,7 +125,7 @@ fn pattern(section: &Section, label: &str, report: &mut Report) -> (Option<Patte
 }
 
 /// Whether a text is empty or has the outer form of a path; if not, a fault.
-fn is_path(text: &Text, what: &str, report: &mut Report) -> bool {
+pub(super) fn is_path(text: &Text, what: &str, report: &mut Report) -> bool {
     let path = &text.value;
     let title = format!("`{}` is no {what}", text.shown);
     let hint = if path.is_empty() {
@@ -162,28 +172,23 @@ fn known(what: &str, name: &str, names: &[&str]) -> String {
     }
 }
 
-fn requirement(section: &Section, label: &str, plans: &[String], report: &mut Report) -> Option<Requirement> {
+fn requirement(section: &Section, label: &str, plans: &[Plan], report: &mut Report) -> Requirement {
     let (auth, named) = (section.text("auth"), section.texts("plans"));
-    if auth.value != "subscription" && !named.is_empty() {
+    let plans: Vec<&str> = plans.iter().map(|plan| plan.name.as_str()).collect();
+    if !matches!(auth.value.as_str(), "payment" | "subscription") && !named.is_empty() {
         let title = format!("{label} names plans, but `auth = \"{}\"` asks for none", auth.shown);
-        report.error(section.place("plans"), title, "they count with `auth = \"subscription\"`");
+        report.error(section.place("plans"), title, "they count with `auth = \"subscription\"` or `\"payment\"`");
     }
-    for plan in named.iter().filter(|plan| plan.value != DEFAULT_PLAN && !plans.contains(&plan.value)) {
+    for plan in named.iter().filter(|plan| plan.value != DEFAULT_PLAN && !plans.contains(&plan.value.as_str())) {
         let title = format!("{label} names plan \"{}\", which no [[plan]] defines", plan.shown);
-        let names: Vec<&str> = plans.iter().map(String::as_str).collect();
-        report.error(&plan.place, title, known("plans", &plan.value, &names));
+        report.error(&plan.place, title, known("plans", &plan.value, &plans));
     }
+    let named = named.iter().map(|plan| plan.value.clone()).collect();
     match auth.value.as_str() {
-        "none" => Some(Requirement::Public),
-        "wallet" => Some(Requirement::Wallet),
-        "subscription" => {
-            Some(Requirement::Subscription { plans: named.iter().map(|plan| plan.value.clone()).collect() })
-        }
-        _ => {
-            let hint = "expected `none`, `wallet` or `subscription`";
-            report.error(&auth.place, format!("`auth = \"{}\"` is not built yet", auth.shown), hint);
-            None
-        }
+        "none" => Requirement::Public,
+        "wallet" => Requirement::Wallet,
+        "subscription" => Requirement::Subscription { plans: named },
+        _ => Requirement::Payment { plans: named },
     }
 }
 
@@ -221,17 +226,23 @@ fn host(text: &Text, report: &mut Report) -> Option<Option<String>> {
     }
 }
 
-/// So far a route has no choice of carriers: its list must say what [auth] says.
-fn carriers(section: &Section, report: &mut Report) {
-    for carrier in section.texts("carriers") {
-        super::gate::check_carrier(carrier, report);
+/// Whether a route takes proofs that sign in: its own carriers, or those of [auth], say so, and payments are on.
+fn sign_in(root: &Section, section: &Section, market: &Market, report: &mut Report) -> bool {
+    gate::check_carriers(section, report);
+    let own = section.texts("carriers");
+    let carriers = if own.is_empty() { root.section("auth").texts("carriers") } else { own };
+    let is_named = |text: &&Text| text.value == SIGN_IN_WITH_X;
+    // That [auth] names it is its default and says nothing; a route that does expects it.
+    if let Some(text) = own.iter().find(is_named).filter(|_| !market.is_open()) {
+        report.error(&text.place, format!("carrier `{}` needs [x402]", text.shown), "");
     }
+    market.is_open() && section.flag("sign_in") && carriers.iter().any(|text| is_named(&text))
 }
 
-fn allow_encoded(section: &Section, requirement: Option<&Requirement>, report: &mut Report) -> AllowEncoded {
+fn allow_encoded(section: &Section, requirement: &Requirement, report: &mut Report) -> AllowEncoded {
     let mut allowed = AllowEncoded::default();
     let texts = section.texts("allow_encoded");
-    if !texts.is_empty() && requirement == Some(&Requirement::Public) {
+    if !texts.is_empty() && *requirement == Requirement::Public {
         report.error(section.place("allow_encoded"), "`allow_encoded` on a public route", "it is for protected routes");
     }
     for text in texts {
@@ -291,7 +302,7 @@ fn warn_of_public_prefixes(rules: &[Rule], places: &[Place], report: &mut Report
     }
 }
 
-fn covers(prefix: &str, path: &str) -> bool {
+pub(super) fn covers(prefix: &str, path: &str) -> bool {
     let rest = path.strip_prefix(prefix.trim_end_matches('/'));
     rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }

@@ -62,7 +62,7 @@ fn every_key_meets_every_shape_of_value() {
             judged += 1;
         }
     }
-    assert_eq!(judged, 18 * 93);
+    assert_eq!(judged, 18 * 126);
 }
 
 #[test]
@@ -92,7 +92,7 @@ fn no_report_shows_a_secret() {
         ("misspelt key", "[admin]\ntokens = \"hunter2\""),
         ("secret of a feature to come", "[session]\nkey = \"hunter2\"\n[admin]\nlisten = 5"),
         (
-            "inline table to come",
+            "inline tables with secrets",
             "x402 = { nonce_secret = \"hunter2\", facilitator = [{ headers = { a = \"hunter2\" } }] }",
         ),
         ("list in the place of a secret", "admin = { token = [\"hunter2\"] }"),

@@ -139,7 +139,7 @@ urls = ["h2c://127.0.0.1:50051"]
  --> siwx-gateway.toml:3:30
   |
 3 | carriers = ["authorization", "session"]
-  |                              ^^^^^^^^^ expected `authorization`
+  |                              ^^^^^^^^^ expected `authorization` or `sign-in-with-x`
 error: scheme `eip1271` is not built yet
  --> siwx-gateway.toml:5:12
   |
@@ -158,14 +158,14 @@ error: `h2c:` upstreams are not built yet
 "#,
     ),
     (
-        "payment to come",
+        "payment without [x402]",
         r#"auth = "subscription""#,
         r#"auth = "payment""#,
-        r#"error: `auth = "payment"` is not built yet
+        r#"error: route "all" is to be paid for and has no price
   --> siwx-gateway.toml:10:8
    |
 10 | auth = "payment"
-   |        ^^^^^^^^^ expected `none`, `wallet` or `subscription`
+   |        ^^^^^^^^^ expected a key such as `price = "$0.01"`
 "#,
     ),
     (
@@ -259,7 +259,7 @@ error: route "all" names plans, but `auth = "wallet"` asks for none
   --> siwx-gateway.toml:10:9
    |
 10 | plans = ["nano", "pro"]
-   |         ^^^^^^^^^^^^^^^ they count with `auth = "subscription"`
+   |         ^^^^^^^^^^^^^^^ they count with `auth = "subscription"` or `"payment"`
 error: route "all" names plan "pro", which no [[plan]] defines
   --> siwx-gateway.toml:10:18
    |
@@ -523,7 +523,7 @@ error: this route names plans, but `auth = "none"` asks for none
  --> siwx-gateway.toml:8:9
   |
 8 | plans = ["default"]
-  |         ^^^^^^^^^^^ they count with `auth = "subscription"`
+  |         ^^^^^^^^^^^ they count with `auth = "subscription"` or `"payment"`
 error: `allow_encoded` on a public route
  --> siwx-gateway.toml:9:17
   |

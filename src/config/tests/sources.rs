@@ -8,7 +8,7 @@ use super::*;
 fn the_example_file_is_valid_and_names_every_key() {
     let (config, report) = resolved(default_text(), &[]).expect("the example file");
     assert_eq!(report.to_string(), "");
-    assert_eq!(config.routes.len(), 2);
+    assert_eq!(config.routes.len(), 3);
 
     let environment = BTreeMap::new();
     let inputs = Inputs { text: default_text(), name: NAME, environment: &environment, flags: &[], files: &no_file };
@@ -138,8 +138,8 @@ fn what_the_environment_cannot_set() {
         ),
         (
             "key to come",
-            "SIWX__X402__SHOP",
-            "error: `x402` is not built yet\n --> environment variable SIWX__X402__SHOP   (leave it out)\n",
+            "SIWX__SESSION__TTL",
+            "error: `session` is not built yet\n --> environment variable SIWX__SESSION__TTL   (leave it out)\n",
         ),
         (
             "upstream that is not in the file",
@@ -217,7 +217,7 @@ fn the_schema_knows_what_the_key_table_knows() {
     assert_eq!(server["properties"]["workers"]["maximum"], 1024);
     assert_eq!(server["properties"]["drain_delay"]["default"], "5s");
     assert!(server["properties"]["via"].is_null(), "not built yet");
-    assert!(schema["properties"]["x402"].is_null(), "not built yet");
+    assert!(schema["properties"]["session"].is_null(), "not built yet");
     let upstream = &schema["properties"]["upstreams"]["additionalProperties"];
     assert_eq!(upstream["required"], serde_json::json!(["urls"]));
     let secret = &schema["properties"]["admin"]["properties"]["token"];

@@ -47,9 +47,7 @@ use super::{
     deadline::Deadline,
     settings::{HostSent, UpstreamSettings},
 };
-use crate::{
-    gate::payment::Release, metrics::UpstreamMetrics, policy::decision::Permit, x402::PAYMENT_RESPONSE,
-};
+use crate::{gate::payment::Release, metrics::UpstreamMetrics, policy::decision::Permit, x402::PAYMENT_RESPONSE};
 
 /// An upstream, shared by all workers.
 pub(crate) struct Upstream {

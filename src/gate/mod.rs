@@ -60,8 +60,8 @@ use crate::{
 pub use cache::LastCredential;
 use cache::{Entry, Proofs};
 use limits::Failures;
-use payment::{Demand, Due, PaymentRefusal, Payments, Purchase};
 pub(crate) use limits::subscriber;
+use payment::{Demand, Due, PaymentRefusal, Payments, Purchase};
 use settings::Settings;
 use subscriptions::Accounts;
 use view::RequestView;
@@ -426,8 +426,7 @@ impl Gate {
             return false;
         }
         let key = account.key();
-        self.is_denied_key(&key)
-            || self.settings.denied.contains(&format!("{}:{}", account.chain_str(), key.address()))
+        self.is_denied_key(&key) || self.settings.denied.contains(&format!("{}:{}", account.chain_str(), key.address()))
     }
 
     fn is_denied_key(&self, key: &AccountKey) -> bool {
@@ -447,9 +446,7 @@ impl Gate {
         let (nonce, until) = match issued {
             Some((nonce, until)) => (NonceKey::Issued(nonce), *until),
             // The policy requires a nonce wherever one is claimed.
-            None => {
-                (NonceKey::Account(&key, known.claims().nonce().unwrap_or("")), valid_until.plus_millis(skew))
-            }
+            None => (NonceKey::Account(&key, known.claims().nonce().unwrap_or("")), valid_until.plus_millis(skew)),
         };
         let begun = Instant::now();
         let claimed = self.nonces.claim(nonce, until, now).await;

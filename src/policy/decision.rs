@@ -187,13 +187,7 @@ pub fn admit_payment(rule: &Rule, paid: Paid) -> Option<Permit> {
 }
 
 /// What opens a route that is paid for: access to it, or one of the plans that open it too. No plan named is none.
-fn paid(
-    route: &str,
-    path: &str,
-    plans: &[String],
-    held: Arc<Subscriptions>,
-    now: UnixTime,
-) -> Option<OpenedBy> {
+fn paid(route: &str, path: &str, plans: &[String], held: Arc<Subscriptions>, now: UnixTime) -> Option<OpenedBy> {
     if let Some(access) = held.opens(route, path, now) {
         let place = held.access().position(|one| std::ptr::eq(one, access)).unwrap_or(0);
         return Some(OpenedBy { held, place: Place::Access(place) });

@@ -23,8 +23,8 @@ use std::{
 
 use http::{HeaderMap, HeaderValue, Method};
 
-pub(super) use challenge::PAYMENT_REQUIRED;
 pub use challenge::Demand;
+pub(super) use challenge::PAYMENT_REQUIRED;
 pub use settle::RECOVERY_INTERVAL;
 
 use crate::{
@@ -484,7 +484,8 @@ impl PaymentRefusal {
 
 /// What the upstream says is to be charged, in atomic units; nothing: all that was offered.
 fn charge(terms: &Terms, answer: &HeaderMap) -> Result<Option<u128>, x402::charge::ChargeError> {
-    let Some(overrides) = answer.get(x402::SETTLEMENT_OVERRIDES).filter(|_| terms.scheme() == terms::Scheme::Upto) else {
+    let Some(overrides) = answer.get(x402::SETTLEMENT_OVERRIDES).filter(|_| terms.scheme() == terms::Scheme::Upto)
+    else {
         return Ok(None);
     };
     x402::charge::charge(terms, overrides.as_bytes()).map(Some)

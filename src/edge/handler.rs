@@ -33,7 +33,7 @@ use super::{
     record::{Head, Outcome, Record},
     respond::Answer,
     settings::Settings,
-    tls,
+    shop, tls,
     upstream::{Lease, Pool, Upstream},
 };
 use crate::{
@@ -213,6 +213,9 @@ impl Worker {
             last: &peer.last,
             started: arrival.started,
         };
+        if let Some(door) = live.gate.shop_door(view.path.as_str()) {
+            return Err(Box::pin(shop::answer(&live.gate, door, &view, parts.uri.query(), arrival.now)).await);
+        }
         let judged = live.gate.decide(&view, arrival.now).await;
         record.routed(judged.place);
         if let Some(line) = record.line() {
@@ -275,8 +278,8 @@ impl Worker {
                 tracing::warn!(request_id, upstream, %error, "no answer from the upstream");
                 let answer = body_fault(breach).unwrap_or_else(|| Answer::of_upstream(&error));
                 // What was settled before stays settled, and the payer is told, whatever the upstream does.
-                return Err(match due.receipt() {
-                    Some(receipt) => Answer::Paid { receipt: receipt.clone(), answer: Box::new(answer) },
+                return Err(match due.payment_response() {
+                    Some(receipt) => Answer::Paid { receipt, answer: Box::new(answer) },
                     None => answer,
                 });
             }
@@ -300,7 +303,7 @@ impl Worker {
                 Box::pin(due.discharge(status, headers)).await.map_err(Answer::Unpaid)?
             }
         };
-        let (mut head, body) = answer.held.release(release).into_parts();
+        let (mut head, body) = answer.held.release(&release).into_parts();
         // The upstream's version is of its own connection (RFC 9110 §2.5); hyper would write it into the client's.
         head.version = Version::HTTP_11;
         self.live.headers.answer(&mut head.headers, *private);

@@ -9,7 +9,7 @@ use http::{HeaderMap, StatusCode};
 
 use super::respond::Wire;
 use crate::{
-    gate::payment::PaymentRefusal,
+    gate::payment::{PaymentRefusal, response_header},
     x402::{PAYMENT_REQUIRED, PAYMENT_RESPONSE},
 };
 
@@ -74,7 +74,12 @@ pub(super) fn headers(refusal: &PaymentRefusal, headers: &mut HeaderMap) {
         PaymentRefusal::Demand(demand) => {
             headers.insert(PAYMENT_REQUIRED, demand.header().clone());
         }
-        PaymentRefusal::AlreadyUsed(response) | PaymentRefusal::SettlementRefused { response, .. } => {
+        PaymentRefusal::AlreadyUsed(receipt) => {
+            if let Some(response) = response_header(receipt) {
+                headers.insert(PAYMENT_RESPONSE, response);
+            }
+        }
+        PaymentRefusal::SettlementRefused { response, .. } => {
             headers.insert(PAYMENT_RESPONSE, response.clone());
         }
         _ => {}

@@ -558,6 +558,9 @@ impl Gate {
         for rule in self.routes.rules().iter().filter(|rule| rule.sale.is_some()) {
             self.metrics.sells(&rule.name);
         }
+        if payments.settings().shop.is_some() {
+            self.metrics.sells(payment::SHOP);
+        }
         let _ = self.payments.set(payments);
     }
 

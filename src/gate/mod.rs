@@ -514,7 +514,8 @@ impl Gate {
     ) -> Option<Result<(Permit, Due), PaymentRefusal>> {
         let (payments, rule) = (self.payments.get()?, met.rule?);
         let sells = rule.sale.is_some();
-        if !sells && !(rule.requirement == Requirement::Wallet && rule.sign_in) {
+        let invites = rule.requirement == Requirement::Wallet && rule.sign_in;
+        if !(sells || invites) {
             return None;
         }
         let why = match refusal {

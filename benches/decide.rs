@@ -87,6 +87,7 @@ impl Bench {
             method: &Method::GET,
             host: "api.example.com",
             path,
+            target: path.as_str(),
             headers,
             client: IpAddr::V4(Ipv4Addr::LOCALHOST),
             last: &self.last,

@@ -9,7 +9,7 @@ use std::{
     io,
     net::SocketAddr,
     sync::Arc,
-    time::{Instant, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use thiserror::Error;
@@ -17,11 +17,20 @@ use thiserror::Error;
 use crate::{
     config::{Config, LogLevel, LogSettings, Report, amounts},
     edge::server::{BindError, Parts, Server},
-    gate::{Gate, Stores, settings::Settings},
+    facilitator::{self, Facilitators},
+    gate::{
+        Gate, Stores,
+        payment::{Means, Payments},
+        settings::{PaymentSettings, Settings},
+    },
     metrics::Metrics,
+    outbound::Outbound,
     policy::routes::Routes,
+    secret::Secret,
+    siwx::origin::Origin,
     store::{self, Store, StoreError},
     time::{Clock, UnixTime},
+    x402::nonce::NonceIssuer,
 };
 
 /// The version of this program.
@@ -57,6 +66,12 @@ pub enum StartError {
     /// Routes that contradict each other; the report says where.
     #[error("the routes contradict each other")]
     Routes(Box<Report>),
+    /// A facilitator cannot be set up.
+    #[error(transparent)]
+    Facilitator(#[from] facilitator::SetupFault),
+    /// What asks outside services cannot be started.
+    #[error("payments cannot be set up: {0}")]
+    Outbound(#[source] io::Error),
     /// The store does not open, and must.
     #[error("the store does not open: {0}")]
     Store(#[from] StoreError),
@@ -101,7 +116,13 @@ impl App {
         let routes = routes(&config, report)?;
         let metrics = Arc::new(Metrics::new());
         metrics.built(VERSION, REVISION, RUSTC);
+        let (origins, payments) = (config.gate.expectation.origins.clone(), config.gate.payments.clone());
         let gate = Arc::new(gate(config.gate, routes, &store, &metrics));
+        if let Some(settings) = payments {
+            let outside =
+                Outside { facilitators: config.facilitators, store: &store, metrics: &metrics, clock: &world.clock };
+            take_payments(&gate, settings, origins, outside)?;
+        }
         let server = Server::bind(Parts {
             settings: config.edge,
             public_url: config.public_url,
@@ -155,6 +176,71 @@ pub(crate) fn routes(config: &Config, mut report: Report) -> Result<Routes, Star
         }
         StartError::Routes(Box::new(report))
     })
+}
+
+/// What payments need beside their settings.
+struct Outside<'a> {
+    facilitators: Vec<facilitator::Settings>,
+    store: &'a Store,
+    metrics: &'a Arc<Metrics>,
+    clock: &'a Arc<dyn Clock>,
+}
+
+/// How often facilitators are asked what they support, once they have said it, and until then.
+const SUPPORTED_INTERVALS: [Duration; 2] = [Duration::from_secs(300), Duration::from_secs(5)];
+
+/// Lets a gate take payments: facilitators are asked in the background what they support, and what a process before
+/// this one left is asked for again. Blocks until the store has given the secret of nonces.
+fn take_payments(
+    gate: &Arc<Gate>,
+    settings: PaymentSettings,
+    origins: Vec<Origin>,
+    outside: Outside<'_>,
+) -> Result<(), StartError> {
+    let outbound = Outbound::start().map_err(StartError::Outbound)?;
+    let facilitators = Facilitators::new(outside.facilitators, &outbound, outside.metrics)?;
+    let secret = match &settings.nonce_secret {
+        Some(secret) => secret.clone(),
+        None => kept_secret(&outbound, outside.store)?,
+    };
+    let buyers = Arc::downgrade(gate);
+    let means = Means {
+        facilitators: facilitators.clone(),
+        store: outside.store.payments(),
+        issuer: NonceIssuer::new(secret),
+        outbound: outbound.clone(),
+        clock: Arc::clone(outside.clock),
+        random: |bytes| getrandom::fill(bytes).map_err(io::Error::other),
+        changed: Box::new(move |account| {
+            if let Some(gate) = buyers.upgrade() {
+                gate.changed(account);
+            }
+        }),
+        metrics: Arc::clone(outside.metrics),
+    };
+    let payments = Payments::new(means, settings, origins).map_err(StartError::Outbound)?;
+    outbound.spawn(Arc::clone(&payments).recover());
+    let clock = Arc::clone(outside.clock);
+    outbound.spawn(async move {
+        loop {
+            facilitators.refresh(&clock).await;
+            tokio::time::sleep(SUPPORTED_INTERVALS[usize::from(!facilitators.is_known())]).await;
+        }
+    });
+    gate.take_payments(payments);
+    Ok(())
+}
+
+/// The secret of nonces that the store keeps, made now if there was none.
+fn kept_secret(outbound: &Outbound, store: &Store) -> Result<Secret<Vec<u8>>, StartError> {
+    let mut fresh = [0; 32];
+    getrandom::fill(&mut fresh).map_err(|error| StartError::Outbound(io::Error::other(error)))?;
+    let (secrets, (answer, answered)) = (store.secrets(), std::sync::mpsc::channel());
+    outbound.spawn(async move {
+        let _ = answer.send(secrets.secret("nonce", Secret::new(fresh)).await);
+    });
+    let kept = answered.recv().map_err(|_| StartError::Outbound(io::ErrorKind::BrokenPipe.into()))??;
+    Ok(Secret::new(kept.expose().to_vec()))
 }
 
 /// Random bytes of the system.

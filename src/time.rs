@@ -40,6 +40,12 @@ impl UnixTime {
     }
 
     /// Later by so many milliseconds; stays at the end of time rather than wrap.
+    /// So much later; what would be past the end of time is the end of time.
+    pub fn plus(self, length: std::time::Duration) -> Self {
+        self.plus_millis(i64::try_from(length.as_millis()).unwrap_or(i64::MAX))
+    }
+
+    /// So many milliseconds later.
     pub const fn plus_millis(self, millis: i64) -> Self {
         Self(self.0.saturating_add(millis))
     }

@@ -201,7 +201,7 @@ fn rank(requirement: &Requirement) -> u8 {
     match requirement {
         Requirement::Public => 0,
         Requirement::Wallet => 1,
-        Requirement::Subscription { .. } => 2,
+        Requirement::Subscription { .. } | Requirement::Payment { .. } => 2,
     }
 }
 

@@ -37,7 +37,7 @@ use super::{
     upstream::{Lease, Pool, Upstream},
 };
 use crate::{
-    gate::{Gate, Judged, LastCredential, Verdict, view::RequestView},
+    gate::{Gate, Judged, LastCredential, Verdict, payment::Due, view::RequestView},
     metrics::Metrics,
     policy::{
         decision::{Decision, Permit},
@@ -207,6 +207,7 @@ impl Worker {
             method: &parts.method,
             host: target.host.as_str(),
             path: &target.path,
+            target: parts.uri.path_and_query().map_or("/", PathAndQuery::as_str),
             headers: &parts.headers,
             client: peer.ip(),
             last: &peer.last,
@@ -218,7 +219,7 @@ impl Worker {
             self.judged_line(line, &judged);
         }
         let undecided = judged.reason().is_none();
-        let (rule, permit) = admitted(judged).inspect_err(|answer| {
+        let (rule, permit, due) = admitted(judged).inspect_err(|answer| {
             if undecided {
                 rejected(answer);
             }
@@ -250,8 +251,8 @@ impl Worker {
             // hyper would leave the body of a GET or HEAD out, had it not been told that there is one.
             parts.headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
         }
-        let private = permit.identity().is_some() && !rule.shared_cache;
-        Ok(Ready { request: Some(Request::from_parts(parts, body)), permit, breach, pool, private })
+        let private = permit.is_personal() && !rule.shared_cache;
+        Ok(Ready { request: Some(Request::from_parts(parts, body)), permit, due: Some(due), breach, pool, private })
     }
 
     /// Sends what may be sent and waits for the head of the answer.
@@ -263,7 +264,8 @@ impl Worker {
         arrival: &Arrival,
         record: &mut Record,
     ) -> Result<Forwarded, Answer> {
-        let Ready { request, permit, breach, pool, private } = ready;
+        let Ready { request, permit, due, breach, pool, private } = ready;
+        let due = due.take().unwrap_or_else(Due::nothing);
         let begun = Instant::now();
         let answer = match pool.send(request, breach, permit, begun).await {
             Ok(answer) => answer,
@@ -271,7 +273,12 @@ impl Worker {
                 record.waited(begun.elapsed());
                 let (request_id, upstream) = (arrival.id.to_str().unwrap_or(""), pool.upstream().name());
                 tracing::warn!(request_id, upstream, %error, "no answer from the upstream");
-                return Err(body_fault(breach).unwrap_or_else(|| Answer::of_upstream(&error)));
+                let answer = body_fault(breach).unwrap_or_else(|| Answer::of_upstream(&error));
+                // What was settled before stays settled, and the payer is told, whatever the upstream does.
+                return Err(match due.receipt() {
+                    Some(receipt) => Answer::Paid { receipt: receipt.clone(), answer: Box::new(answer) },
+                    None => answer,
+                });
             }
         };
         record.waited(answer.waited);
@@ -280,12 +287,20 @@ impl Worker {
             if let Some(address) = answer.lease.address() {
                 line.plain("upstream_addr", address);
             }
-            line.number("upstream_status", answer.response.status().as_u16());
+            line.number("upstream_status", answer.held.status().as_u16());
             line.millis("upstream_ms", answer.waited);
             line.number("retries", answer.retries);
         }
         let idle = pool.upstream().body_idle();
-        let (mut head, body) = answer.response.into_parts();
+        let release = match due.release_at_once() {
+            Ok(release) => release,
+            // Boxed: few requests pay on their way back.
+            Err(due) => {
+                let (status, headers) = (answer.held.status().as_u16(), answer.held.headers());
+                Box::pin(due.discharge(status, headers)).await.map_err(Answer::Unpaid)?
+            }
+        };
+        let (mut head, body) = answer.held.release(release).into_parts();
         // The upstream's version is of its own connection (RFC 9110 §2.5); hyper would write it into the client's.
         head.version = Version::HTTP_11;
         self.live.headers.answer(&mut head.headers, *private);
@@ -405,6 +420,8 @@ struct Ready<'w> {
     /// Taken when it is sent.
     request: Option<Request<RequestBody>>,
     permit: Permit,
+    /// Taken when the answer is there.
+    due: Option<Due>,
     breach: Rc<Breach>,
     pool: &'w Rc<Pool>,
     /// Whether no shared cache may keep the answer.
@@ -433,9 +450,10 @@ impl Forwarded {
 }
 
 /// The permit of an admitted request, or the answer of any other.
-pub(crate) fn admitted(judged: Judged<'_>) -> Result<(&Rule, Permit), Answer> {
+pub(crate) fn admitted(judged: Judged<'_>) -> Result<(&Rule, Permit, Due), Answer> {
     match (judged.verdict, judged.rule) {
-        (Verdict::Decided(Decision::Admit(permit)), Some(rule)) => Ok((rule, permit)),
+        (Verdict::Decided(Decision::Admit(permit)), Some(rule)) => Ok((rule, permit, judged.due)),
+        (Verdict::Unpaid(refusal), _) => Err(Answer::Unpaid(refusal)),
         (Verdict::Decided(Decision::Admit(_)), None) | (Verdict::NoRoute, _) => Err(Answer::NoRoute),
         (Verdict::Decided(Decision::Refuse(refusal)), _) => Err(Answer::Refused(refusal)),
         (Verdict::MethodNotAllowed, _) => Err(Answer::MethodNotAllowed),

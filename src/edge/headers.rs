@@ -104,7 +104,9 @@ const UNREMOVABLE: [&str; 6] =
     ["authorization", "content-length", "content-type", "cookie", "host", "transfer-encoding"];
 
 /// Fields of an answer that end here.
-const ANSWER_HOP_BY_HOP: [&str; 8] = [
+const ANSWER_HOP_BY_HOP: [&str; 10] = [
+    "payment-required",
+    "settlement-overrides",
     "connection",
     "http2-settings",
     "keep-alive",
@@ -220,7 +222,7 @@ impl HeaderRules {
     /// Tells the upstream who the request is, by the permit it was given.
     pub(crate) fn attach_identity(&self, headers: &mut HeaderMap, permit: &Permit) {
         let Some(identity) = permit.identity() else {
-            return;
+            return self.attach_payer(headers, permit);
         };
         let values = identity.headers();
         headers.insert(self.names.address.clone(), values.address.clone());
@@ -232,6 +234,28 @@ impl HeaderRules {
         }
         if let Some(until) = permit.valid_until() {
             headers.insert(self.names.expires.clone(), identity.until(until));
+        }
+    }
+
+    /// Tells the upstream who paid for the request with the request itself.
+    fn attach_payer(&self, headers: &mut HeaderMap, permit: &Permit) {
+        let Some(paid) = permit.paid() else {
+            return;
+        };
+        headers.insert(self.names.scheme.clone(), HeaderValue::from_static("payment"));
+        let Some(payer) = &paid.payer else {
+            return;
+        };
+        let parts = [
+            (&self.names.address, payer.address()),
+            (&self.names.chain, payer.chain_str()),
+            (&self.names.account, payer.as_str()),
+        ];
+        for (name, text) in parts {
+            // A CAIP-10 id is visible ASCII, so this is always the value itself.
+            if let Ok(value) = HeaderValue::from_str(text) {
+                headers.insert(name.clone(), value);
+            }
         }
     }
 

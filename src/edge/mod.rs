@@ -9,7 +9,7 @@
 //! | `upstream` | connections to services, and the requests they carry |
 //! | `body` | bodies on their way through |
 //! | `deadline` | timers that are kept from one request to the next |
-//! | `respond` | answers of our own: all status codes |
+//! | `respond`, `unpaid` | answers of our own: all status codes |
 //! | `record`, `access_log` | what is said about a request when it ends |
 //! | `admin` | metrics, health and the admin API |
 //! | `server` | workers, and their life |
@@ -26,4 +26,5 @@ pub(crate) mod respond;
 pub mod server;
 pub mod settings;
 pub mod tls;
+mod unpaid;
 mod upstream;

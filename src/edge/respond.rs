@@ -14,10 +14,14 @@ use http::{
 };
 use serde_json::json;
 
-use super::{headers::X_REQUEST_ID, upstream::UpstreamError};
-use crate::policy::{
-    decision::{Reason, Refusal},
-    target::PathError,
+use super::{headers::X_REQUEST_ID, unpaid, upstream::UpstreamError};
+use crate::{
+    gate::payment::PaymentRefusal,
+    policy::{
+        decision::{Reason, Refusal},
+        target::PathError,
+    },
+    x402::PAYMENT_RESPONSE,
 };
 
 /// Why the gateway answers itself.
@@ -45,6 +49,13 @@ pub(crate) enum Answer {
     Overloaded,
     /// The gate refused.
     Refused(Refusal),
+    /// Something else went wrong with a request that was paid for before: the payer is told that it was.
+    Paid {
+        /// The `PAYMENT-RESPONSE`.
+        receipt: HeaderValue,
+        /// What went wrong.
+        answer: Box<Self>,
+    },
     /// The body stalled.
     RequestTimeout,
     /// The target is longer than allowed.
@@ -53,6 +64,8 @@ pub(crate) enum Answer {
     TransferCodingNotSupported,
     /// A host that is not served here.
     UnknownHost,
+    /// It is to be paid for, or was not paid right.
+    Unpaid(PaymentRefusal),
     /// The upstream did not answer in HTTP.
     UpstreamInvalid,
     /// The upstream did not answer in time.
@@ -62,10 +75,10 @@ pub(crate) enum Answer {
 }
 
 /// What goes on the wire, apart from the request's id.
-struct Wire {
-    status: StatusCode,
-    code: &'static str,
-    detail: String,
+pub(super) struct Wire {
+    pub(super) status: StatusCode,
+    pub(super) code: &'static str,
+    pub(super) detail: String,
 }
 
 impl Answer {
@@ -97,7 +110,9 @@ impl Answer {
             | Self::Internal
             | Self::NoRoute
             | Self::OptionsAsterisk
+            | Self::Paid { .. }
             | Self::Refused(_)
+            | Self::Unpaid(_)
             | Self::UpstreamInvalid
             | Self::UpstreamTimeout
             | Self::UpstreamUnreachable => None,
@@ -122,6 +137,22 @@ impl Answer {
     /// The whole answer.
     pub(crate) fn respond(&self, realm: &str, request_id: HeaderValue) -> Response<Bytes> {
         let Wire { status, code, detail } = self.wire();
+        if let Self::Paid { receipt, answer } = self {
+            let mut response = answer.respond(realm, request_id);
+            response.headers_mut().insert(PAYMENT_RESPONSE, receipt.clone());
+            return response;
+        }
+        if let Self::Unpaid(refusal) = self
+            && let Some(body) = unpaid::body(refusal)
+        {
+            let mut response = Response::new(body);
+            *response.status_mut() = status;
+            response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+            response.headers_mut().insert(X_REQUEST_ID, request_id);
+            unpaid::headers(refusal, response.headers_mut());
+            return response;
+        }
         if matches!(self, Self::OptionsAsterisk) {
             let mut response = Response::new(Bytes::new());
             *response.status_mut() = status;
@@ -147,6 +178,9 @@ impl Answer {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         headers.insert(X_REQUEST_ID, request_id);
+        if let Self::Unpaid(refusal) = self {
+            unpaid::headers(refusal, headers);
+        }
         if status == StatusCode::UNAUTHORIZED {
             // A realm is the authority of the configured public URL: no quotes, no backslashes.
             let challenge = reason.map_or_else(
@@ -213,6 +247,7 @@ impl Answer {
             Self::Overloaded => {
                 wire(S::SERVICE_UNAVAILABLE, "overloaded", "too many requests at once; try again shortly")
             }
+            Self::Paid { answer, .. } => answer.wire(),
             Self::Refused(refusal) => refused(refusal),
             Self::RequestTimeout => {
                 wire(S::REQUEST_TIMEOUT, "request_timeout", "the body of the request did not arrive in time")
@@ -228,6 +263,7 @@ impl Answer {
             Self::UnknownHost => {
                 wire(S::MISDIRECTED_REQUEST, "unknown_host", "the host of the request is not served here")
             }
+            Self::Unpaid(refusal) => unpaid::wire(refusal),
             Self::UpstreamInvalid => wire(
                 S::BAD_GATEWAY,
                 "upstream_invalid",
@@ -261,13 +297,12 @@ fn refused(refusal: &Refusal) -> Wire {
         Refusal::InvalidToken(fault) => {
             wire(S::UNAUTHORIZED, "invalid_token", format!("{}: {}", fault.code(), fault.detail()))
         }
-        Refusal::PaymentRequired => {
-            wire(S::PAYMENT_REQUIRED, "payment_required", "this route is to be paid for".to_owned())
-        }
+        Refusal::PaymentRequired => unpaid::not_for_sale(),
         Refusal::PlanRequired { plans } => {
             let names: Vec<_> = plans.iter().map(|plan| format!("`{plan}`")).collect();
             wire(S::FORBIDDEN, "plan_required", format!("this route needs the plan {}", names.join(" or ")))
         }
+        Refusal::ProofRefused(reason) => unpaid::proof_refused(reason),
         Refusal::StoreUnavailable => wire(
             S::SERVICE_UNAVAILABLE,
             "store_unavailable",

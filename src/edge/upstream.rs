@@ -47,7 +47,7 @@ use super::{
     deadline::Deadline,
     settings::{HostSent, UpstreamSettings},
 };
-use crate::{metrics::UpstreamMetrics, policy::decision::Permit};
+use crate::{gate::payment::Release, metrics::UpstreamMetrics, policy::decision::Permit, x402::PAYMENT_RESPONSE};
 
 /// An upstream, shared by all workers.
 pub(crate) struct Upstream {
@@ -92,13 +92,17 @@ struct Idle {
 
 /// An answer's head, and how it came.
 pub(crate) struct Answer {
-    pub(crate) response: Response<Incoming>,
+    pub(crate) held: HeldResponse,
     pub(crate) lease: Lease,
     pub(crate) waited: Duration,
     /// When its head was complete.
     pub(crate) at: Instant,
     pub(crate) retries: u32,
 }
+
+/// An upstream's answer that may not leave towards the client yet: only a [`Release`] lets go of it, and the gate gives
+/// one when everything that was due is settled.
+pub(crate) struct HeldResponse(Response<Incoming>);
 
 /// Why there is no answer. What is shown to the client is chosen in `respond`; this text is the operator's.
 #[derive(Debug, Error)]
@@ -306,7 +310,7 @@ impl Pool {
                     let waited = at.saturating_duration_since(started);
                     upstream.metrics.answered(response.status().as_u16(), waited);
                     lease.in_flight = Some(in_flight);
-                    return Ok(Answer { response, lease, waited, at, retries });
+                    return Ok(Answer { held: HeldResponse(response), lease, waited, at, retries });
                 }
                 Some(Err(failure)) => failure,
                 None => break UpstreamError::Timeout(upstream.authority.clone()),
@@ -478,6 +482,29 @@ impl Drop for Lease {
         if self.connection.is_some() {
             self.pool.upstream.metrics.active.dec();
         }
+    }
+}
+
+// === impl HeldResponse ===
+
+impl HeldResponse {
+    /// Its status.
+    pub(crate) fn status(&self) -> StatusCode {
+        self.0.status()
+    }
+
+    /// Its fields.
+    pub(crate) fn headers(&self) -> &HeaderMap {
+        self.0.headers()
+    }
+
+    /// Lets go of it.
+    pub(crate) fn release(self, release: Release) -> Response<Incoming> {
+        let mut response = self.0;
+        if let Some(receipt) = release.into_payment_response() {
+            response.headers_mut().insert(PAYMENT_RESPONSE, receipt);
+        }
+        response
     }
 }
 

@@ -4,8 +4,8 @@
 //!    [`FacilitatorError`], and says for settle whether the money may have moved.
 //! 2. What a facilitator names must agree with what it was asked ([`Agreement`]).
 //! 3. Nothing is asked twice, but for a settlement that is pending with a transaction: once more, with the same bytes.
-//!    After that it stays pending, even if the second answer is a refusal: "nonce already used" and "insufficient funds"
-//!    are what one hears once the first transaction has moved the money.
+//!    After that it stays pending, even if the second answer is a refusal: "nonce already used" and "insufficient
+//!    funds" are what one hears once the first transaction has moved the money.
 //! 4. What is supported is asked in the background, and the last good answer counts until there is another one.
 //! 5. Bodies, header values and payloads are never logged. `EXTENSION-RESPONSES` is not read.
 
@@ -41,6 +41,7 @@ use crate::{
     metrics::{FacilitatorMetrics, Metrics},
     outbound::{self, Answer, Ask, Client, Endpoint, Outbound},
     time::Clock,
+    x402,
 };
 
 /// What the configuration says about one facilitator.
@@ -99,6 +100,14 @@ impl Question {
         let body =
             format!(r#"{{"x402Version":2,"paymentPayload":{payment_payload},"paymentRequirements":{requirement}}}"#);
         Self { body: body.into(), agreement: Agreement::of(payment_payload, requirement) }
+    }
+
+    /// The same of texts that were kept: what is asked for again is asked for with the same bytes. Texts that are no
+    /// JSON are asked about all the same, and refused.
+    pub fn of(payment_payload: &str, requirement: &str) -> Self {
+        let read = |text: &str| serde_json::from_str(text).unwrap_or(Value::Null);
+        let agreement = Agreement::of(&read(payment_payload), &read(requirement));
+        Self { body: x402::payment::facilitator_request(payment_payload, requirement).into(), agreement }
     }
 
     /// The bytes that are sent.
@@ -211,8 +220,10 @@ impl Facilitator {
         verified
     }
 
-    /// Settles a payment. `verified` is the payer that verify named, if it was asked and named one. Asks once more, with
-    /// the same bytes, if the answer is pending and names a transaction.
+    /// Settles a payment. `verified` is the payer that verify named, if it was asked and named one. Asks once more,
+    /// with the same bytes, if the answer is pending and names a transaction; so it may take twice its time-out.
+    ///
+    /// Dropping the future ends the exchange and leaves its outcome unknown: call it in a task of its own.
     pub async fn settle(&self, question: &Question, verified: Option<&str>) -> Result<Settlement, FacilitatorError> {
         match self.settle_once(question, verified).await? {
             Settlement::Pending(response) if !response.transaction().is_empty() => {}
@@ -244,35 +255,38 @@ impl Facilitator {
     pub async fn refresh(&self, clock: &dyn Clock) -> Result<(), FacilitatorError> {
         let mut tries = 1;
         loop {
-            let started = Instant::now();
-            let asked = self.send(Method::GET, "/supported", Bytes::new(), self.settings.verify_timeout).await;
-            self.metrics.supported_duration.observe(started.elapsed());
-            let read = asked.and_then(|answer| match (answer.status, Supported::read(&answer.body)) {
-                (StatusCode::OK, Some(supported)) => Ok(Ok(supported)),
-                (StatusCode::OK, None) => Err(Trouble::Answer { status: 200, why: AnswerError::Kinds }),
-                _ => Ok(Err(answer)),
-            });
-            let trouble = match read {
-                Ok(Ok(supported)) => {
-                    self.metrics.supported.inc("ok");
-                    self.supported.store(Some(Arc::new(supported)));
-                    return Ok(());
-                }
-                Ok(Err(answer)) if answer.status == StatusCode::TOO_MANY_REQUESTS && tries < SUPPORTED_TRIES => {
-                    self.metrics.supported.inc("error");
-                    let told = answer.headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok());
-                    let wait = told.and_then(|told| supported::retry_after(told, clock.now()));
-                    tokio::time::sleep(wait.unwrap_or(SUPPORTED_WAIT)).await;
-                    tries += 1;
-                    continue;
-                }
-                Ok(Err(answer)) => Trouble::Status(answer.status.as_u16()),
-                Err(trouble) => trouble,
-            };
+            match self.refresh_once(clock).await {
+                Err((_, Some(wait))) if tries < SUPPORTED_TRIES => tokio::time::sleep(wait).await,
+                done => return done.map_err(|(error, _)| error),
+            }
+            tries += 1;
+        }
+    }
+
+    /// The same, once; with an error comes how long to wait if another try was invited.
+    async fn refresh_once(&self, clock: &dyn Clock) -> Result<(), (FacilitatorError, Option<Duration>)> {
+        let started = Instant::now();
+        let asked = self.send(Method::GET, "/supported", Bytes::new(), self.settings.verify_timeout).await;
+        self.metrics.supported_duration.observe(started.elapsed());
+        let mut wait = None;
+        let read = asked.and_then(|answer| {
+            if answer.status == StatusCode::TOO_MANY_REQUESTS {
+                let told = answer.headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok());
+                wait = Some(told.and_then(|told| supported::retry_after(told, clock.now())).unwrap_or(SUPPORTED_WAIT));
+            }
+            if answer.status != StatusCode::OK {
+                return Err(Trouble::Status(answer.status.as_u16()));
+            }
+            Supported::read(&answer.body).ok_or(Trouble::Answer { status: 200, why: AnswerError::Kinds })
+        });
+        let supported = read.map_err(|trouble| {
             let error = self.failed(Operation::Supported, trouble);
             self.metrics.supported.inc(error.result());
-            return Err(error);
-        }
+            (error, wait)
+        })?;
+        self.metrics.supported.inc("ok");
+        self.supported.store(Some(Arc::new(supported)));
+        Ok(())
     }
 
     async fn ask<T>(

@@ -14,26 +14,32 @@
 //! 7. What the account holds, where the route demands a subscription.
 //! 8. The decision, by `policy`. A one-time nonce is claimed last, when everything else is right: a refused
 //!    attempt burns nothing.
+//! 9. What was presented does not open a route that is for sale, or nothing was: a payment that came along is judged
+//!    on its own, and without one the client is told what it may pay (`payment`).
 
 mod cache;
 mod limits;
+pub mod payment;
 pub mod settings;
 mod subscriptions;
 pub mod view;
 
 use std::{
     net::IpAddr,
-    sync::{Arc, atomic::AtomicU64},
+    sync::{Arc, OnceLock, atomic::AtomicU64},
     time::{Duration, Instant},
 };
 
 use crate::{
     caip::{AccountId, AccountKey},
     chain::{self, Scheme, SignerKey, Verified},
-    credential::{Authorization, CREDENTIAL_BYTES_MAX, Carrier as _, CredentialError, Digest, Presented},
+    credential::{
+        self, Authorization, CREDENTIAL_BYTES_MAX, CarrierName, Carriers, CredentialError, Digest, Presented, SignIn,
+        SignInError, SignInExpectation, SignInWithX,
+    },
     metrics::{Metrics, OperationMetrics, RouteMetrics, SchemeMetrics},
     policy::{
-        decision::{Decision, Reason, Refusal, TokenFault, decide},
+        decision::{self, Decision, Paid, Permit, Reason, Refusal, TokenFault, decide},
         identity::{Identity, Known},
         routes::{Found, Routes},
         rule::{Requirement, Rule},
@@ -42,17 +48,20 @@ use crate::{
     },
     siwx::{
         Code,
-        claims::{self, ClaimError},
+        claims::{self, ClaimError, Expectation},
+        origin::Origin,
         proof::Proof,
     },
     store::{Claim, NonceKey, NonceStore, StoreError, SubscriptionStore},
     time::UnixTime,
+    x402::{PAYMENT_SIGNATURE, nonce::Purpose},
 };
 
 pub use cache::LastCredential;
 use cache::{Entry, Proofs};
 use limits::Failures;
 pub(crate) use limits::subscriber;
+use payment::{Demand, Due, PaymentRefusal, Payments, Purchase};
 use settings::Settings;
 use subscriptions::Accounts;
 use view::RequestView;
@@ -61,7 +70,10 @@ use view::RequestView;
 pub struct Gate {
     settings: Settings,
     routes: Routes,
-    carrier: Authorization,
+    /// On routes that take proofs of `SIGN-IN-WITH-X`, and on others.
+    carriers: [Carriers; 2],
+    sign_ins: Vec<SignInExpectation>,
+    payments: OnceLock<Arc<Payments>>,
     proofs: Proofs,
     accounts: Accounts,
     nonces: Arc<dyn NonceStore>,
@@ -96,6 +108,8 @@ pub struct Judged<'g> {
     pub verdict: Verdict,
     /// Time it took; nothing where nobody was asked who they are.
     pub after: Duration,
+    /// What must be done before the upstream's answer may leave.
+    pub due: Due,
     asked: Option<Asked>,
 }
 
@@ -112,6 +126,8 @@ pub enum Verdict {
     BadPath(PathError),
     /// As the policy decided.
     Decided(Decision),
+    /// It is to be paid for, or was not paid right.
+    Unpaid(PaymentRefusal),
 }
 
 /// A credential that was looked up, and who that is now.
@@ -119,6 +135,8 @@ struct Looked {
     entry: Arc<Entry>,
     identity: Identity,
     warm: bool,
+    /// The nonce that this use uses up, and until when that is to be remembered.
+    issued: Option<(String, UnixTime)>,
 }
 
 /// Who asked, admitted or not.
@@ -164,16 +182,25 @@ pub struct Sizes {
 impl Gate {
     /// A gate over routes and stores, with nothing remembered.
     pub fn new(settings: Settings, routes: Routes, stores: Stores, metrics: &Arc<Metrics>, origin: Instant) -> Self {
-        let decisions: Vec<_> = Reason::ALL.iter().map(|reason| (reason.decision(), reason.as_str())).collect();
-        let route_metrics = routes.rules().iter().map(|rule| metrics.route(&rule.name, &decisions)).collect();
+        let decisions = |takes_money: bool| -> Vec<_> {
+            let possible = |reason: &Reason| takes_money || !reason.is_about_money();
+            Reason::ALL.iter().map(|reason| possible(reason).then(|| (reason.decision(), reason.as_str()))).collect()
+        };
+        let of_rule = |rule: &Rule| metrics.route(&rule.name, &decisions(rule.sale.is_some() || rule.sign_in));
+        let route_metrics = routes.rules().iter().map(of_rule).collect();
         Self {
-            carrier: Authorization::new(settings.schemes.clone()),
+            carriers: [true, false].map(|sign_in| Carriers {
+                authorization: Some(Authorization::new(settings.schemes.clone())),
+                sign_in_with_x: sign_in.then_some(SignInWithX),
+            }),
+            sign_ins: sign_ins(&settings),
+            payments: OnceLock::new(),
             proofs: Proofs::new(settings.proofs, metrics),
             accounts: Accounts::new(&settings, stores.subscriptions, stores.foreign_writes, stores.backend, metrics),
             nonces: stores.nonces,
             failures: settings.auth_failures.map(|rate| Failures::new(rate, origin)),
             route_metrics,
-            no_route: metrics.route("none", &decisions),
+            no_route: metrics.route("none", &decisions(false)),
             schemes: Scheme::ALL.iter().map(|scheme| (*scheme, metrics.scheme(scheme.as_str()))).collect(),
             nonce_claims: metrics.operation("nonce"),
             metrics: Arc::clone(metrics),
@@ -202,9 +229,9 @@ impl Gate {
             let verdict = met.decided(view, None, None, now);
             return self.judged(met, verdict, None, Duration::ZERO);
         }
-        let looked = match self.look_up(view, now) {
+        let looked = match self.look_up(met.rule, view, now) {
             Ok(looked) => looked,
-            Err(refusal) => return self.refused(met, refusal, None, view),
+            Err(refusal) => return self.turned_down(met, refusal, None, view, now).await,
         };
         if self.is_denied(looked.identity.account()) {
             return self.refused(met, Refusal::AccountDenied, Some(looked.asked()), view);
@@ -220,19 +247,19 @@ impl Gate {
         } else {
             None
         };
-        let Looked { entry, identity, warm } = looked;
+        let Looked { entry, identity, warm, issued } = looked;
         let valid_until = identity.valid_until();
         let verdict = met.decided(view, Some(identity), held, now);
         let asked = Asked { entry, warm };
         if let Verdict::Decided(Decision::Refuse(refusal)) = verdict {
-            return self.refused(met, refusal, Some(asked), view);
+            return self.turned_down(met, refusal, Some(asked), view, now).await;
         }
         // What is answered 404 or 405 opens nothing, and burns nothing.
-        if self.settings.single_use_nonce
+        if (self.settings.single_use_nonce || issued.is_some())
             && matches!(verdict, Verdict::Decided(Decision::Admit(_)))
-            && let Err(refusal) = self.claim_nonce(&asked.entry.known, valid_until, now).await
+            && let Err(refusal) = self.claim_nonce(&asked.entry.known, issued.as_ref(), valid_until, now).await
         {
-            return self.refused(met, refusal, Some(asked), view);
+            return self.turned_down(met, refusal, Some(asked), view, now).await;
         }
         let way = match (warm, met.demands_subscription()) {
             (true, _) => AuthWay::CacheHit,
@@ -260,13 +287,61 @@ impl Gate {
     }
 
     /// Steps 2 to 5: what was presented, who that is, and whether the message allows this request now.
-    fn look_up(&self, view: &RequestView<'_>, now: UnixTime) -> Result<Looked, Refusal> {
-        let presented = self.carrier.present(view.headers).map_err(|_| Refusal::ConflictingCredentials)?;
+    fn look_up(&self, rule: Option<&Rule>, view: &RequestView<'_>, now: UnixTime) -> Result<Looked, Refusal> {
+        let carriers = &self.carriers[usize::from(!rule.is_some_and(|rule| rule.sign_in))];
+        let presented = credential::present(view.headers, carriers).map_err(|_| Refusal::ConflictingCredentials)?;
         let presented = presented.ok_or(Refusal::CredentialRequired)?;
+        if presented.carrier() == CarrierName::SignInWithX {
+            return self.sign_in(&presented, view, now);
+        }
         let (entry, warm) = self.find_or_verify(&presented, view, now)?;
         let identity = Identity::establish(&entry.known, &self.settings.expectation, view.path.as_str(), now)
             .map_err(|error| claim_fault(&error))?;
-        Ok(Looked { entry, identity, warm })
+        Ok(Looked { entry, identity, warm, issued: None })
+    }
+
+    /// Steps 3 to 5 for a proof that is good once: it is neither looked up nor remembered (x402.md section 9).
+    fn sign_in(&self, presented: &Presented<'_>, view: &RequestView<'_>, now: UnixTime) -> Result<Looked, Refusal> {
+        self.check_failures(view)?;
+        let payments = self.payments.get().ok_or(Refusal::CredentialRequired)?;
+        let refused = |error: &SignInError| {
+            tracing::debug!(%error, "a sign-in proof is refused");
+            Refusal::ProofRefused(error.as_str())
+        };
+        let expectation = payments.origin(view.host).and_then(|origin| {
+            self.sign_ins.iter().find(|expected| expected.claims().origins.iter().any(|one| one == origin))
+        });
+        let expectation = expectation.ok_or(Refusal::CredentialRequired)?;
+        let sign_in = SignIn::read(presented.bytes()).map_err(|error| refused(&error))?;
+        sign_in.check(expectation, now).map_err(|error| refused(&error))?;
+        let verified = sign_in.verify(&self.settings.accepts).map_err(|error| refused(&error))?;
+        let settings = payments.settings();
+        let skew = self.settings.expectation.clock_skew_secs;
+        let until = if settings.require_issued_nonce {
+            let domain = payments.origin(view.host).map_or("", |origin| origin.authority());
+            let nonce = sign_in.nonce();
+            let age = settings.proof_age_secs_max;
+            let checked = payments.issuer().check(Purpose::X402, domain, nonce, now, age, skew);
+            checked.map_err(|_| refused(&SignInError::Nonce))?
+        } else {
+            let end = sign_in.until(expectation).unwrap_or(now);
+            end.plus_millis(i64::from(skew) * 1000)
+        };
+        let known = Arc::new(Known::new(verified));
+        let account = self.accounts.account(&known.account().key(), SignerKey::default());
+        let identity = Identity::establish(&known, expectation.claims(), view.path.as_str(), now)
+            .map_err(|error| refused(&SignInError::from(error)))?;
+        let entry = Arc::new(Entry::passing(known, account, view.started));
+        let issued = Some((sign_in.nonce().to_owned(), until));
+        Ok(Looked { entry, identity, warm: false, issued })
+    }
+
+    /// Whether this client may have something cold looked at.
+    fn check_failures(&self, view: &RequestView<'_>) -> Result<(), Refusal> {
+        match self.failures.as_ref().and_then(|failures| failures.exhausted(view.client, view.started)) {
+            Some(wait) => Err(Refusal::TooManyRefusals { retry_after_secs: wait.as_secs() + 1 }),
+            None => Ok(()),
+        }
     }
 
     /// Steps 3 and 4. With the entry: whether it was remembered.
@@ -307,9 +382,7 @@ impl Gate {
         view: &RequestView<'_>,
         now: UnixTime,
     ) -> Result<Arc<Entry>, Refusal> {
-        if let Some(wait) = self.failures.as_ref().and_then(|failures| failures.exhausted(view.client, view.started)) {
-            return Err(Refusal::TooManyRefusals { retry_after_secs: wait.as_secs() + 1 });
-        }
+        self.check_failures(view)?;
         let proof = presented.decode(&self.settings.reading).map_err(|error| credential_fault(&error))?;
         let until = claims::check(proof.claims(), &self.settings.expectation, Some(view.path.as_str()), now)
             .map_err(|error| claim_fault(&error))?;
@@ -353,19 +426,30 @@ impl Gate {
             return false;
         }
         let key = account.key();
+        self.is_denied_key(&key) || self.settings.denied.contains(&format!("{}:{}", account.chain_str(), key.address()))
+    }
+
+    fn is_denied_key(&self, key: &AccountKey) -> bool {
         self.settings.denied.contains(key.address())
-            || self.settings.denied.contains(&format!("{}:{}", account.chain_str(), key.address()))
     }
 
     /// The last step: a nonce that opens one request only.
-    async fn claim_nonce(&self, known: &Known, valid_until: UnixTime, now: UnixTime) -> Result<(), Refusal> {
+    async fn claim_nonce(
+        &self,
+        known: &Known,
+        issued: Option<&(String, UnixTime)>,
+        valid_until: UnixTime,
+        now: UnixTime,
+    ) -> Result<(), Refusal> {
         let key = known.account().key();
-        // The policy requires a nonce wherever one is claimed.
-        let nonce = known.claims().nonce().unwrap_or("");
         let skew = i64::from(self.settings.expectation.clock_skew_secs) * 1000;
-        let until = valid_until.plus_millis(skew);
+        let (nonce, until) = match issued {
+            Some((nonce, until)) => (NonceKey::Issued(nonce), *until),
+            // The policy requires a nonce wherever one is claimed.
+            None => (NonceKey::Account(&key, known.claims().nonce().unwrap_or("")), valid_until.plus_millis(skew)),
+        };
         let begun = Instant::now();
-        let claimed = self.nonces.claim(NonceKey::Account(&key, nonce), until, now).await;
+        let claimed = self.nonces.claim(nonce, until, now).await;
         self.nonce_claims.duration.observe(begun.elapsed());
         match claimed {
             Ok(Claim::Fresh) => {
@@ -374,6 +458,9 @@ impl Gate {
             }
             Ok(Claim::Used) => {
                 self.nonce_claims.conflict.inc();
+                if issued.is_some() {
+                    return Err(Refusal::ProofRefused(SignInError::Nonce.as_str()));
+                }
                 let detail = "this nonce was used".to_owned();
                 Err(Refusal::InvalidToken(TokenFault::message(Code::NonceReused, detail)))
             }
@@ -388,6 +475,90 @@ impl Gate {
                 Err(Refusal::StoreUnavailable)
             }
         }
+    }
+
+    /// Step 9, and the refusal where there is nothing to pay.
+    async fn turned_down<'g>(
+        &'g self,
+        met: Met<'g>,
+        refusal: Refusal,
+        asked: Option<Asked>,
+        view: &RequestView<'_>,
+        now: UnixTime,
+    ) -> Judged<'g> {
+        // Boxed: this is a cold way, and every request would carry the room for it.
+        match Box::pin(self.payment_turn(&met, &refusal, view, now)).await {
+            None => self.refused(met, refusal, asked, view),
+            Some(Ok((permit, due))) => {
+                let after = self.auth_duration(AuthWay::VerifyStore, view);
+                let admitted = Verdict::Decided(Decision::Admit(permit));
+                Judged { due, ..self.judged(met, admitted, asked, after) }
+            }
+            Some(Err(refusal)) => {
+                if refusal.counts_against_address() {
+                    self.count_refusal(view.client, view.started);
+                }
+                let after = self.auth_duration(AuthWay::Deny, view);
+                self.judged(met, Verdict::Unpaid(refusal), asked, after)
+            }
+        }
+    }
+
+    /// What a payment, or the lack of one, makes of a refusal; nothing where the refusal stands.
+    async fn payment_turn(
+        &self,
+        met: &Met<'_>,
+        refusal: &Refusal,
+        view: &RequestView<'_>,
+        now: UnixTime,
+    ) -> Option<Result<(Permit, Due), PaymentRefusal>> {
+        let (payments, rule) = (self.payments.get()?, met.rule?);
+        let sells = rule.sale.is_some();
+        if !sells && !(rule.requirement == Requirement::Wallet && rule.sign_in) {
+            return None;
+        }
+        let why = match refusal {
+            Refusal::CredentialRequired => Some(Demand::nothing_presented()),
+            Refusal::PaymentRequired | Refusal::PlanRequired { .. } | Refusal::SubscriptionRequired { .. } => {
+                Some(Demand::nothing_held())
+            }
+            Refusal::ProofRefused(code) => Some(Demand::proof_refused(Reason::ChallengeBadProof, code)),
+            // A bad token is told so, unless a payment came along.
+            Refusal::InvalidToken(_) => None,
+            Refusal::AccountDenied
+            | Refusal::ConflictingCredentials
+            | Refusal::StoreUnavailable
+            | Refusal::TooManyRefusals { .. } => return None,
+        };
+        let purchase = Purchase {
+            rule,
+            method: view.method,
+            host: view.host,
+            path: view.path.as_str(),
+            target: view.target,
+            headers: view.headers,
+        };
+        if sells && view.headers.contains_key(PAYMENT_SIGNATURE) {
+            if self.check_failures(view).is_err() {
+                return None;
+            }
+            let denied = |key: &AccountKey| self.is_denied_key(key);
+            let accepted = match payments.accept(purchase, denied, now).await? {
+                Ok(accepted) => accepted,
+                Err(refusal) => return Some(Err(refusal)),
+            };
+            let permit = decision::admit_payment(rule, Paid { payer: accepted.payer })?;
+            return Some(Ok((permit, accepted.due)));
+        }
+        Some(Err(payments.demand(&purchase, payment::PAYMENT_REQUIRED, why?, now)))
+    }
+
+    /// Takes payments from now on; once.
+    pub fn take_payments(&self, payments: Arc<Payments>) {
+        for rule in self.routes.rules().iter().filter(|rule| rule.sale.is_some()) {
+            self.metrics.sells(&rule.name);
+        }
+        let _ = self.payments.set(payments);
     }
 
     fn refused<'g>(
@@ -408,7 +579,8 @@ impl Gate {
     }
 
     fn judged<'g>(&'g self, met: Met<'g>, verdict: Verdict, asked: Option<Asked>, after: Duration) -> Judged<'g> {
-        let judged = Judged { rule: met.rule, place: met.place, metrics: met.metrics, verdict, asked, after };
+        let due = Due::nothing();
+        let judged = Judged { rule: met.rule, place: met.place, metrics: met.metrics, verdict, asked, after, due };
         if let Some(reason) = judged.reason() {
             judged.metrics.decided(reason.place());
         }
@@ -496,6 +668,7 @@ impl Judged<'_> {
         match &self.verdict {
             Verdict::Decided(Decision::Admit(permit)) => Some(permit.reason()),
             Verdict::Decided(Decision::Refuse(refusal)) => Some(refusal.reason()),
+            Verdict::Unpaid(refusal) => Some(refusal.reason()),
             Verdict::NoRoute => Some(Reason::Ok),
             Verdict::AmbiguousPath | Verdict::BadPath(_) | Verdict::MethodNotAllowed => None,
         }
@@ -518,6 +691,18 @@ impl Judged<'_> {
             _ => None,
         }
     }
+}
+
+/// What sign-in proofs are judged by, for each origin of ours.
+fn sign_ins(settings: &Settings) -> Vec<SignInExpectation> {
+    let Some(payments) = &settings.payments else {
+        return Vec::new();
+    };
+    let Expectation { origins, chains, clock_skew_secs, .. } = &settings.expectation;
+    let one = |origin: &Origin| {
+        SignInExpectation::new(origin.clone(), chains.clone(), payments.proof_age_secs_max, *clock_skew_secs)
+    };
+    origins.iter().map(one).collect()
 }
 
 fn claim_fault(error: &ClaimError) -> Refusal {

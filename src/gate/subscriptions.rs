@@ -177,7 +177,7 @@ impl Accounts {
             return None;
         }
         let age = at.saturating_duration_since(snapshot.asked);
-        let active = snapshot.held.active(now).next().is_some();
+        let active = snapshot.held.has_active(now);
         let (life, word) = if active { (self.ttl, "hit") } else { (self.negative_ttl, "negative") };
         (age < life).then(|| (Arc::clone(&snapshot.held), word))
     }
@@ -215,7 +215,7 @@ impl Accounts {
             }
         };
         *failure = None;
-        let active = held.active(now).next().is_some();
+        let active = held.has_active(now);
         if active {
             self.lookups.active.inc()
         } else {
@@ -242,7 +242,7 @@ impl Accounts {
         let allowed = !self.stale_if_error.is_zero()
             && at.saturating_duration_since(snapshot.asked) < served_until
             && snapshot.epoch == self.epoch(account)
-            && snapshot.held.active(now).next().is_some();
+            && snapshot.held.has_active(now);
         if !allowed {
             return Err(error);
         }

@@ -16,6 +16,8 @@ pub struct RequestView<'r> {
     pub host: &'r str,
     /// Its path in the one spelling it is routed and forwarded by.
     pub path: &'r CanonicalPath<'r>,
+    /// Path and query as the client spelled them, for a challenge that names them.
+    pub target: &'r str,
     /// Its headers as received.
     pub headers: &'r HeaderMap,
     /// The address of the client.

@@ -68,6 +68,9 @@ pub const HANDSHAKES_DONE: [&str; 2] = ["ok", "resumed"];
 /// Versions of TLS that are spoken.
 pub const TLS_VERSIONS: [&str; 2] = ["1.2", "1.3"];
 
+/// What becomes of a payment.
+pub const PAYMENT_STATUSES: [&str; 4] = ["settled", "refused", "unknown", "replayed"];
+
 /// Checks of readiness.
 pub const READY_CHECKS: [&str; 4] = ["configuration", "listeners", "store", "not_draining"];
 
@@ -110,6 +113,7 @@ pub struct Metrics {
     store_operations: Family<Counter>,
     store_operation_duration: Family<Histogram>,
     facilitator_requests: Family<Counter>,
+    payments: Family<Counter>,
     facilitator_duration: Family<Histogram>,
     tls_handshakes: Family<Counter>,
     build_info: Family<Gauge>,
@@ -142,7 +146,7 @@ pub struct RouteMetrics {
     requests: Family<Counter>,
     route: String,
     by_status: [[OnceLock<Counter>; STATUSES.len()]; METHODS.len()],
-    decisions: Vec<Counter>,
+    decisions: Vec<Option<Counter>>,
     /// Head received to last byte, of admitted requests.
     pub allowed: Histogram,
     /// The same, of refused ones.
@@ -361,6 +365,7 @@ impl Metrics {
                 &["operation"],
                 &LOOKUP_BUCKETS,
             ),
+            payments: counters(&r, "payments_total", "payments by what became of them", &["route", "status"]),
             facilitator_requests: counters(
                 &r,
                 "facilitator_requests_total",
@@ -396,7 +401,9 @@ impl Metrics {
 
     /// The series of a route, made at 0: one for each of the decisions that can occur, each a pair of
     /// decision and reason, and found again by its place in `decisions`.
-    pub fn route(&self, route: &str, decisions: &[(&'static str, &'static str)]) -> RouteMetrics {
+    ///
+    /// A decision that is nothing cannot fall on this route, and has no series.
+    pub fn route(&self, route: &str, decisions: &[Option<(&'static str, &'static str)>]) -> RouteMetrics {
         self.http_requests.with_label_values(&[route, "GET", "200"]);
         let duration = |outcome| self.http_request_duration.with_label_values(&[route, outcome]);
         RouteMetrics {
@@ -405,7 +412,10 @@ impl Metrics {
             by_status: std::array::from_fn(|_| std::array::from_fn(|_| OnceLock::new())),
             decisions: decisions
                 .iter()
-                .map(|(decision, reason)| self.auth_decisions.with_label_values(&[route, decision, reason]))
+                .map(|decision| {
+                    let (decision, reason) = (*decision)?;
+                    Some(self.auth_decisions.with_label_values(&[route, decision, reason]))
+                })
                 .collect(),
             allowed: duration("allowed"),
             denied: duration("denied"),
@@ -482,6 +492,18 @@ impl Metrics {
         }
     }
 
+    /// Counts a payment for a route by what became of it: one of [`PAYMENT_STATUSES`].
+    pub fn payment(&self, route: &str, status: &'static str) {
+        self.payments.with_label_values(&[route, status]).inc();
+    }
+
+    /// Makes the counters of payments for a route that sells something.
+    pub fn sells(&self, route: &str) {
+        for status in PAYMENT_STATUSES {
+            self.payments.with_label_values(&[route, status]);
+        }
+    }
+
     /// Counters of TLS handshakes: for each version spoken one that succeeded and one that resumed, then the
     /// failures, which have no version.
     pub fn handshakes(&self, result: &'static str, version: &'static str) -> Counter {
@@ -541,7 +563,7 @@ impl RouteMetrics {
 
     /// Counts a decision by its place in the list this was made with.
     pub fn decided(&self, place: usize) {
-        if let Some(counter) = self.decisions.get(place) {
+        if let Some(Some(counter)) = self.decisions.get(place) {
             counter.inc();
         }
     }
@@ -617,7 +639,7 @@ mod tests {
     #[test]
     fn a_route_is_there_at_zero_and_counts() {
         let metrics = Metrics::new();
-        let route = metrics.route("api", &[("allow", "ok"), ("deny", "expired")]);
+        let route = metrics.route("api", &[Some(("allow", "ok")), Some(("deny", "expired"))]);
         assert!(
             text(&metrics).contains(r#"siwx_auth_decisions_total{decision="deny",reason="expired",route="api"} 0"#)
         );

@@ -82,7 +82,8 @@ impl Endpoint {
         self.port
     }
 
-    /// The target of a request for a path below the base, which is empty or begins with `/`; nothing if that makes none.
+    /// The target of a request for a path below the base, which is empty or begins with `/`; nothing if that makes
+    /// none.
     pub(super) fn target(&self, below: &str) -> Option<Uri> {
         let joined = match format!("{}{below}", self.path) {
             joined if joined.is_empty() => "/".to_owned(),

@@ -37,7 +37,7 @@ use thiserror::Error;
 use tokio::{
     runtime::Handle,
     sync::{Semaphore, oneshot},
-    task::AbortHandle,
+    task::{AbortHandle, JoinHandle},
     time::timeout_at,
 };
 use tokio_rustls::TlsConnector;
@@ -190,8 +190,9 @@ const IDLE_MAX: usize = 32;
 /// what matters: the way from verify to settle, and busy times.
 const IDLE_FOR: Duration = Duration::from_secs(1);
 
-/// For name, connection and TLS together, however long the exchange may take: who does not take a connection
-/// within this will not settle a payment either.
+/// For a place among the connections, name, connection and TLS together: who does not take a connection within this
+/// will not settle a payment either. Never more than half of the whole time, because a request that is sent with no
+/// time left for its answer has an unknown fate for nothing.
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 
 // === impl Outbound ===
@@ -209,6 +210,11 @@ impl Outbound {
             runtime.shutdown_background();
         })?;
         Ok(Self(Arc::new(Thread { runtime: handle, _alive: alive })))
+    }
+
+    /// Runs something on the thread, whether or not anybody waits for it.
+    pub fn spawn<T: Send + 'static>(&self, future: impl Future<Output = T> + Send + 'static) -> JoinHandle<T> {
+        self.0.runtime.spawn(future)
     }
 
     /// A client of a service. Reads files of authorities.
@@ -278,18 +284,21 @@ type Failed = (Reach, Cause);
 
 impl Service {
     async fn exchange(self: &Arc<Self>, ask: Ask) -> Result<Answer, Failed> {
-        let until = Instant::now() + ask.within;
+        let started = Instant::now();
+        let until = started + ask.within;
+        let connected_by = started + CONNECT_WITHIN.min(ask.within / 2);
         let not_sent = |cause| (Reach::NotSent, cause);
         let target = self.endpoint.target(&ask.path).ok_or_else(|| not_sent(Cause::Path))?;
         // A semaphore that nobody closes gives every permit in the end.
-        let _permit = timeout_at(until.into(), self.permits.acquire()).await.map_err(|_| not_sent(Cause::Timeout))?;
+        let permit = timeout_at(connected_by.into(), self.permits.acquire()).await;
+        let _permit = permit.map_err(|_| not_sent(Cause::Timeout))?;
         if let Some(connection) = self.kept().await {
             match self.exchange_on(connection, &target, &ask, until).await {
                 Err((Reach::NotSent, Cause::Closed)) => {}
                 done => return done,
             }
         }
-        let limit = until.saturating_duration_since(Instant::now()).min(CONNECT_WITHIN);
+        let limit = connected_by.saturating_duration_since(Instant::now());
         // Boxed: with TLS in it this future has kilobytes.
         let opening = Box::pin(Connection::open(&self.endpoint, self.tls.as_ref(), limit));
         let connection = opening.await.map_err(not_sent)?;

@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use crate::{
+    caip::AccountId,
     policy::{
         identity::Identity,
         rule::{Requirement, Rule},
@@ -30,6 +31,14 @@ pub enum Decision {
 pub struct Permit {
     identity: Option<Identity>,
     opened_by: Option<OpenedBy>,
+    paid: Option<Paid>,
+}
+
+/// Who paid for a request with the request itself. Nobody signed in; a facilitator has named the payer.
+#[derive(Debug)]
+pub struct Paid {
+    /// The payer, where the facilitator names one before the request goes on.
+    pub payer: Option<AccountId>,
 }
 
 /// One of the things an account holds. Shared rather than copied: a warm request makes none.
@@ -64,6 +73,8 @@ pub enum Refusal {
         /// Those it takes.
         plans: Vec<String>,
     },
+    /// A one-time proof that is not good, by the code of x402.md section 9.
+    ProofRefused(&'static str),
     /// Nobody could say whether the account holds a subscription.
     StoreUnavailable,
     /// The account holds no subscription.
@@ -94,9 +105,13 @@ pub enum Reason {
     AccountDenied,
     BadSignature,
     ChainNotAllowed,
+    ChallengeBadProof,
+    ChallengeNoCredential,
+    ChallengeNoSubscription,
     Conflict,
     DomainMismatch,
     Expired,
+    FacilitatorUnavailable,
     Internal,
     IssuedInFuture,
     LifetimeTooLong,
@@ -106,10 +121,16 @@ pub enum Reason {
     NonceReused,
     NotYetValid,
     Ok,
-    PaymentRequired,
+    Paid,
+    PaymentInProgress,
+    PaymentInvalid,
+    PaymentRefused,
+    PaymentUsed,
     PlanMismatch,
+    ProofRefused,
     Public,
     RateLimited,
+    SettlementUnknown,
     StoreUnavailable,
     SubscriptionExpired,
     TooLarge,
@@ -126,7 +147,7 @@ pub fn decide(
     has: Option<Arc<Subscriptions>>,
     now: UnixTime,
 ) -> Decision {
-    let admit = |identity, opened_by| Decision::Admit(Permit { identity, opened_by });
+    let admit = |identity, opened_by| Decision::Admit(Permit { identity, opened_by, paid: None });
     if rule.requirement == Requirement::Public {
         return admit(None, None);
     }
@@ -158,14 +179,15 @@ pub fn decide(
     }
 }
 
+/// The permit of a request that brings its own payment, which was verified, or settled already. Nothing if the route
+/// sells nothing: then no payment opens it.
+pub fn admit_payment(rule: &Rule, paid: Paid) -> Option<Permit> {
+    rule.sale.as_ref()?;
+    Some(Permit { identity: None, opened_by: None, paid: Some(paid) })
+}
+
 /// What opens a route that is paid for: access to it, or one of the plans that open it too. No plan named is none.
-fn paid(
-    route: &str,
-    path: &str,
-    plans: &[String],
-    held: Arc<Subscriptions>,
-    now: UnixTime,
-) -> Option<OpenedBy> {
+fn paid(route: &str, path: &str, plans: &[String], held: Arc<Subscriptions>, now: UnixTime) -> Option<OpenedBy> {
     if let Some(access) = held.opens(route, path, now) {
         let place = held.access().position(|one| std::ptr::eq(one, access)).unwrap_or(0);
         return Some(OpenedBy { held, place: Place::Access(place) });
@@ -207,9 +229,23 @@ impl Permit {
         }
     }
 
+    /// Who paid with the request itself, if somebody did.
+    pub const fn paid(&self) -> Option<&Paid> {
+        self.paid.as_ref()
+    }
+
+    /// Whether it was given to somebody, and not to anybody.
+    pub const fn is_personal(&self) -> bool {
+        self.identity.is_some() || self.paid.is_some()
+    }
+
     /// Why it was given.
     pub const fn reason(&self) -> Reason {
-        if self.identity.is_some() { Reason::Ok } else { Reason::Public }
+        match (&self.identity, &self.paid) {
+            (_, Some(_)) => Reason::Paid,
+            (Some(_), None) => Reason::Ok,
+            (None, None) => Reason::Public,
+        }
     }
 
     /// The earlier end of credential and subscription.
@@ -229,8 +265,9 @@ impl Refusal {
             Self::ConflictingCredentials => Reason::Conflict,
             Self::CredentialRequired => Reason::NoCredential,
             Self::InvalidToken(fault) => fault.reason,
-            Self::PaymentRequired => Reason::PaymentRequired,
+            Self::PaymentRequired => Reason::NoSubscription,
             Self::PlanRequired { .. } => Reason::PlanMismatch,
+            Self::ProofRefused(_) => Reason::ProofRefused,
             Self::StoreUnavailable => Reason::StoreUnavailable,
             Self::SubscriptionRequired { ended: true } => Reason::SubscriptionExpired,
             Self::SubscriptionRequired { ended: false } => Reason::NoSubscription,
@@ -243,6 +280,7 @@ impl Refusal {
         match self {
             Self::AccountDenied
             | Self::InvalidToken(_)
+            | Self::ProofRefused(_)
             | Self::PlanRequired { .. }
             | Self::SubscriptionRequired { .. } => true,
             Self::ConflictingCredentials
@@ -297,13 +335,17 @@ impl TokenFault {
 
 impl Reason {
     /// All of them, in the order of their place in a route's counters.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 33] = [
         Self::AccountDenied,
         Self::BadSignature,
         Self::ChainNotAllowed,
+        Self::ChallengeBadProof,
+        Self::ChallengeNoCredential,
+        Self::ChallengeNoSubscription,
         Self::Conflict,
         Self::DomainMismatch,
         Self::Expired,
+        Self::FacilitatorUnavailable,
         Self::Internal,
         Self::IssuedInFuture,
         Self::LifetimeTooLong,
@@ -313,10 +355,16 @@ impl Reason {
         Self::NonceReused,
         Self::NotYetValid,
         Self::Ok,
-        Self::PaymentRequired,
+        Self::Paid,
+        Self::PaymentInProgress,
+        Self::PaymentInvalid,
+        Self::PaymentRefused,
+        Self::PaymentUsed,
         Self::PlanMismatch,
+        Self::ProofRefused,
         Self::Public,
         Self::RateLimited,
+        Self::SettlementUnknown,
         Self::StoreUnavailable,
         Self::SubscriptionExpired,
         Self::TooLarge,
@@ -334,9 +382,13 @@ impl Reason {
             Self::AccountDenied => "account_denied",
             Self::BadSignature => "bad_signature",
             Self::ChainNotAllowed => "chain_not_allowed",
+            Self::ChallengeBadProof => "bad_signature",
+            Self::ChallengeNoCredential => "no_credential",
+            Self::ChallengeNoSubscription => "no_subscription",
             Self::Conflict => "conflict",
             Self::DomainMismatch => "domain_mismatch",
             Self::Expired => "expired",
+            Self::FacilitatorUnavailable => "facilitator_unavailable",
             Self::Internal => "internal",
             Self::IssuedInFuture => "issued_in_future",
             Self::LifetimeTooLong => "lifetime_too_long",
@@ -346,10 +398,16 @@ impl Reason {
             Self::NonceReused => "nonce_reused",
             Self::NotYetValid => "not_yet_valid",
             Self::Ok => "ok",
-            Self::PaymentRequired => "payment_required",
+            Self::Paid => "paid",
+            Self::PaymentInProgress => "payment_in_progress",
+            Self::PaymentInvalid => "payment_invalid",
+            Self::PaymentRefused => "payment_refused",
+            Self::PaymentUsed => "payment_used",
             Self::PlanMismatch => "plan_mismatch",
+            Self::ProofRefused => "bad_signature",
             Self::Public => "public",
             Self::RateLimited => "rate_limited",
+            Self::SettlementUnknown => "settlement_unknown",
             Self::StoreUnavailable => "store_unavailable",
             Self::SubscriptionExpired => "subscription_expired",
             Self::TooLarge => "too_large",
@@ -360,11 +418,34 @@ impl Reason {
     /// The decision it belongs to.
     pub const fn decision(self) -> &'static str {
         match self {
-            Self::Ok => "allow",
+            Self::Ok | Self::Paid => "allow",
             Self::Public => "public",
-            Self::Internal | Self::StoreUnavailable => "error",
+            Self::FacilitatorUnavailable | Self::Internal | Self::SettlementUnknown | Self::StoreUnavailable => "error",
+            Self::ChallengeBadProof
+            | Self::ChallengeNoCredential
+            | Self::ChallengeNoSubscription
+            | Self::PaymentInvalid
+            | Self::PaymentRefused => "challenge",
             _ => "deny",
         }
+    }
+
+    /// Whether it falls only where something is sold, or signed in for once.
+    pub const fn is_about_money(self) -> bool {
+        matches!(
+            self,
+            Self::ChallengeBadProof
+                | Self::ChallengeNoCredential
+                | Self::ChallengeNoSubscription
+                | Self::FacilitatorUnavailable
+                | Self::Paid
+                | Self::PaymentInProgress
+                | Self::PaymentInvalid
+                | Self::PaymentRefused
+                | Self::PaymentUsed
+                | Self::ProofRefused
+                | Self::SettlementUnknown
+        )
     }
 
     /// What x402.md section 13 calls a code of message.md.

@@ -212,7 +212,10 @@ mod tests {
     };
 
     use super::{
-        super::{Backend, Term},
+        super::{
+            Asked, BLOB_BYTES_MAX, Backend, Lease, NewPayment, Owner, PaymentId, PaymentStatus, PaymentStore as _,
+            Recorded, Reserved, Sale, Settlement, Step, Term,
+        },
         *,
     };
 
@@ -417,17 +420,71 @@ mod tests {
         });
     }
 
+    /// Leaves room for hardly anything.
+    async fn fill(store: &Sqlite) {
+        let bound = |on: &Connection| {
+            let pages: i64 = on.query_row("PRAGMA page_count", [], |row| row.get(0)).expect("a count");
+            let bound = format!("PRAGMA max_page_count = {}", pages + 1);
+            on.query_row(&bound, [], |_| Ok(())).map_err(|error| file::failed("cannot bound", error))
+        };
+        store.write(bound).await.expect("a bound");
+    }
+
+    #[test]
+    fn a_disk_that_is_full_stops_settlements_and_serves_those_who_have_paid() {
+        let (_folder, store) = in_file(5000);
+        let sale = Sale {
+            network: crate::caip::ChainId::parse("eip155:8453").expect("a chain"),
+            scheme: "exact".into(),
+            asset: "0x833589fcd6edb6e08f4c7c32d4f71b54bda02913".into(),
+            amount: "10000".into(),
+            facilitator: "main".into(),
+            route: "weather".into(),
+            scope: Scope::route("weather").expect("a scope"),
+            length: None,
+        };
+        let lease = Lease { owner: Owner::new("a").expect("a name"), until: NOW.plus_millis(60_000) };
+        let payment = |number: u8| {
+            NewPayment::new(PaymentId::new([number; 32]), sale.clone(), NOW.plus_millis(60_000)).expect("a payment")
+        };
+        let asked = Asked::new(vec![1; BLOB_BYTES_MAX], vec![1; BLOB_BYTES_MAX]).expect("something to ask for");
+        let settlement = Settlement::new(account(1), "0x01", "cmVz").expect("a settlement");
+        block_on(async {
+            let (paid, next) = (payment(1), payment(2));
+            assert_eq!(store.reserve(&paid, &lease, NOW).await.expect("an answer"), Reserved::Fresh);
+            assert_eq!(store.settling(paid.id(), &lease, &asked).await.expect("an answer"), Step::Done);
+            assert_eq!(store.reserve(&next, &lease, NOW).await.expect("an answer"), Reserved::Fresh);
+            let recorded = store.settled(paid.id(), &lease.owner, &settlement, NOW).await.expect("an answer");
+            let Recorded::Settled(receipt) = recorded else { panic!("lost") };
+
+            // The pages of what was settled are free again; this fills them too.
+            let filler = |on: &Connection| {
+                let sql = "CREATE TABLE filler (bytes); INSERT INTO filler VALUES (zeroblob(200000))";
+                on.execute_batch(sql).map_err(|error| file::failed("cannot fill", error))
+            };
+            store.write(filler).await.expect("room for it");
+            fill(&store).await;
+            let full = store.settling(next.id(), &lease, &asked).await.expect_err("no room");
+            assert_eq!(full.to_string(), "cannot change a payment: database or disk is full");
+            assert_eq!(full.as_str(), "error");
+
+            let found = store.payment(next.id()).await.expect("an answer").expect("a payment");
+            assert_eq!(found.status, PaymentStatus::Reserved);
+            let held = store.find(&account(1)).await.expect("an answer");
+            assert!(held.opens("weather", "/", NOW).is_some());
+            let found = store.payment(paid.id()).await.expect("an answer").expect("a payment");
+            assert_eq!(found.receipt(), Some(receipt));
+            // Giving up needs no room.
+            assert_eq!(store.release(next.id(), &lease.owner).await.expect("an answer"), Step::Done);
+        });
+    }
+
     #[test]
     fn a_disk_that_is_full_fails_writes_and_no_reads() {
         let (_folder, store) = in_file(5000);
         block_on(async {
             store.grant(&nano(1, None), NOW).await.expect("a grant");
-            let bound = |on: &Connection| {
-                let pages: i64 = on.query_row("PRAGMA page_count", [], |row| row.get(0)).expect("a count");
-                let bound = format!("PRAGMA max_page_count = {}", pages + 1);
-                on.query_row(&bound, [], |_| Ok(())).map_err(|error| file::failed("cannot bound", error))
-            };
-            store.write(bound).await.expect("a bound");
+            fill(&store).await;
             let mut outcomes = Vec::new();
             for number in 0..4 {
                 let nonce = format!("{number}{}", "x".repeat(3000));

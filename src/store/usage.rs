@@ -37,14 +37,14 @@ pub trait UsageStore: Send + Sync {
     /// What a window counts; 0 if nothing was added to it.
     fn usage<'a>(&'a self, account: &'a AccountKey, plan: &'a str, window_start: UnixTime) -> BoxFuture<'a, u64>;
 
-    /// How many purchases of the plan were settled for the account after `window_start` and before `window_end`: each
-    /// adds the plan's requests to that window. The purchase that opened the window is the one at its start, and is not
-    /// counted.
+    /// How many purchases of the plan were settled for the account from `from` on and before `to`: each adds the plan's
+    /// requests to its window. The purchase with which the plan began opened the first window and adds nothing, so the
+    /// first window is counted from a millisecond after its start.
     fn purchases<'a>(
         &'a self,
         account: &'a AccountKey,
         plan: &'a str,
-        window_start: UnixTime,
-        window_end: UnixTime,
+        from: UnixTime,
+        to: UnixTime,
     ) -> BoxFuture<'a, u64>;
 }

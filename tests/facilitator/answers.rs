@@ -83,6 +83,7 @@ async fn answers_to_verify() {
         assert_eq!(verified(bench.one().verify(&question()).await), expected, "{name}");
         assert_eq!(server.lines(), ["POST /base/verify"], "{name}");
         assert_eq!(bench.counted(&format!("operation=\"verify\",result=\"{result}\"")), 1, "{name}");
+        assert_eq!((bench.timed("verify"), bench.timed("settle")), (1, 0), "{name}");
     }
     assert_eq!(elsewhere.connections(), 0, "nobody follows a redirect");
 }
@@ -170,6 +171,7 @@ async fn answers_to_settle() {
         assert_eq!(concluded(task.await.expect("no panic")), expected, "{name}");
         let seen = server.seen();
         assert_eq!(seen.len(), results.len(), "{name}");
+        assert_eq!(bench.timed("settle"), results.len() as u64, "{name}");
         for (seen, result) in seen.iter().zip(results) {
             assert_eq!(seen.line, "POST /base/settle", "{name}");
             assert_eq!(&seen.body[..], &question().body()[..], "{name}: the same bytes");

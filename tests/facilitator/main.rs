@@ -53,8 +53,17 @@ impl Bench {
 
     /// The value of a counter, by what stands between its braces.
     pub(crate) fn counted(&self, labels: &str) -> u64 {
+        self.series("requests_total", labels)
+    }
+
+    /// How many requests of one operation had their time taken.
+    pub(crate) fn timed(&self, operation: &str) -> u64 {
+        self.series("duration_seconds_count", &format!("operation=\"{operation}\""))
+    }
+
+    fn series(&self, name: &str, labels: &str) -> u64 {
         let text = String::from_utf8(self.metrics.render()).expect("text");
-        let before = format!("siwx_facilitator_requests_total{{facilitator=\"main\",{labels}}} ");
+        let before = format!("siwx_facilitator_{name}{{facilitator=\"main\",{labels}}} ");
         let line = text.lines().find_map(|line| line.strip_prefix(&*before));
         line.and_then(|count| count.parse().ok()).unwrap_or_else(|| panic!("no series {before}"))
     }

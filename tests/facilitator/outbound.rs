@@ -193,6 +193,22 @@ async fn connections_that_are_not_kept() {
 }
 
 #[tokio::test]
+async fn connections_at_once_have_a_bound() {
+    let server = Server::start(std::iter::repeat_n(Act::Hang, 257));
+    let client = client(&server.url(), None);
+    let mut asked = tokio::task::JoinSet::new();
+    for _ in 0..257 {
+        let client = client.clone();
+        let patient = Ask { within: Duration::from_secs(3), ..ask("/x", "body") };
+        asked.spawn(async move { failure(client.send(patient).await) });
+    }
+    let failures = asked.join_all().await;
+    assert_eq!(failures.iter().filter(|(reach, _)| *reach == Reach::Unknown).count(), 256);
+    assert!(failures.contains(&(Reach::NotSent, "no whole answer in time".to_owned())), "one waited in vain");
+    assert_eq!(server.connections(), 256);
+}
+
+#[tokio::test]
 async fn redirects_are_answers() {
     let elsewhere = Server::start([ok("never")]);
     for status in [301, 302, 303, 307, 308] {

@@ -200,10 +200,10 @@ impl UsageStore for Flaky {
         &'a self,
         account: &'a AccountKey,
         plan: &'a str,
-        window_start: UnixTime,
-        window_end: UnixTime,
+        from: UnixTime,
+        to: UnixTime,
     ) -> BoxFuture<'a, u64> {
-        self.or_fail(self.usage.purchases(account, plan, window_start, window_end))
+        self.or_fail(self.usage.purchases(account, plan, from, to))
     }
 }
 

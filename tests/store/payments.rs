@@ -393,6 +393,26 @@ fn what_a_purchase_opens() {
 }
 
 #[test]
+fn access_that_ended_long_ago_is_forgotten_and_plans_are_not() {
+    for_each_store(async |store, name| {
+        to_settled(&store, 1, weather(), Some(1), 0).await;
+        to_settled(&store, 2, nano(), Some(1), 0).await;
+        let forever = Scope::route_path("weather", "/a").expect("a scope");
+        to_settled(&store, 3, forever, None, 0).await;
+        let ended = to_weather(None, 0, Some(DAY));
+        let lasting = to_weather(Some("/a"), 0, None);
+        let dear =
+            |number: u8, now: i64| to_settled(&store, number, Scope::plan("pro").expect("a scope"), Some(1), now);
+        dear(4, 31 * DAY - 1).await;
+        assert_eq!(access(&store, &alice()).await, [ended, lasting.clone()], "{name}");
+        dear(5, 31 * DAY).await;
+        assert_eq!(access(&store, &alice()).await, [lasting], "{name}");
+        let plans: Vec<String> = find(&store, &alice()).await.into_iter().map(|held| held.plan).collect();
+        assert_eq!(plans, ["nano", "pro"], "{name}");
+    });
+}
+
+#[test]
 fn whoever_holds_more_than_memory_does_is_told_so() {
     for_each_store(async |store, name| {
         let mut ids = 0_u64;

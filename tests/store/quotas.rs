@@ -78,7 +78,7 @@ fn old_windows_are_forgotten_a_day_after_their_end() {
 }
 
 #[test]
-fn purchases_inside_a_window_are_counted_and_the_one_that_opened_it_is_not() {
+fn purchases_are_counted_by_account_plan_and_window() {
     for_each_store(async |store, name| {
         to_settled(&store, 1, nano(), Some(30), 0).await;
         to_settled(&store, 2, nano(), Some(30), 1).await;
@@ -86,15 +86,21 @@ fn purchases_inside_a_window_are_counted_and_the_one_that_opened_it_is_not() {
         to_settled(&store, 4, nano(), Some(30), DAY).await;
         to_settled(&store, 5, weather(), None, 5).await;
         to_settled(&store, 6, Scope::plan("pro").expect("a scope"), Some(30), 5).await;
-        let count = async |account: &AccountKey, plan: &str, start: i64| {
-            store.usage().purchases(account, plan, at(start), at(start + DAY)).await.expect(name)
+        let count = async |account: &AccountKey, plan: &str, from: i64| {
+            store.usage().purchases(account, plan, at(from), at(DAY)).await.expect(name)
         };
-        assert_eq!(count(&alice(), "nano", 0).await, 2, "{name}");
-        assert_eq!(count(&alice(), "pro", 0).await, 1, "{name}");
-        assert_eq!(count(&alice(), "nano", DAY - 1).await, 1, "{name}");
-        assert_eq!(count(&alice(), "nano", DAY).await, 0, "{name}");
-        assert_eq!(count(&alice(), "weather", 0).await, 0, "{name}: a route is no plan");
-        assert_eq!(count(&bob(), "nano", 0).await, 0, "{name}");
+        for (account, plan, from, expected) in [
+            (alice(), "nano", 0, 3),
+            (alice(), "nano", 1, 2),
+            (alice(), "nano", DAY - 1, 1),
+            (alice(), "nano", DAY, 0),
+            (alice(), "pro", 5, 1),
+            (alice(), "pro", 6, 0),
+            (alice(), "weather", 0, 0),
+            (bob(), "nano", 0, 0),
+        ] {
+            assert_eq!(count(&account, plan, from).await, expected, "{name}: {account} {plan} {from}");
+        }
         let elsewhere = AccountKey::new("tron", alice().address());
         assert_eq!(count(&elsewhere, "nano", 0).await, 0, "{name}: another family of chains");
     });

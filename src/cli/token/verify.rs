@@ -94,6 +94,7 @@ fn judge(
         method: asked.method(),
         host: head.host.as_str(),
         path: &head.path,
+        target: head.path.as_str(),
         headers: &headers,
         client: IpAddr::from([127, 0, 0, 1]),
         last: &LastCredential::default(),
@@ -104,7 +105,7 @@ fn judge(
     let account = judged.known().map(|known| known.account().to_string());
     let route = judged.rule.map(|rule| rule.name.clone());
     Ok(match admitted(judged) {
-        Ok((_, permit)) => Outcome {
+        Ok((_, permit, _)) => Outcome {
             decision: permit.reason().decision(),
             status: 200,
             code: None,

@@ -25,6 +25,20 @@ const HISTORY_MILLIS: i64 = HISTORY_DAYS * 86_400_000;
 /// Old payments that one reservation deletes: more than one, so that they go faster than they come.
 const OLD_DELETED: u32 = 4;
 
+/// Reservations whose lease is over. The condition on `settled`, here and below, is that of the index of what is open:
+/// these are asked every few seconds and must not walk through the history.
+const STALE: &str = "DELETE FROM siwx_payments WHERE status <> 'settled' AND status = 'reserved' AND lease_until <= ?1";
+
+/// What is to be asked for again. The signs keep SQLite from walking the history by its order.
+const DUE: &str = "SELECT payment_id FROM siwx_payments
+    WHERE status <> 'settled' AND status IN ('settling', 'unknown') AND (lease_until IS NULL OR lease_until <= ?1)
+      AND (status = 'settling' OR next_attempt_at <= ?1)
+    ORDER BY +created_at, +payment_id LIMIT ?2";
+
+/// How many there are of each kind.
+const OPEN: &str = "SELECT count(*) FILTER (WHERE status = 'reserved'), count(*) FILTER (WHERE status = 'settling'),
+    count(*) FILTER (WHERE status = 'unknown') FROM siwx_payments WHERE status <> 'settled'";
+
 impl PaymentStore for Sqlite {
     fn reserve<'a>(&'a self, new: &'a NewPayment, lease: &'a Lease, now: UnixTime) -> BoxFuture<'a, Reserved> {
         let (new, lease) = (new.clone(), lease.clone());
@@ -260,24 +274,16 @@ fn record(on: &Connection, found: Payment, settlement: &Settlement, now: UnixTim
 }
 
 fn take_over(on: &Connection, lease: &Lease, now: UnixTime, limit: usize) -> Result<TakenOver, StoreError> {
-    // The condition on `settled` lets SQLite use the index of what is open.
-    let released = on.execute(
-        "DELETE FROM siwx_payments WHERE status = 'reserved' AND lease_until <= ?1 AND status <> 'settled'",
-        [now.millis()],
-    );
+    let released = on.execute(STALE, [now.millis()]);
     let released = released.map_err(|error| failed("cannot release payments", error))?;
     let sql = format!(
-        "UPDATE siwx_payments SET owner = ?1, lease_until = ?2, attempts = attempts + 1
-         WHERE payment_id IN (
-            SELECT payment_id FROM siwx_payments WHERE status <> 'settled' AND (lease_until IS NULL OR lease_until <= ?3)
-               AND (status = 'settling' OR (status = 'unknown' AND next_attempt_at <= ?3))
-            ORDER BY created_at, payment_id LIMIT ?4)
+        "UPDATE siwx_payments SET owner = ?3, lease_until = ?4, attempts = attempts + 1 WHERE payment_id IN ({DUE})
          RETURNING {COLUMNS}, payload, requirement"
     );
     let doing = "cannot take payments over";
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let mut statement = on.prepare(&sql).map_err(|error| failed(doing, error))?;
-    let values = params![lease.owner.as_str(), lease.until.millis(), now.millis(), limit];
+    let values = params![now.millis(), limit, lease.owner.as_str(), lease.until.millis()];
     let mut rows = statement.query(values).map_err(|error| failed(doing, error))?;
     let mut taken = Vec::new();
     while let Some(row) = rows.next().map_err(|error| failed(doing, error))? {
@@ -332,6 +338,7 @@ fn list(
     let mut sql = format!("SELECT {COLUMNS} FROM siwx_payments WHERE true");
     let mut values: Vec<Box<dyn ToSql>> = Vec::new();
     if let Some(account) = &filter.account {
+        // No namespace holds a character that `GLOB` reads as another.
         sql.push_str(" AND payer = ? AND network GLOB ? || ':*'");
         values.push(Box::new(account.address().to_owned()));
         values.push(Box::new(account.namespace().to_owned()));
@@ -363,10 +370,7 @@ fn list(
 }
 
 fn open_payments(on: &Connection) -> Result<OpenPayments, StoreError> {
-    let sql = "SELECT count(*) FILTER (WHERE status = 'reserved'), count(*) FILTER (WHERE status = 'settling'),
-                  count(*) FILTER (WHERE status = 'unknown')
-               FROM siwx_payments WHERE status <> 'settled'";
-    let counted = on.query_row(sql, [], |row| {
+    let counted = on.query_row(OPEN, [], |row| {
         Ok(OpenPayments { reserved: count(row, 0)?, settling: count(row, 1)?, unknown: count(row, 2)? })
     });
     counted.map_err(|error| failed("cannot count payments", error))
@@ -374,4 +378,22 @@ fn open_payments(on: &Connection) -> Result<OpenPayments, StoreError> {
 
 fn nonsense(id: &PaymentId, what: &str) -> StoreError {
     StoreError::Corrupt(format!("{what} in a row of siwx_payments for {id}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::file::Place, *};
+
+    #[test]
+    fn what_is_asked_every_few_seconds_walks_no_history() {
+        let on = Place::Memory.open(std::time::Duration::ZERO).expect("a database in memory");
+        for (name, sql, values) in [("stale", STALE, 1), ("due", DUE, 2), ("open", OPEN, 0)] {
+            let mut plan = on.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).expect(name);
+            let values = (0..values).map(|_| 1_i64);
+            let steps: Result<Vec<String>, _> =
+                plan.query_map(params_from_iter(values), |row| row.get(3)).expect(name).collect();
+            let first = steps.expect(name).swap_remove(0);
+            assert!(first.contains("INDEX siwx_payments_open"), "{name}: {first}");
+        }
+    }
 }

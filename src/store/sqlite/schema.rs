@@ -154,4 +154,25 @@ mod tests {
             .expect("a count");
         assert_eq!((version(&on).expect("a version"), tables), (0, 1));
     }
+
+    #[test]
+    fn what_an_older_file_holds_is_kept() {
+        let mut on = Connection::open_in_memory().expect("a database in memory");
+        on.execute_batch(MIGRATIONS[0]).expect("the first schema");
+        let rows = "INSERT INTO siwx_entitlements VALUES ('eip155', '0xab', 'plan:nano', 1, 2, 'eip155:1', 'paid');
+            INSERT INTO siwx_nonces VALUES ('issued:n1', 5);
+            PRAGMA user_version = 1";
+        on.execute_batch(rows).expect("what was there");
+        migrate(&mut on).expect("a migration");
+        assert_eq!(version(&on).expect("a version"), MIGRATIONS.len());
+        let text = |sql: &str| on.query_row(sql, [], |row| row.get::<_, String>(0)).expect(sql);
+        let entitlement =
+            "SELECT concat_ws(' ', namespace, address, scope, starts_at, expires_at, chain_id, payment_id)
+            FROM siwx_entitlements";
+        assert_eq!(text(entitlement), "eip155 0xab plan:nano 1 2 eip155:1 paid");
+        assert_eq!(text("SELECT concat_ws(' ', key, until) FROM siwx_nonces"), "issued:n1 5");
+        let tables = "SELECT group_concat(name, ' ') FROM
+            (SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name)";
+        assert_eq!(text(tables), "siwx_entitlements siwx_nonces siwx_payments siwx_quotas siwx_secrets");
+    }
 }

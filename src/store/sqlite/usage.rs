@@ -40,11 +40,11 @@ impl UsageStore for Sqlite {
         &'a self,
         account: &'a AccountKey,
         plan: &'a str,
-        window_start: UnixTime,
-        window_end: UnixTime,
+        from: UnixTime,
+        to: UnixTime,
     ) -> BoxFuture<'a, u64> {
         let (account, plan) = (account.clone(), plan.to_owned());
-        Box::pin(self.read(move |on| purchases(on, &account, &plan, window_start, window_end)))
+        Box::pin(self.read(move |on| purchases(on, &account, &plan, from, to)))
     }
 }
 
@@ -98,13 +98,13 @@ fn purchases(
     on: &Connection,
     account: &AccountKey,
     plan: &str,
-    after: UnixTime,
-    before: UnixTime,
+    from: UnixTime,
+    to: UnixTime,
 ) -> Result<u64, StoreError> {
     let sql = "SELECT count(*) FROM siwx_payments
                WHERE payer = ?1 AND network GLOB ?2 || ':*' AND scope = 'plan:' || ?3 AND status = 'settled'
-                 AND settled_at > ?4 AND settled_at < ?5";
-    let values = params![account.address(), account.namespace(), plan, after.millis(), before.millis()];
+                 AND settled_at >= ?4 AND settled_at < ?5";
+    let values = params![account.address(), account.namespace(), plan, from.millis(), to.millis()];
     let found = on.query_row(sql, values, |row| count(row, 0));
     found.map_err(|error| failed("cannot count purchases", error))
 }

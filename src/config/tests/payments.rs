@@ -232,7 +232,13 @@ fn tokens_of_other_names() {
         "network = \"eip155:84532\"",
         &format!("network = \"eip155:11155111\"\nasset = {table}\nscheme = \"upto\""),
     );
-    let config = config(&text);
+    let printed = |text: &str| {
+        let environment = BTreeMap::new();
+        let inputs = Inputs { text, name: NAME, environment: &environment, flags: &[], files: &no_file };
+        print(&inputs).expect("a good file")
+    };
+    let config = config(&printed(&text));
+    assert!(printed(&text).contains("\n[x402.accept.asset]\naddress = \"0x1c7d"));
     let supported = json!({"facilitatorAddress": "0xFAC"});
     let offer = &sale(&config, "weather").expect("a sale").offers[0];
     let terms = offer.terms(supported.as_object()).expect("terms");

@@ -1,8 +1,6 @@
 //! The rows of `[x402]` and `[[plan]]`.
 
-use super::{
-    DAY_MILLIS, Fallback, Key, Kind, Span, YEAR_SECS, choice, duration, flag, seconds, text, text_or, texts, whole,
-};
+use super::{DAY_MILLIS, Fallback, Key, Kind, YEAR_SECS, choice, duration, flag, seconds, text, text_or, texts, whole};
 
 const DAY_SECS: u64 = 86_400;
 

@@ -74,7 +74,7 @@ pub(crate) enum Answer {
     /// No plan of this name is for sale.
     UnknownPlan,
     /// It is to be paid for, or was not paid right.
-    Unpaid(PaymentRefusal),
+    Unpaid(Box<PaymentRefusal>),
     /// The upstream did not answer in HTTP.
     UpstreamInvalid,
     /// The upstream did not answer in time.
@@ -286,7 +286,7 @@ impl Answer {
             Self::UnknownHost => {
                 wire(S::MISDIRECTED_REQUEST, "unknown_host", "the host of the request is not served here")
             }
-            Self::UnknownPlan => wire(S::NOT_FOUND, "unknown_plan", "no plan of this name is for sale"),
+            Self::UnknownPlan => unpaid::unknown_plan(),
             Self::Unpaid(refusal) => unpaid::wire(refusal),
             Self::UpstreamInvalid => wire(
                 S::BAD_GATEWAY,

@@ -3,6 +3,7 @@
 mod harness;
 
 mod codes;
+mod cors;
 mod credentials;
 mod decisions;
 mod edge;

@@ -72,7 +72,7 @@ impl Payments {
             network: terms.network().as_str(),
             named: named.map(|account| account.key()),
             route: &work.route,
-            attempts: 0,
+            attempts: 1,
             valid_until: None,
         };
         match answer {
@@ -147,7 +147,7 @@ impl Payments {
     /// Notes that the outcome is unknown, and when it is asked for again.
     async fn doubt(&self, about: &About<'_>, transaction: Option<&str>) {
         let now = self.means.clock.now();
-        let pause = Duration::from_secs(PAUSES_SECS[about.attempts.min(PAUSES_SECS.len() - 1)]);
+        let pause = Duration::from_secs(PAUSES_SECS[about.attempts.saturating_sub(1).min(PAUSES_SECS.len() - 1)]);
         let in_time = about.valid_until.is_none_or(|end| now.plus(pause) <= end.plus(AFTER_THE_END));
         let doubt = Doubt {
             next_attempt_at: in_time.then(|| now.plus(pause)),
@@ -281,6 +281,7 @@ struct About<'w> {
     /// Whom verify named.
     named: Option<AccountKey>,
     route: &'w str,
+    /// How often the facilitator was asked, this time among them.
     attempts: usize,
     valid_until: Option<UnixTime>,
 }

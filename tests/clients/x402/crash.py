@@ -6,7 +6,7 @@
    ready, and started again at once, KILLS times (200). Meanwhile the facilitator is slow, fails, refuses, and drops
    connections before and after it settled.
 2. Then a gateway is started that nobody kills, the facilitator is honest, and the store must come to rest by itself:
-   no payment reserved, settling or unknown.
+   no payment is reserved, settling or unknown, but forged ones whose first settlement was never answered.
 3. Then the facilitator's books, the store, the service behind, and the answers that clients got must agree. RULES are
    what is compared; none of them asks the gateway.
 4. The last line counts the kills that did no harm: all of them, or none if a rule is broken. SEED repeats the moments
@@ -235,22 +235,31 @@ def read_json(url):
         return json.load(answer)
 
 
+def read_lines(file):
+    return [json.loads(line) for line in file.read_text().splitlines()]
+
+
 def post_json(url, value):
     with urllib.request.urlopen(url, json.dumps(value).encode(), timeout=20) as answer:
         return json.load(answer)
 
 
-def wait_for_rest(database):
-    """Waits until no payment is open; returns how long that took."""
+def wait_for_rest(folder):
+    """
+    Waits until no payment is open but forged ones that nobody knows to be refused; returns how long that took. What is
+    refused when it is asked for a second time may have been settled by the first, so that these are the operator's.
+    """
+    forged = {line["payment"]["id"] for line in read_lines(folder / "answers") if line.get("payment", {}).get("forged")}
     begun = time.monotonic()
     while True:
-        with contextlib.closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as store:
-            open_ = store.execute("SELECT status, count(*) FROM siwx_payments WHERE status <> 'settled' GROUP BY 1").fetchall()
+        with contextlib.closing(sqlite3.connect(f"file:{folder / 'store.db'}?mode=ro", uri=True)) as store:
+            rows = store.execute("SELECT payment_id, status FROM siwx_payments WHERE status <> 'settled'").fetchall()
+        open_ = [(id_, status) for id_, status in rows if (id_ not in forged or status != "unknown")]
         took = time.monotonic() - begun
         if not open_:
             return took
         if took > REST_SECS:
-            raise RuntimeError(f"after {REST_SECS} s these payments are open still: {dict(open_)}")
+            raise RuntimeError(f"after {REST_SECS} s these payments are open still: {open_}")
         time.sleep(0.2)
 
 
@@ -261,19 +270,21 @@ class Evidence:
     """Books, store, service and clients, by payment."""
 
     def __init__(self, folder, books, upstream):
-        lines = [json.loads(line) for line in (folder / "answers").read_text().splitlines()]
+        lines = read_lines(folder / "answers")
         self.payments = {line["payment"]["id"]: line["payment"] for line in lines if "payment" in line}
         self.answers = [line["answer"] for line in lines if "answer" in line]
         self.lost = [line["lost"] for line in lines if "lost" in line]
         self.books = {payment["id"]: payment for payment in books["payments"]}
         self.totals = books["totals"]
         self.served = upstream
-        self.journal = [json.loads(line) for line in (folder / "journal").read_text().splitlines()]
+        self.journal = read_lines(folder / "journal")
         with contextlib.closing(sqlite3.connect(f"file:{folder / 'store.db'}?mode=ro", uri=True)) as store:
             store.row_factory = sqlite3.Row
             self.sound = store.execute("PRAGMA integrity_check").fetchone()[0]
-            self.rows = {row["payment_id"]: row for row in store.execute("SELECT * FROM siwx_payments")}
+            rows = store.execute("SELECT * FROM siwx_payments").fetchall()
             entitlements = store.execute("SELECT * FROM siwx_entitlements").fetchall()
+        self.rows = {row["payment_id"]: row for row in rows if row["status"] == "settled"}
+        self.open = {row["payment_id"]: row for row in rows if row["status"] != "settled"}
         self.entitlements = {(row["address"], row["scope"]): row for row in entitlements}
         self.settled = {id_: payment for id_, payment in self.books.items() if payment["settled"]}
         self.opened = [answer for answer in self.answers if answer["status"] < 400]
@@ -283,8 +294,7 @@ class Evidence:
         """The settled rows of each payer and scope."""
         bought = collections.defaultdict(list)
         for row in self.rows.values():
-            if row["status"] == "settled":
-                bought[row["payer"], row["scope"]].append(row)
+            bought[row["payer"], row["scope"]].append(row)
         return bought
 
 
@@ -307,7 +317,7 @@ def no_payment_settled_twice(said):
 def no_settlement_asked_for_once_it_was_stored(said):
     for entry in said.journal:
         row = said.rows.get(entry.get("id")) if entry["entry"] == "settle_asked" else None
-        if row and row["settled_at"] and millis(entry["at"]) > row["settled_at"]:
+        if row and millis(entry["at"]) > row["settled_at"]:
             yield f"{row['payment_id']} was stored as settled at {row['settled_at']}, and asked for at {entry['at']}"
 
 
@@ -320,10 +330,11 @@ def books_and_store_agree(said):
             if book[name].lower() != row[name].lower():
                 yield f"{id_}: {name} is {book[name]} in the books and {row[name]} in the store"
         kind = said.payments[id_]["kind"]
-        found = (row["status"], row["payer"], row["scope"], row["amount"])
-        expected = ("settled", said.payments[id_]["payer"], SCOPES[kind], said.payments[id_]["amount"])
+        found = (row["payer"], row["scope"], row["amount"])
+        expected = (said.payments[id_]["payer"], SCOPES[kind], said.payments[id_]["amount"])
         if found != expected:
             yield f"{id_}: expected {expected} in the store, found {found}"
+    yield from (f"{id_} is {row['status']} still" for id_, row in said.open.items() if not said.payments[id_]["forged"])
     if said.sound != "ok":
         yield f"the file of the store: {said.sound}"
 
@@ -413,6 +424,7 @@ def figures(said, moments):
         "settled in books": len(said.settled),
         "in store": len(said.rows),
         "asked again": sum(payment["settle_asked"] > 1 for payment in said.settled.values()),
+        "left": len(said.open),
         "untold": len(said.settled.keys() - {answer["id"] for answer in said.opened}),
         "statuses": dict(sorted(statuses.items())),
     }
@@ -443,7 +455,7 @@ def run(binary, kills, seed):
             post_json(f"{facilitator}/behave", {"reset": True})
             server.start()
             server.wait_until_ready()
-            rest = wait_for_rest(folder / "store.db")
+            rest = wait_for_rest(folder)
 
             evidence = lambda: Evidence(  # noqa: E731
                 folder, read_json(f"{facilitator}/books"), read_json(f"{upstream}/-/calls")
@@ -467,7 +479,8 @@ def run(binary, kills, seed):
         print(
             f"crash: {kills} kills in {killing:.0f} s (seed {seed}), {told['kills under way']} of them with payments under way; "
             f"{told['payments']} payments, {told['lost']} answers lost; {told['settled in books']} settled in the books, "
-            f"{told['in store']} in the store, {told['asked again']} asked for more than once; {told['untold']} settled "
+            f"{told['in store']} in the store, {told['asked again']} asked for more than once; {told['left']} forged "
+            f"ones left to the operator; {told['untold']} settled "
             f"whose client got no 200, {returned} of them came back by signing in, {strangers} that had not paid did not; "
             f"at rest after {rest:.0f} s; answers {told['statuses']}"
         )

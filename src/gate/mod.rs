@@ -127,7 +127,7 @@ pub enum Verdict {
     /// As the policy decided.
     Decided(Decision),
     /// It is to be paid for, or was not paid right.
-    Unpaid(PaymentRefusal),
+    Unpaid(Box<PaymentRefusal>),
 }
 
 /// A credential that was looked up, and who that is now.
@@ -499,7 +499,7 @@ impl Gate {
                     self.count_refusal(view.client, view.started);
                 }
                 let after = self.auth_duration(AuthWay::Deny, view);
-                self.judged(met, Verdict::Unpaid(refusal), asked, after)
+                self.judged(met, Verdict::Unpaid(Box::new(refusal)), asked, after)
             }
         }
     }
@@ -514,7 +514,8 @@ impl Gate {
     ) -> Option<Result<(Permit, Due), PaymentRefusal>> {
         let (payments, rule) = (self.payments.get()?, met.rule?);
         let sells = rule.sale.is_some();
-        if !sells && !(rule.requirement == Requirement::Wallet && rule.sign_in) {
+        let invites = rule.requirement == Requirement::Wallet && rule.sign_in;
+        if !(sells || invites) {
             return None;
         }
         let why = match refusal {
@@ -557,6 +558,9 @@ impl Gate {
     pub fn take_payments(&self, payments: Arc<Payments>) {
         for rule in self.routes.rules().iter().filter(|rule| rule.sale.is_some()) {
             self.metrics.sells(&rule.name);
+        }
+        if payments.settings().shop.is_some() {
+            self.metrics.sells(payment::SHOP);
         }
         let _ = self.payments.set(payments);
     }

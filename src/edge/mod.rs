@@ -15,7 +15,7 @@
 //! | `server` | workers, and their life |
 
 mod access_log;
-mod admin;
+pub(crate) mod admin;
 mod body;
 mod deadline;
 pub(crate) mod handler;

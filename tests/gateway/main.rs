@@ -11,5 +11,6 @@ mod framing;
 mod headers;
 mod logs;
 mod metrics;
+mod operator;
 mod paths;
 mod upstreams;

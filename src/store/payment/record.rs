@@ -330,6 +330,11 @@ impl Settlement {
         }
         Ok(Self { payer, transaction: transaction.into(), response: response.into() })
     }
+
+    /// Who paid.
+    pub const fn payer(&self) -> &AccountKey {
+        &self.payer
+    }
 }
 
 // === impl PaymentStatus ===

@@ -21,8 +21,7 @@ use crate::{
     chain::account::{Named, spelled},
     edge::admin::payments::as_json,
     store::{
-        PAGE_MAX, Payment, PaymentFilter, PaymentId, PaymentStatus, PaymentStore, Receipt, Resolution, Resolved, Word,
-        WordError,
+        PAGE_MAX, Payment, PaymentFilter, PaymentId, PaymentStatus, PaymentStore, Receipt, Resolved, Word, WordError,
     },
     time::Clock as _,
 };
@@ -169,7 +168,7 @@ fn resolve(arguments: &Resolve) -> Result<ExitCode, Failure> {
             Err(Failure::Failed(format!("somebody works on this payment until {lease_until}; try again then")))
         }
         Resolved::Released => {
-            audit(&before, &how);
+            audit(&before, None);
             let text = format!("{id} is released; what it was paid with may be presented again");
             say(if *json {
                 serde_json::json!({ "id": id.to_string(), "status": "released" }).to_string()
@@ -179,9 +178,9 @@ fn resolve(arguments: &Resolve) -> Result<ExitCode, Failure> {
             Ok(ExitCode::SUCCESS)
         }
         Resolved::Settled(receipt) if !word.agrees(&receipt) => Err(settled_otherwise(&receipt)),
-        Resolved::Settled(_) => {
+        Resolved::Settled(receipt) => {
             if before.status != PaymentStatus::Settled {
-                audit(&before, &how);
+                audit(&before, Some(&receipt));
             }
             tell(&runtime.block_on(find(&*payments, id))?, *json)?;
             Ok(ExitCode::SUCCESS)
@@ -190,14 +189,13 @@ fn resolve(arguments: &Resolve) -> Result<ExitCode, Failure> {
 }
 
 /// The line of the log that tells who paid for what by whose word.
-fn audit(before: &Payment, how: &Resolution) {
-    let (status, payer) = match how {
-        Resolution::Released => ("released", None),
-        Resolution::Settled(settlement) => ("settled", Some(settlement.payer().to_string())),
-    };
+fn audit(before: &Payment, receipt: Option<&Receipt>) {
+    let status = if receipt.is_some() { "settled" } else { "released" };
     tracing::info!(
-        event = "audit", action = "payment_resolve", payment = %before.id, status,
-        route = before.sale.route, scope = %before.sale.scope, payer, "a payment was resolved on the command line"
+        event = "audit", action = "payment_resolve", payment = %before.id, status, route = before.sale.route,
+        scope = %before.sale.scope, payer = receipt.map(|receipt| receipt.payer.to_string()),
+        transaction = receipt.map(|receipt| receipt.transaction.as_str()),
+        "a payment was resolved on the command line"
     );
 }
 

@@ -3,7 +3,8 @@
 //! 1. A payment that somebody works on is not resolved (409): whoever asks the facilitator may learn the truth.
 //! 2. What is settled stays settled. A word that agrees with it changes nothing and is answered with what there is,
 //!    one that does not is a conflict (409).
-//! 3. What a resolve opens counts for this process at once, and is one `audit` event in the log.
+//! 3. What a resolve opens counts for this process at once, and is one `audit` event in the log, also when whoever asked
+//!    for it hung up meanwhile.
 
 use std::net::IpAddr;
 
@@ -19,7 +20,8 @@ use super::{
 use crate::{
     chain::account::{Named, spelled},
     store::{
-        Payment, PaymentCursor, PaymentFilter, PaymentId, PaymentStatus, Receipt, Resolution, Resolved, Word, WordError,
+        Payment, PaymentCursor, PaymentFilter, PaymentId, PaymentStatus, Receipt, Resolution, Resolved, Settlement,
+        Word, WordError,
     },
     time::UnixTime,
 };
@@ -74,35 +76,33 @@ impl Admin {
             Resolution::Released => None,
             Resolution::Settled(settlement) => Some(Changing { gate: &self.live.gate, account: settlement.payer() }),
         };
+        let mut audit = Audit { before: &before, how: &how, peer, heard: None };
         let resolved = self.store.payments().resolve(&id, &how, self.live.clock.now()).await?;
         drop(changing);
+        let is_news = match &resolved {
+            Resolved::Released => true,
+            Resolved::Settled(receipt) => before.status != PaymentStatus::Settled && word.agrees(receipt),
+            Resolved::Absent | Resolved::Held { .. } => false,
+        };
+        audit.heard = Some(is_news);
+        drop(audit);
         match resolved {
             Resolved::Absent => Err(no_payment()),
             Resolved::Held { lease_until } => Err(held(lease_until)),
             Resolved::Released => {
-                tracing::info!(
-                    event = "audit", action = "payment_resolve", payment = %id, status = "released",
-                    route = before.sale.route, scope = %before.sale.scope, peer = %peer,
-                    "a payment was released by an operator"
-                );
                 Ok(json_answer(StatusCode::OK, &json!({ "id": id.to_string(), "status": "released" })))
             }
             Resolved::Settled(receipt) if !word.agrees(&receipt) => Err(settled_otherwise(&receipt)),
             Resolved::Settled(receipt) => {
-                if before.status != PaymentStatus::Settled {
-                    self.settled_by_word(&before, &receipt, peer);
+                if is_news {
+                    self.count(&before, &receipt);
                 }
                 Ok(json_answer(StatusCode::OK, &as_json(&self.find_payment(&id).await?)))
             }
         }
     }
 
-    fn settled_by_word(&self, before: &Payment, receipt: &Receipt, peer: IpAddr) {
-        tracing::info!(
-            event = "audit", action = "payment_resolve", payment = %before.id, status = "settled",
-            route = before.sale.route, scope = %receipt.scope, payer = %receipt.payer,
-            transaction = receipt.transaction, peer = %peer, "a payment was settled by an operator's word"
-        );
+    fn count(&self, before: &Payment, receipt: &Receipt) {
         self.live.metrics.payment(&before.sale.route, "settled");
         if let Some(plan) = receipt.scope.as_plan() {
             self.live.metrics.purchase(plan);
@@ -111,6 +111,38 @@ impl Admin {
 
     async fn find_payment(&self, id: &PaymentId) -> Result<Payment, Problem> {
         self.store.payments().payment(id).await?.ok_or_else(no_payment)
+    }
+}
+
+/// What the log is to say of a word. It is said when this is dropped: the store may have done what it was told although
+/// it failed to answer, or nobody waited for the answer.
+struct Audit<'r> {
+    before: &'r Payment,
+    how: &'r Resolution,
+    peer: IpAddr,
+    /// Whether something was changed; nothing: the store was asked, and its answer was not heard.
+    heard: Option<bool>,
+}
+
+impl Drop for Audit<'_> {
+    fn drop(&mut self) {
+        let Self { before: Payment { id, sale, .. }, how, peer, heard } = self;
+        let settlement = match how {
+            Resolution::Released => None,
+            Resolution::Settled(settlement) => Some(settlement),
+        };
+        let status = if settlement.is_some() { "settled" } else { "released" };
+        let payer = settlement.map(|settlement| settlement.payer().to_string());
+        let transaction = settlement.map(Settlement::transaction);
+        let sentence = match heard {
+            Some(false) => return,
+            Some(true) => "a payment was resolved by an operator",
+            None => "an operator resolved a payment, and whether it was done was not heard",
+        };
+        tracing::info!(
+            event = "audit", action = "payment_resolve", payment = %id, status, route = sale.route,
+            scope = %sale.scope, payer, transaction, peer = %peer, "{sentence}"
+        );
     }
 }
 

@@ -335,6 +335,11 @@ impl Settlement {
     pub const fn payer(&self) -> &AccountKey {
         &self.payer
     }
+
+    /// The transaction; may be empty.
+    pub fn transaction(&self) -> &str {
+        &self.transaction
+    }
 }
 
 // === impl PaymentStatus ===

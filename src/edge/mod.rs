@@ -17,7 +17,7 @@
 //! | `server` | workers, and their life |
 
 mod access_log;
-mod admin;
+pub(crate) mod admin;
 mod body;
 mod cors;
 mod deadline;

@@ -12,5 +12,6 @@ mod framing;
 mod headers;
 mod logs;
 mod metrics;
+mod operator;
 mod paths;
 mod upstreams;

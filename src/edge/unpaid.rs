@@ -92,6 +92,12 @@ pub(super) fn not_for_sale() -> Wire {
     Wire { status: StatusCode::PAYMENT_REQUIRED, code: "payment_required", detail }
 }
 
+/// A purchase of a plan that is not for sale.
+pub(super) fn unknown_plan() -> Wire {
+    let detail = "no plan of this name is for sale".to_owned();
+    Wire { status: StatusCode::NOT_FOUND, code: "unknown_plan", detail }
+}
+
 /// A sign-in proof on a route that sells nothing.
 pub(super) fn proof_refused(reason: &str) -> Wire {
     let detail = format!("the sign-in proof was refused: {reason}");

@@ -127,7 +127,7 @@ pub enum Verdict {
     /// As the policy decided.
     Decided(Decision),
     /// It is to be paid for, or was not paid right.
-    Unpaid(PaymentRefusal),
+    Unpaid(Box<PaymentRefusal>),
 }
 
 /// A credential that was looked up, and who that is now.
@@ -499,7 +499,7 @@ impl Gate {
                     self.count_refusal(view.client, view.started);
                 }
                 let after = self.auth_duration(AuthWay::Deny, view);
-                self.judged(met, Verdict::Unpaid(refusal), asked, after)
+                self.judged(met, Verdict::Unpaid(Box::new(refusal)), asked, after)
             }
         }
     }
@@ -561,6 +561,9 @@ impl Gate {
         }
         if payments.settings().shop.is_some() {
             self.metrics.sells(payment::SHOP);
+        }
+        for plan in &payments.settings().plans {
+            self.metrics.sells_plan(&plan.name);
         }
         let _ = self.payments.set(payments);
     }

@@ -108,7 +108,8 @@ impl Desk {
     }
 }
 
-fn finish(mut command: Command, input: &[u8]) -> Ran {
+/// Runs a command to its end with something on standard input.
+pub(crate) fn finish(mut command: Command, input: &[u8]) -> Ran {
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().expect("a process");
     // A command that does not read its input may have ended already.
@@ -215,8 +216,12 @@ pub(crate) fn get(address: SocketAddr, path: &str, authorization: Option<&str>) 
 /// The same with a Host.
 pub(crate) fn get_of(address: SocketAddr, host: &str, path: &str, authorization: Option<&str>) -> (u16, String) {
     let authorization = authorization.map(|value| format!("Authorization: {value}\r\n")).unwrap_or_default();
-    let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n{authorization}\r\n");
-    exchange(address, &request)
+    get_with(address, host, path, &authorization)
+}
+
+/// The same with header fields as they are sent, each with its line end.
+pub(crate) fn get_with(address: SocketAddr, host: &str, path: &str, fields: &str) -> (u16, String) {
+    exchange(address, &format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n{fields}\r\n"))
 }
 
 /// Sends JSON with a bearer token and gives status and body.

@@ -29,6 +29,7 @@ use hyper::body::{Body as _, Incoming};
 use super::{
     access_log::{Line, Log},
     body::{BodyError, Breach, RequestBody, ResponseBody},
+    cors,
     headers::{HeaderRules, Origin, transfer_encoding_is_plain},
     record::{Head, Outcome, Record},
     respond::Answer,
@@ -42,6 +43,7 @@ use crate::{
     policy::{
         decision::{Decision, Permit},
         identity::Known,
+        routes::Found,
         rule::Rule,
         target::{self, Asked, CanonicalPath, Host, Target as RequestTarget, TargetError},
     },
@@ -216,8 +218,18 @@ impl Worker {
         if let Some(door) = live.gate.shop_door(view.path.as_str()) {
             return Err(Box::pin(shop::answer(&live.gate, door, &view, parts.uri.query(), arrival.now)).await);
         }
+        if let Some(asked) = cors::preflight_method(&parts.method, &parts.headers)
+            && let Found::Rule(rule) = live.gate.routes().find(&asked, view.host, view.path)
+            && let Some(origin) = cors::origin(rule, &parts.headers)
+        {
+            record.readable_by(origin.clone());
+            return Err(Answer::Preflight(asked));
+        }
         let judged = live.gate.decide(&view, arrival.now).await;
         record.routed(judged.place);
+        if let Some(origin) = judged.rule.and_then(|rule| cors::origin(rule, &parts.headers)) {
+            record.readable_by(origin.clone());
+        }
         if let Some(line) = record.line() {
             self.judged_line(line, &judged);
         }
@@ -383,6 +395,9 @@ impl Worker {
             *response.body_mut() = Bytes::new();
         }
         let bodiless = response.body().is_empty();
+        if let Some(origin) = record.take_reader() {
+            cors::allow(response.headers_mut(), origin);
+        }
         let after = started.elapsed();
         record.head(&Head { status: status.as_u16(), outcome, after, bodiless });
         response.map(|bytes| ResponseBody::own(bytes, record))
@@ -453,13 +468,17 @@ struct Forwarded {
 
 impl Forwarded {
     fn into_response(self, mut record: Record) -> Response<ResponseBody> {
-        let status = self.head.status.as_u16();
+        let mut head = self.head;
+        if let Some(origin) = record.take_reader() {
+            cors::allow(&mut head.headers, origin);
+        }
+        let status = head.status.as_u16();
         let bodiless = self.body.is_end_stream();
         record.head(&Head { status, outcome: Outcome::Allowed, after: self.after, bodiless });
         if let Some(line) = record.line() {
             line.null("code");
         }
-        Response::from_parts(self.head, ResponseBody::upstream(self.body, self.lease, self.idle, record))
+        Response::from_parts(head, ResponseBody::upstream(self.body, self.lease, self.idle, record))
     }
 }
 

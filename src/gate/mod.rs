@@ -562,6 +562,9 @@ impl Gate {
         if payments.settings().shop.is_some() {
             self.metrics.sells(payment::SHOP);
         }
+        for plan in &payments.settings().plans {
+            self.metrics.sells_plan(&plan.name);
+        }
         let _ = self.payments.set(payments);
     }
 

@@ -2,6 +2,7 @@
 
 mod harness;
 mod journey;
+mod payments;
 mod vectors;
 
 use std::{
@@ -15,7 +16,7 @@ use harness::{Desk, end, get_of, small_configuration};
 use serde_json::{Value, json};
 
 /// The commands of operations.md section 2 that this build has, subcommands with a space.
-const COMMANDS: [&str; 25] = [
+const COMMANDS: [&str; 31] = [
     "run",
     "check",
     "config",
@@ -38,6 +39,12 @@ const COMMANDS: [&str; 25] = [
     "subscriptions grant",
     "subscriptions revoke",
     "subscriptions import",
+    "payments",
+    "payments list",
+    "payments show",
+    "payments resolve",
+    "plans",
+    "plans list",
     "healthcheck",
     "version",
     "help",

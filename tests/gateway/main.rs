@@ -3,6 +3,7 @@
 mod harness;
 
 mod codes;
+mod cors;
 mod credentials;
 mod decisions;
 mod edge;
@@ -11,5 +12,6 @@ mod framing;
 mod headers;
 mod logs;
 mod metrics;
+mod operator;
 mod paths;
 mod upstreams;

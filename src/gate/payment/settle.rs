@@ -132,6 +132,9 @@ impl Payments {
                     transaction, "a payment was settled"
                 );
                 self.count(about.route, "settled");
+                if let Some(plan) = receipt.scope.as_plan() {
+                    self.means.metrics.purchase(plan);
+                }
                 (self.means.changed)(&payer);
                 Ok(receipt)
             }
@@ -153,7 +156,10 @@ impl Payments {
             next_attempt_at: in_time.then(|| now.plus(pause)),
             transaction: transaction.filter(|transaction| !transaction.is_empty()).map(str::to_owned),
         };
-        self.count(about.route, "unknown");
+        // Once, however often it is asked for again.
+        if about.attempts <= 1 {
+            self.count(about.route, "unknown");
+        }
         self.step(about, "noted as unknown", self.means.store.unknown(&about.id, about.owner, &doubt).await);
     }
 

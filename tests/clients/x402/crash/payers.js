@@ -48,6 +48,7 @@ const TRANSFER = [
 const VALID_SECS = 3600
 const ANSWER_WITHIN_MS = 30_000
 const ATTEMPTS_MAX = 6
+const UNREACHED = { status: null }
 
 const agent = new http.Agent({ keepAlive: true, maxSockets: 64 })
 const wallets = {}
@@ -61,7 +62,10 @@ const newWallet = () => privateKeyToAccount(generatePrivateKey())
 
 // === one request ===
 
-/** The answer, or null if the connection ended before its head. What was lost after the head is an answer. */
+/**
+ * The answer; null if the connection ended before its head; UNREACHED if there was none. What was lost after the head is
+ * an answer.
+ */
 function ask(method, path, headers = {}) {
   return new Promise((resolve) => {
     const request = http.request({ agent, method, path, headers, host: BASE.hostname, port: BASE.port }, (response) => {
@@ -72,7 +76,7 @@ function ask(method, path, headers = {}) {
       response.on('error', () => answer(false))
     })
     request.setTimeout(ANSWER_WITHIN_MS, () => request.destroy())
-    request.on('error', () => resolve(null))
+    request.on('error', ({ code }) => resolve(code === 'ECONNREFUSED' ? UNREACHED : null))
     request.end()
   })
 }
@@ -138,8 +142,14 @@ async function newPayment(name, wallet, { forged = false, ...headers } = {}) {
 const fails = () => (chance(0.03) ? { 'x-upstream-status': '503' } : {})
 
 async function present({ id, method, path, headers }) {
-  const begun = Date.now()
-  const answer = await ask(method, path, headers)
+  let begun = Date.now()
+  let answer = await ask(method, path, headers)
+  while (answer === UNREACHED && !stopped) {
+    await sleep(10)
+    begun = Date.now()
+    answer = await ask(method, path, headers)
+  }
+  if (answer === UNREACHED) return answer
   if (answer === null) note({ lost: { id, begun, ended: Date.now() } })
   else note({ answer: { id, begun, ...answer, required: undefined } })
   return answer
@@ -172,7 +182,7 @@ async function trespass() {
   const headers = cheap === null ? {} : { 'payment-signature': cheap.header }
   const begun = Date.now()
   const answer = await ask(cheap === null ? method : 'GET', path, headers)
-  if (answer !== null) note({ answer: { id: null, begun, ...answer, required: undefined } })
+  if (answer !== null && answer !== UNREACHED) note({ answer: { id: null, begun, ...answer, required: undefined } })
 }
 
 async function work() {

@@ -3,9 +3,11 @@
 //     node crash/payers.js --base URL --answers FILE --workers N
 //
 // The file gets one JSON line for each payment before it is first sent, and one for each answer or loss of one. Times
-// are milliseconds since 1970. Standard input takes two lines, each answered by one line of JSON:
+// are milliseconds since 1970. Standard input takes these lines, each answered by one line of JSON:
 //
 //     {"stop": true}        ends the load once nothing is under way
+//     {"pay": true}         pays once with the wallet `patient` that the first line of output named
+//     {"again": [id, …]}    sends these payments once more; the answer is the list of statuses
 //     {"return": [id, …]}   signs in with the wallets of these payments and asks for what each of them opens; the
 //                           answer is the list of statuses
 //
@@ -44,8 +46,9 @@ const TRANSFER = [
 ]
 // Long enough for every recovery.
 const VALID_SECS = 3600
-const ANSWER_WITHIN_MS = 10_000
+const ANSWER_WITHIN_MS = 30_000
 const ATTEMPTS_MAX = 6
+const UNREACHED = { status: null }
 
 const agent = new http.Agent({ keepAlive: true, maxSockets: 64 })
 const wallets = {}
@@ -59,7 +62,10 @@ const newWallet = () => privateKeyToAccount(generatePrivateKey())
 
 // === one request ===
 
-/** The answer, or null if the connection ended before its head. What was lost after the head is an answer. */
+/**
+ * The answer; null if the connection ended before its head; UNREACHED if there was none. What was lost after the head is
+ * an answer.
+ */
 function ask(method, path, headers = {}) {
   return new Promise((resolve) => {
     const request = http.request({ agent, method, path, headers, host: BASE.hostname, port: BASE.port }, (response) => {
@@ -70,7 +76,7 @@ function ask(method, path, headers = {}) {
       response.on('error', () => answer(false))
     })
     request.setTimeout(ANSWER_WITHIN_MS, () => request.destroy())
-    request.on('error', () => resolve(null))
+    request.on('error', ({ code }) => resolve(code === 'ECONNREFUSED' ? UNREACHED : null))
     request.end()
   })
 }
@@ -114,33 +120,43 @@ async function sign(wallet, terms, { forged = false } = {}) {
 
 let count = 0
 
-async function newPayment() {
+function anyPayment() {
   const name = pick(Object.keys(KINDS))
-  const { method, terms, wallets: pool } = KINDS[name]
+  const { wallets: pool } = KINDS[name]
   wallets[name] ??= Array.from({ length: pool ?? 0 }, newWallet)
   const forged = chance(0.03)
-  const wallet = pool === undefined || forged ? newWallet() : pick(wallets[name])
+  return newPayment(name, pool === undefined || forged ? newWallet() : pick(wallets[name]), { forged, ...fails() })
+}
+
+async function newPayment(name, wallet, { forged = false, ...headers } = {}) {
+  const { method, terms } = KINDS[name]
   const { id, header } = await sign(wallet, terms, { forged })
   count += 1
   const payment = { id, kind: name, forged, payer: wallet.address.toLowerCase(), amount: terms.amount, path: `/${name}/${count}` }
-  payments.set(id, { wallet, method, ...payment })
+  payments.set(id, { wallet, method, ...payment, headers: { 'payment-signature': header, ...headers } })
   note({ payment })
-  return { ...payments.get(id), headers: { 'payment-signature': header, ...fails() } }
+  return payments.get(id)
 }
 
 /** A few requests for which the service behind fails. */
 const fails = () => (chance(0.03) ? { 'x-upstream-status': '503' } : {})
 
 async function present({ id, method, path, headers }) {
-  const begun = Date.now()
-  const answer = await ask(method, path, headers)
+  let begun = Date.now()
+  let answer = await ask(method, path, headers)
+  while (answer === UNREACHED && !stopped) {
+    await sleep(10)
+    begun = Date.now()
+    answer = await ask(method, path, headers)
+  }
+  if (answer === UNREACHED) return answer
   if (answer === null) note({ lost: { id, begun, ended: Date.now() } })
   else note({ answer: { id, begun, ...answer, required: undefined } })
   return answer
 }
 
 async function pay() {
-  const payment = await newPayment()
+  const payment = await anyPayment()
   for (let attempt = 1; attempt <= ATTEMPTS_MAX; attempt += 1) {
     const copies = attempt === 1 && chance(0.05) ? 3 : 1
     const answers = await Promise.all(Array.from({ length: copies }, () => present(payment)))
@@ -166,7 +182,7 @@ async function trespass() {
   const headers = cheap === null ? {} : { 'payment-signature': cheap.header }
   const begun = Date.now()
   const answer = await ask(cheap === null ? method : 'GET', path, headers)
-  if (answer !== null) note({ answer: { id: null, begun, ...answer, required: undefined } })
+  if (answer !== null && answer !== UNREACHED) note({ answer: { id: null, begun, ...answer, required: undefined } })
 }
 
 async function work() {
@@ -192,16 +208,22 @@ async function comeBack(id) {
 
 await learnTerms()
 const workers = Array.from({ length: Number(values.workers) }, work)
-console.log(JSON.stringify({ ready: true }))
+const patient = newWallet()
+console.log(JSON.stringify({ patient: patient.address }))
 for await (const line of createInterface({ input: process.stdin })) {
   const told = JSON.parse(line)
   if (told.stop) {
     stopped = true
     await Promise.all(workers)
     console.log(JSON.stringify({ payments: payments.size }))
+  } else if (told.pay) {
+    const payment = await newPayment('data', patient)
+    const answer = await present(payment)
+    console.log(JSON.stringify({ id: payment.id, status: answer?.status ?? null }))
   } else {
     const statuses = []
-    for (const id of told.return) statuses.push(await comeBack(id))
+    for (const id of told.again ?? []) statuses.push((await present(payments.get(id)))?.status ?? null)
+    for (const id of told.return ?? []) statuses.push(await comeBack(id))
     console.log(JSON.stringify(statuses))
   }
 }

@@ -119,7 +119,8 @@ impl App {
         let (origins, payments) = (config.gate.expectation.origins.clone(), config.gate.payments.clone());
         let gate = Arc::new(gate(config.gate, routes, &store, &metrics));
         if let Some(settings) = payments {
-            let outside = Outside { facilitators: config.facilitators, store: &store, metrics: &metrics, clock: &world.clock };
+            let outside =
+                Outside { facilitators: config.facilitators, store: &store, metrics: &metrics, clock: &world.clock };
             take_payments(&gate, settings, origins, outside)?;
         }
         let server = Server::bind(Parts {

@@ -33,7 +33,7 @@ use super::{
     record::{Head, Outcome, Record},
     respond::Answer,
     settings::Settings,
-    tls,
+    shop, tls,
     upstream::{Lease, Pool, Upstream},
 };
 use crate::{
@@ -213,6 +213,9 @@ impl Worker {
             last: &peer.last,
             started: arrival.started,
         };
+        if let Some(door) = live.gate.shop_door(view.path.as_str()) {
+            return Err(Box::pin(shop::answer(&live.gate, door, &view, parts.uri.query(), arrival.now)).await);
+        }
         let judged = live.gate.decide(&view, arrival.now).await;
         record.routed(judged.place);
         if let Some(line) = record.line() {
@@ -233,7 +236,9 @@ impl Worker {
             return Err(Answer::BodyTooLarge);
         }
         let pool = self.pools.get(rule.upstream).ok_or(Answer::Internal)?;
-        let host = host_field(&parts.headers, &parts.uri);
+        let named = parts.headers.get(HOST).cloned();
+        let has_host = named.is_some();
+        let host = named.unwrap_or_else(|| authority(&parts.uri));
         let breach = Rc::new(Breach::default());
         record.receiving(Rc::clone(&breach));
 
@@ -242,7 +247,16 @@ impl Worker {
             Origin { client: &peer.shown, host: host.clone(), request_id: arrival.id.clone() },
         );
         live.headers.attach_identity(&mut parts.headers, &permit);
-        parts.headers.insert(HOST, pool.upstream().host().cloned().unwrap_or(host));
+        match pool.upstream().host() {
+            Some(own) => {
+                parts.headers.insert(HOST, own.clone());
+            }
+            // The client's own passed as it is.
+            None if has_host => {}
+            None => {
+                parts.headers.insert(HOST, host);
+            }
+        }
         parts.version = Version::HTTP_11;
         parts.uri = Uri::from(path_and_query);
         parts.extensions.clear();
@@ -275,8 +289,8 @@ impl Worker {
                 tracing::warn!(request_id, upstream, %error, "no answer from the upstream");
                 let answer = body_fault(breach).unwrap_or_else(|| Answer::of_upstream(&error));
                 // What was settled before stays settled, and the payer is told, whatever the upstream does.
-                return Err(match due.receipt() {
-                    Some(receipt) => Answer::Paid { receipt: receipt.clone(), answer: Box::new(answer) },
+                return Err(match due.payment_response() {
+                    Some(receipt) => Answer::Paid { receipt, answer: Box::new(answer) },
                     None => answer,
                 });
             }
@@ -297,10 +311,10 @@ impl Worker {
             // Boxed: few requests pay on their way back.
             Err(due) => {
                 let (status, headers) = (answer.held.status().as_u16(), answer.held.headers());
-                Box::pin(due.discharge(status, headers)).await.map_err(Answer::Unpaid)?
+                Box::pin(due.discharge(status, headers)).await.map_err(|refusal| Answer::Unpaid(Box::new(refusal)))?
             }
         };
-        let (mut head, body) = answer.held.release(release).into_parts();
+        let (mut head, body) = answer.held.release(&release).into_parts();
         // The upstream's version is of its own connection (RFC 9110 §2.5); hyper would write it into the client's.
         head.version = Version::HTTP_11;
         self.live.headers.answer(&mut head.headers, *private);
@@ -489,10 +503,10 @@ fn one_host(parts: &http::request::Parts) -> Result<&str, Answer> {
     }
 }
 
-/// The Host field as the client wrote it.
-fn host_field(headers: &HeaderMap, uri: &Uri) -> HeaderValue {
-    let authority = || uri.authority().and_then(|authority| HeaderValue::from_str(authority.as_str()).ok());
-    headers.get(HOST).cloned().or_else(authority).unwrap_or_else(|| HeaderValue::from_static(""))
+/// The host of a request that has no such field, as HTTP/2 names it.
+fn authority(uri: &Uri) -> HeaderValue {
+    let authority = uri.authority().and_then(|authority| HeaderValue::from_str(authority.as_str()).ok());
+    authority.unwrap_or_else(|| HeaderValue::from_static(""))
 }
 
 /// Whether `Expect` says anything but `100-continue` (RFC 9110 §10.1.1).

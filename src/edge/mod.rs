@@ -11,6 +11,7 @@
 //! | `deadline` | timers that are kept from one request to the next |
 //! | `respond`, `unpaid` | answers of our own: all status codes |
 //! | `record`, `access_log` | what is said about a request when it ends |
+//! | `shop` | plans: their prices, their purchase, who holds one |
 //! | `admin` | metrics, health and the admin API |
 //! | `server` | workers, and their life |
 
@@ -25,6 +26,7 @@ mod record;
 pub(crate) mod respond;
 pub mod server;
 pub mod settings;
+mod shop;
 pub mod tls;
 mod unpaid;
 mod upstream;

@@ -58,14 +58,23 @@ pub(crate) enum Answer {
     },
     /// The body stalled.
     RequestTimeout,
+    /// The shop's answer, for one wallet.
+    Shop {
+        /// The JSON body.
+        body: String,
+        /// The `PAYMENT-RESPONSE`, if something was bought.
+        receipt: Option<HeaderValue>,
+    },
     /// The target is longer than allowed.
     TargetTooLong,
     /// A transfer coding other than `chunked`.
     TransferCodingNotSupported,
     /// A host that is not served here.
     UnknownHost,
+    /// No plan of this name is for sale.
+    UnknownPlan,
     /// It is to be paid for, or was not paid right.
-    Unpaid(PaymentRefusal),
+    Unpaid(Box<PaymentRefusal>),
     /// The upstream did not answer in HTTP.
     UpstreamInvalid,
     /// The upstream did not answer in time.
@@ -112,6 +121,8 @@ impl Answer {
             | Self::OptionsAsterisk
             | Self::Paid { .. }
             | Self::Refused(_)
+            | Self::Shop { .. }
+            | Self::UnknownPlan
             | Self::Unpaid(_)
             | Self::UpstreamInvalid
             | Self::UpstreamTimeout
@@ -140,6 +151,17 @@ impl Answer {
         if let Self::Paid { receipt, answer } = self {
             let mut response = answer.respond(realm, request_id);
             response.headers_mut().insert(PAYMENT_RESPONSE, receipt.clone());
+            return response;
+        }
+        if let Self::Shop { body, receipt } = self {
+            let mut response = Response::new(Bytes::from(body.clone()));
+            let headers = response.headers_mut();
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
+            headers.insert(X_REQUEST_ID, request_id);
+            if let Some(receipt) = receipt {
+                headers.insert(PAYMENT_RESPONSE, receipt.clone());
+            }
             return response;
         }
         if let Self::Unpaid(refusal) = self
@@ -252,6 +274,7 @@ impl Answer {
             Self::RequestTimeout => {
                 wire(S::REQUEST_TIMEOUT, "request_timeout", "the body of the request did not arrive in time")
             }
+            Self::Shop { .. } => wire(S::OK, "", ""),
             Self::TargetTooLong => {
                 wire(S::URI_TOO_LONG, "target_too_long", "the request target is longer than allowed")
             }
@@ -263,6 +286,7 @@ impl Answer {
             Self::UnknownHost => {
                 wire(S::MISDIRECTED_REQUEST, "unknown_host", "the host of the request is not served here")
             }
+            Self::UnknownPlan => unpaid::unknown_plan(),
             Self::Unpaid(refusal) => unpaid::wire(refusal),
             Self::UpstreamInvalid => wire(
                 S::BAD_GATEWAY,

@@ -9,7 +9,7 @@ use http::{HeaderMap, StatusCode};
 
 use super::respond::Wire;
 use crate::{
-    gate::payment::PaymentRefusal,
+    gate::payment::{PaymentRefusal, response_header},
     x402::{PAYMENT_REQUIRED, PAYMENT_RESPONSE},
 };
 
@@ -74,7 +74,12 @@ pub(super) fn headers(refusal: &PaymentRefusal, headers: &mut HeaderMap) {
         PaymentRefusal::Demand(demand) => {
             headers.insert(PAYMENT_REQUIRED, demand.header().clone());
         }
-        PaymentRefusal::AlreadyUsed(response) | PaymentRefusal::SettlementRefused { response, .. } => {
+        PaymentRefusal::AlreadyUsed(receipt) => {
+            if let Some(response) = response_header(receipt) {
+                headers.insert(PAYMENT_RESPONSE, response);
+            }
+        }
+        PaymentRefusal::SettlementRefused { response, .. } => {
             headers.insert(PAYMENT_RESPONSE, response.clone());
         }
         _ => {}
@@ -85,6 +90,12 @@ pub(super) fn headers(refusal: &PaymentRefusal, headers: &mut HeaderMap) {
 pub(super) fn not_for_sale() -> Wire {
     let detail = "this route is to be paid for, and payments are not taken".to_owned();
     Wire { status: StatusCode::PAYMENT_REQUIRED, code: "payment_required", detail }
+}
+
+/// A purchase of a plan that is not for sale.
+pub(super) fn unknown_plan() -> Wire {
+    let detail = "no plan of this name is for sale".to_owned();
+    Wire { status: StatusCode::NOT_FOUND, code: "unknown_plan", detail }
 }
 
 /// A sign-in proof on a route that sells nothing.

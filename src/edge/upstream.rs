@@ -47,9 +47,7 @@ use super::{
     deadline::Deadline,
     settings::{HostSent, UpstreamSettings},
 };
-use crate::{
-    gate::payment::Release, metrics::UpstreamMetrics, policy::decision::Permit, x402::PAYMENT_RESPONSE,
-};
+use crate::{gate::payment::Release, metrics::UpstreamMetrics, policy::decision::Permit, x402::PAYMENT_RESPONSE};
 
 /// An upstream, shared by all workers.
 pub(crate) struct Upstream {
@@ -501,9 +499,9 @@ impl HeldResponse {
     }
 
     /// Lets go of it.
-    pub(crate) fn release(self, release: Release) -> Response<Incoming> {
+    pub(crate) fn release(self, release: &Release) -> Response<Incoming> {
         let mut response = self.0;
-        if let Some(receipt) = release.into_payment_response() {
+        if let Some(receipt) = release.payment_response() {
             response.headers_mut().insert(PAYMENT_RESPONSE, receipt);
         }
         response

@@ -60,8 +60,8 @@ use crate::{
 pub use cache::LastCredential;
 use cache::{Entry, Proofs};
 use limits::Failures;
-use payment::{Demand, Due, PaymentRefusal, Payments, Purchase};
 pub(crate) use limits::subscriber;
+use payment::{Demand, Due, PaymentRefusal, Payments, Purchase};
 use settings::Settings;
 use subscriptions::Accounts;
 use view::RequestView;
@@ -127,7 +127,7 @@ pub enum Verdict {
     /// As the policy decided.
     Decided(Decision),
     /// It is to be paid for, or was not paid right.
-    Unpaid(PaymentRefusal),
+    Unpaid(Box<PaymentRefusal>),
 }
 
 /// A credential that was looked up, and who that is now.
@@ -426,8 +426,7 @@ impl Gate {
             return false;
         }
         let key = account.key();
-        self.is_denied_key(&key)
-            || self.settings.denied.contains(&format!("{}:{}", account.chain_str(), key.address()))
+        self.is_denied_key(&key) || self.settings.denied.contains(&format!("{}:{}", account.chain_str(), key.address()))
     }
 
     fn is_denied_key(&self, key: &AccountKey) -> bool {
@@ -447,9 +446,7 @@ impl Gate {
         let (nonce, until) = match issued {
             Some((nonce, until)) => (NonceKey::Issued(nonce), *until),
             // The policy requires a nonce wherever one is claimed.
-            None => {
-                (NonceKey::Account(&key, known.claims().nonce().unwrap_or("")), valid_until.plus_millis(skew))
-            }
+            None => (NonceKey::Account(&key, known.claims().nonce().unwrap_or("")), valid_until.plus_millis(skew)),
         };
         let begun = Instant::now();
         let claimed = self.nonces.claim(nonce, until, now).await;
@@ -502,7 +499,7 @@ impl Gate {
                     self.count_refusal(view.client, view.started);
                 }
                 let after = self.auth_duration(AuthWay::Deny, view);
-                self.judged(met, Verdict::Unpaid(refusal), asked, after)
+                self.judged(met, Verdict::Unpaid(Box::new(refusal)), asked, after)
             }
         }
     }
@@ -517,7 +514,8 @@ impl Gate {
     ) -> Option<Result<(Permit, Due), PaymentRefusal>> {
         let (payments, rule) = (self.payments.get()?, met.rule?);
         let sells = rule.sale.is_some();
-        if !sells && !(rule.requirement == Requirement::Wallet && rule.sign_in) {
+        let invites = rule.requirement == Requirement::Wallet && rule.sign_in;
+        if !(sells || invites) {
             return None;
         }
         let why = match refusal {
@@ -560,6 +558,9 @@ impl Gate {
     pub fn take_payments(&self, payments: Arc<Payments>) {
         for rule in self.routes.rules().iter().filter(|rule| rule.sale.is_some()) {
             self.metrics.sells(&rule.name);
+        }
+        if payments.settings().shop.is_some() {
+            self.metrics.sells(payment::SHOP);
         }
         let _ = self.payments.set(payments);
     }

@@ -639,7 +639,7 @@ mod tests {
     #[test]
     fn a_route_is_there_at_zero_and_counts() {
         let metrics = Metrics::new();
-        let route = metrics.route("api", &[("allow", "ok"), ("deny", "expired")]);
+        let route = metrics.route("api", &[Some(("allow", "ok")), Some(("deny", "expired"))]);
         assert!(
             text(&metrics).contains(r#"siwx_auth_decisions_total{decision="deny",reason="expired",route="api"} 0"#)
         );

@@ -31,7 +31,8 @@ pub enum Decision {
 pub struct Permit {
     identity: Option<Identity>,
     opened_by: Option<OpenedBy>,
-    paid: Option<Paid>,
+    /// Boxed: few have one, and every request carries its permit about.
+    paid: Option<Box<Paid>>,
 }
 
 /// Who paid for a request with the request itself. Nobody signed in; a facilitator has named the payer.
@@ -183,17 +184,11 @@ pub fn decide(
 /// sells nothing: then no payment opens it.
 pub fn admit_payment(rule: &Rule, paid: Paid) -> Option<Permit> {
     rule.sale.as_ref()?;
-    Some(Permit { identity: None, opened_by: None, paid: Some(paid) })
+    Some(Permit { identity: None, opened_by: None, paid: Some(Box::new(paid)) })
 }
 
 /// What opens a route that is paid for: access to it, or one of the plans that open it too. No plan named is none.
-fn paid(
-    route: &str,
-    path: &str,
-    plans: &[String],
-    held: Arc<Subscriptions>,
-    now: UnixTime,
-) -> Option<OpenedBy> {
+fn paid(route: &str, path: &str, plans: &[String], held: Arc<Subscriptions>, now: UnixTime) -> Option<OpenedBy> {
     if let Some(access) = held.opens(route, path, now) {
         let place = held.access().position(|one| std::ptr::eq(one, access)).unwrap_or(0);
         return Some(OpenedBy { held, place: Place::Access(place) });
@@ -236,8 +231,8 @@ impl Permit {
     }
 
     /// Who paid with the request itself, if somebody did.
-    pub const fn paid(&self) -> Option<&Paid> {
-        self.paid.as_ref()
+    pub fn paid(&self) -> Option<&Paid> {
+        self.paid.as_deref()
     }
 
     /// Whether it was given to somebody, and not to anybody.

@@ -226,7 +226,7 @@ fn host(text: &Text, report: &mut Report) -> Option<Option<String>> {
     }
 }
 
-/// Whether a route takes proofs that sign in: its own carriers, or those of [auth], say so, and payments are on.
+/// Whether a route takes proofs that sign in: its own carriers, or those of `[auth]`, say so, and payments are on.
 fn sign_in(root: &Section, section: &Section, market: &Market, report: &mut Report) -> bool {
     gate::check_carriers(section, report);
     let own = section.texts("carriers");

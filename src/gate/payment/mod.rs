@@ -11,6 +11,7 @@
 
 mod challenge;
 mod settle;
+mod shop;
 
 use std::{
     fmt,
@@ -23,9 +24,11 @@ use std::{
 
 use http::{HeaderMap, HeaderValue, Method};
 
-pub(super) use challenge::PAYMENT_REQUIRED;
 pub use challenge::Demand;
+pub(super) use challenge::PAYMENT_REQUIRED;
 pub use settle::RECOVERY_INTERVAL;
+pub(super) use shop::SHOP;
+pub use shop::{Door, Price, Status};
 
 use crate::{
     caip::{AccountId, AccountKey},
@@ -92,7 +95,7 @@ pub(super) struct Purchase<'r> {
 #[derive(Debug)]
 pub enum PaymentRefusal {
     /// It was settled before; the client is told again what came of it.
-    AlreadyUsed(HeaderValue),
+    AlreadyUsed(Box<Receipt>),
     /// A challenge: pay, or pay otherwise.
     Demand(Box<Demand>),
     /// The account is on the list of those that are refused whatever they hold.
@@ -137,7 +140,7 @@ pub struct Due(Open);
 
 enum Open {
     /// Nothing; with the receipt of a payment that was settled before the upstream was asked.
-    Nothing(Option<HeaderValue>),
+    Nothing(Option<Box<Receipt>>),
     /// A payment is to be settled.
     Settlement(Box<Obligation>),
 }
@@ -145,7 +148,7 @@ enum Open {
 /// Leave to send an upstream's answer to the client.
 #[derive(Debug)]
 pub struct Release {
-    payment_response: Option<HeaderValue>,
+    receipt: Option<Box<Receipt>>,
 }
 
 /// A payment that was verified and reserved. Dropped, it gives the reservation back.
@@ -284,12 +287,15 @@ impl Payments {
         match reserved {
             Reserved::Fresh => {}
             Reserved::Held { .. } => return Err(PaymentRefusal::InProgress),
-            Reserved::Settled(receipt) => return Err(already_used(&receipt)),
-            Reserved::Unknown { .. } => return self.settle_again(&new).await,
+            Reserved::Settled(receipt) => {
+                self.means.metrics.payment(&purchase.rule.name, "replayed");
+                return Err(PaymentRefusal::AlreadyUsed(Box::new(receipt)));
+            }
+            // Asked for again with the very bytes of the first time.
+            Reserved::Unknown { .. } => return Ok(accepted(self.ask_again(*new.id()).await?)),
         }
         if flow == PaymentFlow::Upfront {
-            let receipt = self.settle_apart(work(None), None).await?;
-            return self.accepted(&receipt);
+            return Ok(accepted(self.settle_apart(work(None), None).await?));
         }
         let mut obligation = Obligation { payments: Arc::clone(self), work: Some(work(None)) };
         match facilitator.verify(&question(&payment, &terms)).await {
@@ -313,18 +319,6 @@ impl Payments {
                 Err(unreachable_facilitator(&error))
             }
         }
-    }
-
-    /// An unknown payment that is presented again: it is asked for again with the very bytes of the first time.
-    async fn settle_again(self: &Arc<Self>, new: &NewPayment) -> Result<Accepted, PaymentRefusal> {
-        let receipt = self.ask_again(*new.id()).await?;
-        self.accepted(&receipt)
-    }
-
-    fn accepted(&self, receipt: &Receipt) -> Result<Accepted, PaymentRefusal> {
-        let response = response_header(receipt).ok_or(PaymentRefusal::StoreUnavailable)?;
-        let payer = account(receipt.network.as_str(), receipt.payer.address());
-        Ok(Accepted { payer, due: Due(Open::Nothing(Some(response))) })
     }
 
     /// What a payment by these terms buys.
@@ -356,7 +350,7 @@ impl Due {
     /// The release, where nothing is due; else what is.
     pub fn release_at_once(self) -> Result<Release, Self> {
         match self.0 {
-            Open::Nothing(payment_response) => Ok(Release { payment_response }),
+            Open::Nothing(receipt) => Ok(Release { receipt }),
             Open::Settlement(obligation) => Err(Self(Open::Settlement(obligation))),
         }
     }
@@ -372,15 +366,15 @@ impl Due {
     /// May be dropped while it waits: a settlement that has begun goes on.
     pub async fn discharge(self, status: u16, answer: &HeaderMap) -> Result<Release, PaymentRefusal> {
         let mut obligation = match self.0 {
-            Open::Nothing(payment_response) => return Ok(Release { payment_response }),
+            Open::Nothing(receipt) => return Ok(Release { receipt }),
             Open::Settlement(obligation) => obligation,
         };
         if status >= 400 {
             obligation.release().await;
-            return Ok(Release { payment_response: None });
+            return Ok(Release { receipt: None });
         }
         let Some(work) = obligation.work.take() else {
-            return Ok(Release { payment_response: None });
+            return Ok(Release { receipt: None });
         };
         let charge = match charge(&work.terms, answer) {
             Ok(charge) => charge,
@@ -393,15 +387,14 @@ impl Due {
         };
         let payments = Arc::clone(&obligation.payments);
         let receipt = payments.settle_apart(work, charge).await?;
-        let response = response_header(&receipt).ok_or(PaymentRefusal::StoreUnavailable)?;
-        Ok(Release { payment_response: Some(response) })
+        Ok(Release { receipt: Some(Box::new(receipt)) })
     }
 
     /// The receipt of a payment that was settled before the upstream was asked: it goes with every answer, also with
     /// one of ours because the upstream failed.
-    pub fn receipt(&self) -> Option<&HeaderValue> {
+    pub fn payment_response(&self) -> Option<HeaderValue> {
         match &self.0 {
-            Open::Nothing(response) => response.as_ref(),
+            Open::Nothing(receipt) => receipt.as_deref().and_then(response_header),
             Open::Settlement(_) => None,
         }
     }
@@ -418,8 +411,13 @@ impl fmt::Debug for Due {
 
 impl Release {
     /// The `PAYMENT-RESPONSE` that the answer carries, if it was paid for.
-    pub fn into_payment_response(self) -> Option<HeaderValue> {
-        self.payment_response
+    pub fn payment_response(&self) -> Option<HeaderValue> {
+        self.receipt.as_deref().and_then(response_header)
+    }
+
+    /// What the payer bought, if the answer was paid for.
+    pub fn into_receipt(self) -> Option<Box<Receipt>> {
+        self.receipt
     }
 }
 
@@ -484,7 +482,8 @@ impl PaymentRefusal {
 
 /// What the upstream says is to be charged, in atomic units; nothing: all that was offered.
 fn charge(terms: &Terms, answer: &HeaderMap) -> Result<Option<u128>, x402::charge::ChargeError> {
-    let Some(overrides) = answer.get(x402::SETTLEMENT_OVERRIDES).filter(|_| terms.scheme() == terms::Scheme::Upto) else {
+    let Some(overrides) = answer.get(x402::SETTLEMENT_OVERRIDES).filter(|_| terms.scheme() == terms::Scheme::Upto)
+    else {
         return Ok(None);
     };
     x402::charge::charge(terms, overrides.as_bytes()).map(Some)
@@ -498,11 +497,14 @@ fn account(network: &str, address: &str) -> Option<AccountId> {
     AccountId::parse(&format!("{network}:{address}")).ok()
 }
 
-fn already_used(receipt: &Receipt) -> PaymentRefusal {
-    response_header(receipt).map_or(PaymentRefusal::StoreUnavailable, PaymentRefusal::AlreadyUsed)
+/// A payment that is settled.
+fn accepted(receipt: Receipt) -> Accepted {
+    let payer = account(receipt.network.as_str(), receipt.payer.address());
+    Accepted { payer, due: Due(Open::Nothing(Some(Box::new(receipt)))) }
 }
 
-fn response_header(receipt: &Receipt) -> Option<HeaderValue> {
+/// The `PAYMENT-RESPONSE` of a receipt: visible ASCII, as every store checks.
+pub fn response_header(receipt: &Receipt) -> Option<HeaderValue> {
     HeaderValue::from_str(&receipt.response).ok()
 }
 

@@ -9,13 +9,14 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{
-    Payments, PaymentRefusal, Work, account, question, settlement_refused, unavailable, unreachable_facilitator,
+    PaymentRefusal, Payments, Work, account, question, settlement_refused, unavailable, unreachable_facilitator,
 };
 use crate::{
     caip::{AccountId, AccountKey},
     facilitator::{Facilitator, Question, Response, Settlement as Answer},
     store::{
-        self, Asked, Doubt, Due, Lease, Owner, PaymentId, Receipt, Recorded, Settlement, Step, StoreError, TAKEN_OVER_MAX,
+        self, Asked, Doubt, Due, Lease, Owner, PaymentId, Receipt, Recorded, Settlement, Step, StoreError,
+        TAKEN_OVER_MAX,
     },
     time::UnixTime,
     x402::wire,

@@ -1,0 +1,185 @@
+//! The shop: what plans cost, how they are bought without a route, and what an account holds (x402.md section 12).
+//!
+//! 1. A purchase goes the way of every payment; the gateway is its own upstream, so that settlement comes before the
+//!    answer. It opens the same as a purchase on a route of the plan.
+//! 2. A purchase that is presented again is answered again, with the same receipt.
+//! 3. Who holds what is told to the account itself, unless the operator says that anybody may know.
+
+use http::HeaderMap;
+
+use super::{Demand, PAYMENT_REQUIRED, PaymentRefusal, Purchase};
+use crate::{
+    caip::AccountKey,
+    chain::SignerKey,
+    gate::{Gate, settings::PlanForSale, view::RequestView},
+    policy::{
+        access::Scope,
+        decision::Refusal,
+        rule::{AllowEncoded, Pattern, Requirement, Rule},
+        sale::{AccessScope, Sale, Settle},
+    },
+    store::Receipt,
+    time::UnixTime,
+};
+
+/// A door of the shop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Door {
+    /// What plans cost.
+    Pricing,
+    /// Where one is bought.
+    Purchase,
+    /// What an account holds.
+    Status,
+    /// There is no such door.
+    Nowhere,
+}
+
+/// What a plan costs at one place where money goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Price {
+    /// The chain, as CAIP-2.
+    pub network: String,
+    /// The token.
+    pub asset: String,
+    /// Atomic units.
+    pub amount: String,
+}
+
+/// What an account holds of plans.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Status {
+    /// The plan that ends last; nothing: it never held one.
+    pub plan: Option<String>,
+    /// The end of it; nothing: none.
+    pub expires_at: Option<UnixTime>,
+    /// Whether it counts now.
+    pub active: bool,
+}
+
+/// The name under which purchases of the shop are counted.
+pub(in crate::gate) const SHOP: &str = "shop";
+
+impl Gate {
+    /// The door that a canonical path leads to; nothing: it is none of the shop's.
+    pub fn shop_door(&self, path: &str) -> Option<Door> {
+        let shop = self.payments.get()?.settings().shop.as_deref()?;
+        let rest = path.strip_prefix(shop)?;
+        match rest.strip_suffix('/').unwrap_or(rest) {
+            "/pricing" => Some(Door::Pricing),
+            "/purchase" => Some(Door::Purchase),
+            "/status" => Some(Door::Status),
+            other => (other.is_empty() || other.starts_with('/')).then_some(Door::Nowhere),
+        }
+    }
+
+    /// The plans that are for sale, with the seconds of one purchase and what it costs now.
+    pub fn pricing(&self) -> Vec<(&str, u64, Vec<Price>)> {
+        let Some(payments) = self.payments.get() else {
+            return Vec::new();
+        };
+        let price = |terms: &crate::x402::terms::Terms| Price {
+            network: terms.network().to_string(),
+            asset: terms.asset().to_owned(),
+            amount: terms.amount().to_string(),
+        };
+        let priced = |plan: &PlanForSale| payments.available(&plan.offers).iter().map(price).collect();
+        let plans = &payments.settings().plans;
+        plans.iter().map(|plan| (plan.name.as_str(), plan.length.as_secs(), priced(plan))).collect()
+    }
+
+    /// Buys a plan by the payment that a request carries; nothing: no such plan is for sale.
+    pub async fn purchase(
+        &self,
+        view: &RequestView<'_>,
+        plan: &str,
+        now: UnixTime,
+    ) -> Option<Result<Receipt, PaymentRefusal>> {
+        let payments = self.payments.get()?;
+        let rule = rule(payments.settings().plans.iter().find(|for_sale| for_sale.name == plan)?);
+        let purchase = Purchase {
+            rule: &rule,
+            method: view.method,
+            host: view.host,
+            path: view.path.as_str(),
+            target: view.target,
+            headers: view.headers,
+        };
+        let denied = |key: &AccountKey| self.is_denied_key(key);
+        let accepted = match payments.accept(purchase, denied, now).await {
+            None => return Some(Err(payments.demand(&purchase, PAYMENT_REQUIRED, Demand::nothing_presented(), now))),
+            Some(Err(PaymentRefusal::AlreadyUsed(receipt))) if receipt.scope == Scope::Plan(plan.to_owned()) => {
+                return Some(Ok(*receipt));
+            }
+            Some(Err(refusal)) => {
+                if refusal.counts_against_address() {
+                    self.count_refusal(view.client, view.started);
+                }
+                return Some(Err(refusal));
+            }
+            Some(Ok(accepted)) => accepted,
+        };
+        let settled = accepted.due.discharge(200, &HeaderMap::new()).await;
+        Some(settled.and_then(|release| {
+            release.into_receipt().map_or(Err(PaymentRefusal::StoreUnavailable), |receipt| Ok(*receipt))
+        }))
+    }
+
+    /// What an account holds of plans. Whoever asks shows a token of that account, unless anybody may ask.
+    pub async fn plan_status(
+        &self,
+        view: &RequestView<'_>,
+        asked: Option<AccountKey>,
+        now: UnixTime,
+    ) -> Result<Status, Refusal> {
+        let public = self.payments.get().is_some_and(|payments| payments.settings().public_status);
+        let account = match asked {
+            Some(key) if public => self.accounts.account(&key, SignerKey::default()),
+            asked => {
+                let looked = self.look_up(None, view, now)?;
+                let own = looked.identity.account().key();
+                if asked.is_some_and(|asked| asked != own) {
+                    return Err(Refusal::AccountDenied);
+                }
+                looked.entry.account.clone()
+            }
+        };
+        let held = self.accounts.held(&account, view.started, now).await.map_err(|error| {
+            tracing::warn!(%error, "the store does not say what an account holds");
+            Refusal::StoreUnavailable
+        })?;
+        let last = held.opening(&[], now).or_else(|| held.iter().max_by_key(|plan| plan.expires_at));
+        Ok(Status {
+            plan: last.map(|plan| plan.plan.clone()),
+            expires_at: last.and_then(|plan| plan.expires_at),
+            active: last.is_some_and(|plan| plan.is_active(now)),
+        })
+    }
+}
+
+/// A plan in the shop, as if it were a route of its own. Settled when the answer is there: it is made here.
+fn rule(plan: &PlanForSale) -> Rule {
+    Rule {
+        name: SHOP.to_owned(),
+        host: None,
+        methods: Vec::new(),
+        pattern: Pattern::Exact("/".to_owned()),
+        requirement: Requirement::Payment { plans: Vec::new() },
+        upstream: usize::MAX,
+        allow_encoded: AllowEncoded::default(),
+        strip_prefix: String::new(),
+        add_prefix: String::new(),
+        body_bytes: None,
+        shared_cache: false,
+        sale: Some(Sale {
+            offers: plan.offers.clone(),
+            upfront: Vec::new(),
+            settle: Settle::OnHeaders,
+            access_for: None,
+            access_scope: AccessScope::Route,
+            description: String::new(),
+            mime_type: String::new(),
+        }),
+        sign_in: false,
+    }
+}

@@ -123,14 +123,24 @@ impl Shop {
     }
 
     /// The same, set up in another way.
-    pub(crate) fn set_up(
+    pub(crate) fn set_up(upstream: Upstream, routes: &str, till: &Till, change: impl FnOnce(Setup) -> Setup) -> Self {
+        let facilitator = Server::start([]);
+        facilitator.always("/supported", supported());
+        Self::beside(facilitator, upstream, routes, till, change)
+    }
+
+    /// Beside a facilitator that does not say what it supports.
+    pub(crate) fn set_up_deaf(upstream: Upstream, routes: &str, till: &Till) -> Self {
+        Self::beside(Server::start([]), upstream, routes, till, |setup| setup)
+    }
+
+    fn beside(
+        facilitator: Server,
         upstream: Upstream,
         routes: &str,
         till: &Till,
         change: impl FnOnce(Setup) -> Setup,
     ) -> Self {
-        let facilitator = Server::start([]);
-        facilitator.always("/supported", supported());
         let setup = Setup::over(&upstream).routes(routes).tables(&till.tables(&facilitator));
         let gateway = change(setup).start();
         Self { gateway, upstream, facilitator }
@@ -157,7 +167,7 @@ impl Shop {
     /// Waits until so much is offered: the facilitator was heard.
     pub(crate) fn offering(&self, target: &str, offers: usize) -> Value {
         for _ in 0..1000 {
-            let challenge = self.challenge(&Request::get(target));
+            let challenge = self.gateway.send(&Request::get(target)).decoded("payment-required").unwrap_or_default();
             if challenge["accepts"].as_array().is_some_and(|accepts| accepts.len() == offers) {
                 return challenge;
             }

@@ -17,7 +17,8 @@ struct Server {
     keys: &'static str,
 }
 
-const WEATHER: &str = "auth = \"payment\"\nprice = \"$0.01\"\ndescription = \"Weather\"\nmime_type = \"application/json\"";
+const WEATHER: &str =
+    "auth = \"payment\"\nprice = \"$0.01\"\ndescription = \"Weather\"\nmime_type = \"application/json\"";
 
 const SERVERS: [Server; 7] = [
     Server {
@@ -178,4 +179,3 @@ fn a_challenge_of_one_host_does_not_open_another() {
         }
     }
 }
-

@@ -83,7 +83,8 @@ fn upstream() -> Upstream {
         };
         let body = body.to_string();
         let length = body.len();
-        format!("HTTP/1.1 {status} X\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}").into()
+        format!("HTTP/1.1 {status} X\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}")
+            .into()
     })
 }
 

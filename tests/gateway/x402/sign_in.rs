@@ -105,7 +105,8 @@ fn proofs() {
                 failures.push(format!("{name}: found {answer:?}"));
             }
             // The reference reads a date without a time as a time.
-            let said = case["expect"]["validate"]["invalidReason"].as_str().filter(|_| name != "issuedAt \"2026-11-20\"");
+            let said =
+                case["expect"]["validate"]["invalidReason"].as_str().filter(|_| name != "issuedAt \"2026-11-20\"");
             if let Some(said) = said.filter(|said| *said != code) {
                 failures.push(format!("{name}: expected {said}, found {code}"));
             }
@@ -214,7 +215,8 @@ fn a_nonce_of_the_clients_own_is_refused() {
     let mut proof = proof(&wallet, &shop.challenge(&Request::get("/weather/x")));
     let issued = proof["nonce"].as_str().expect("a nonce").to_owned();
     let (last, rest) = (issued.as_bytes()[57], &issued[..57]);
-    for nonce in [format!("{rest}{}", if last == b'0' { '1' } else { '0' }), "e6be4e43cb5e265c28e492c25c483925".into()] {
+    for nonce in [format!("{rest}{}", if last == b'0' { '1' } else { '0' }), "e6be4e43cb5e265c28e492c25c483925".into()]
+    {
         proof["nonce"] = json!(nonce);
         assert_eq!(reason(&shop.gateway.send(&with_proof(&signed(&wallet, proof.clone())))), "invalid_siwx_nonce");
     }
@@ -228,7 +230,8 @@ fn a_route_for_wallets_takes_any_wallet_that_signs_in() {
     for wallet in [Wallet::evm(7), Wallet::solana(7)] {
         let challenge = shop.challenge(&Request::get("/profile"));
         assert_eq!(challenge["accepts"], json!([]));
-        let answer = shop.gateway.send(&Request::get("/profile").header("SIGN-IN-WITH-X", &sign_in(&wallet, &challenge)));
+        let answer =
+            shop.gateway.send(&Request::get("/profile").header("SIGN-IN-WITH-X", &sign_in(&wallet, &challenge)));
         assert_eq!(answer.status, 200, "{answer:?}");
         let seen = shop.upstream.take_one();
         assert_eq!(seen.one("X-SIWX-Address"), Some(&*wallet.address()));

@@ -32,6 +32,7 @@ pub use shop::{Door, Price, Status};
 
 use crate::{
     caip::{AccountId, AccountKey},
+    chain::account::spelled,
     facilitator::{Facilitator, FacilitatorError, Facilitators, Question, Verification},
     gate::settings::PaymentSettings,
     metrics::Metrics,
@@ -493,7 +494,12 @@ fn question(payment: &Payment, terms: &Terms) -> Question {
     Question::of(payment.json(), &terms.json())
 }
 
+/// An account as a facilitator names it, in the spelling that upstreams read: facilitators write EVM addresses in any
+/// letter case.
 fn account(network: &str, address: &str) -> Option<AccountId> {
+    let key = AccountId::parse(&format!("{network}:{address}")).ok()?.key();
+    let spelled = spelled(&key);
+    let (_, address) = spelled.split_once(':')?;
     AccountId::parse(&format!("{network}:{address}")).ok()
 }
 

@@ -59,6 +59,31 @@ fn a_cheap_payment_never_opens_a_dear_route() {
     assert_eq!(shop.settlements(), 1);
 }
 
+#[test]
+fn a_paid_request_tells_the_upstream_who_paid() {
+    let wallet = Wallet::evm(1);
+    let shop = Shop::usual();
+    shop.everybody_is_called(&wallet.address().to_lowercase(), SEPOLIA);
+    let (account, stranger) = (format!("{SEPOLIA}:{}", wallet.address()), Wallet::evm(9).address());
+    for (number, request) in [(1, weather()), (2, Request::new("POST", "/weather/x")), (3, Request::get("/first/x"))] {
+        let request = request
+            .header("X-SIWX-Address", &stranger)
+            .header("X-SIWX-Account", &format!("{SEPOLIA}:{stranger}"))
+            .header("X-SIWX-Plan", "pro")
+            .header("x_siwx_scheme", "eip191")
+            .header("X-PAYMENT", "old");
+        assert_eq!(shop.pay(&request, &wallet, number).status, 200, "{number}");
+        let seen = shop.upstream.take_one();
+        let told = ["Account", "Address", "Chain", "Scheme", "Plan", "Expires"]
+            .map(|name| seen.one(&format!("X-SIWX-{name}")).map(str::to_owned));
+        let expected = [Some(&*account), Some(&*wallet.address()), Some(SEPOLIA), Some("payment"), None, None];
+        assert_eq!(told, expected.map(|told| told.map(str::to_owned)), "{number}: {seen:?}");
+        for name in ["payment-signature", "x-payment", "sign-in-with-x", "x_siwx_scheme"] {
+            assert!(seen.all(name).is_empty(), "{name} went to the upstream: {seen:?}");
+        }
+    }
+}
+
 /// A facilitator need not name the payer before it has settled; on EVM the authorization does.
 #[test]
 fn a_payer_that_verify_does_not_name() {

@@ -114,6 +114,41 @@ fn no_shared_cache_keeps_what_one_client_paid_for() {
     }
 }
 
+/// What only the gateway says, an upstream cannot: a receipt above all.
+#[test]
+fn an_upstream_cannot_say_what_is_the_gateways_to_say() {
+    let forged =
+        "payment-response: Zm9yZ2Vk\r\npayment-required: Zm9yZ2Vk\r\nsettlement-overrides: {\"amount\":\"1\"}\r\n";
+    let upstream = Upstream::answering(move |seen| {
+        let status = seen.target.split_once("status=").map_or("200", |(_, status)| status);
+        format!("HTTP/1.1 {status} X\r\ncontent-length: 2\r\n{forged}\r\nok").into()
+    });
+    let public = "[[route]]\nname = \"public\"\nprefix = \"/public\"\nupstream = \"api\"\nauth = \"none\"\n";
+    let (shop, wallet) = (Shop::before(upstream, &format!("{public}{FOR_SALE}"), &Till::default()), Wallet::evm(1));
+    shop.everybody_is(&wallet);
+    let payment = shop.payment(&weather(), &wallet, 1);
+    let answers = [
+        ("public", shop.gateway.send(&payment.with(&Request::get("/public/x"))), false),
+        ("failed", shop.gateway.send(&payment.with(&Request::get("/weather/x?status=500"))), false),
+        ("402 of its own", shop.gateway.send(&payment.with(&Request::get("/weather/x?status=402"))), false),
+        ("paid", shop.gateway.send(&payment.with(&weather())), true),
+        ("signed in", shop.sign_in("/weather/x", &wallet), false),
+    ];
+    for (name, answer, paid) in answers {
+        assert_eq!(answer.body, b"ok", "{name}: {answer:?}");
+        for field in ["payment-required", "settlement-overrides"] {
+            assert_eq!(answer.one(field), None, "{name}: {answer:?}");
+        }
+        assert_eq!(answer.one("payment-response").is_some_and(|it| it != "Zm9yZ2Vk"), paid, "{name}: {answer:?}");
+        assert_ne!(answer.one("payment-response"), Some("Zm9yZ2Vk"), "{name}");
+    }
+    // Also on a public route, credentials of ours end here.
+    let seen = shop.upstream.take();
+    assert!(seen.iter().all(|seen| seen.all("payment-signature").is_empty() && seen.all("sign-in-with-x").is_empty()));
+    // Without `upto` all of the price is settled, whatever the upstream says.
+    assert_eq!(shop.bodies().last().expect("a settlement")["paymentRequirements"]["amount"], "10000");
+}
+
 /// `access_for` ends to the second, for sign-ins and tokens alike.
 #[test]
 fn access_ends_to_the_second() {

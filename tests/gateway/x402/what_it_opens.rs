@@ -297,3 +297,24 @@ fn a_denied_payer_is_not_asked_for_money() {
     let answer = shop.gateway.send(&weather().header("SIGN-IN-WITH-X", &proof));
     assert_eq!(answer.outcome(), (403, "account_denied".to_owned()));
 }
+
+/// Section 3: refused payments count as refused credentials do, and then the answer is 429, not an invitation.
+#[test]
+fn an_address_whose_payments_are_refused_waits() {
+    let limit = "[limits]\nauth_failures = { rate = \"1/h\", burst = 2 }\n";
+    let wallet = Wallet::evm(1);
+    let shop = Shop::set_up(Upstream::ok(), FOR_SALE, &Till::default(), |setup| setup.tables(limit));
+    shop.everybody_is(&wallet);
+    let good = shop.payment(&weather(), &wallet, 1);
+    for _ in 0..2 {
+        let answer = shop.gateway.send(&weather().header("PAYMENT-SIGNATURE", "e30="));
+        assert_eq!(answer.status, 402, "{answer:?}");
+    }
+    let answer = shop.gateway.send(&good.with(&weather()));
+    assert_eq!(answer.outcome(), (429, "too_many_refusals".to_owned()), "{answer:?}");
+    assert_eq!((shop.calls(), shop.upstream.take().len()), (Vec::new(), 0));
+    // What is asked without a credential is not held up.
+    for _ in 0..5 {
+        assert_eq!(shop.gateway.send(&weather()).status, 402);
+    }
+}

@@ -494,12 +494,14 @@ impl Gate {
                 let admitted = Verdict::Decided(Decision::Admit(permit));
                 Judged { due, ..self.judged(met, admitted, asked, after) }
             }
-            Some(Err(refusal)) => {
-                if refusal.counts_against_address() {
+            Some(Err(unpaid)) => {
+                // A payment that is merely not new is no offence; the bad token beside it still is.
+                let hidden = matches!(refusal, Refusal::InvalidToken(_) | Refusal::ProofRefused(_));
+                if hidden || unpaid.counts_against_address() {
                     self.count_refusal(view.client, view.started);
                 }
                 let after = self.auth_duration(AuthWay::Deny, view);
-                self.judged(met, Verdict::Unpaid(Box::new(refusal)), asked, after)
+                self.judged(met, Verdict::Unpaid(Box::new(unpaid)), asked, after)
             }
         }
     }

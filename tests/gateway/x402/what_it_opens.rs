@@ -318,3 +318,20 @@ fn an_address_whose_payments_are_refused_waits() {
         assert_eq!(shop.gateway.send(&weather()).status, 402);
     }
 }
+
+/// Seen in review: a payment that is merely not new is no offence, and so it washed the bad token beside it clean. Bad
+/// signatures could then be tried without end.
+#[test]
+fn a_used_payment_does_not_hide_bad_tokens() {
+    let limit = "[limits]\nauth_failures = { rate = \"1/h\", burst = 2 }\n";
+    let wallet = Wallet::evm(1);
+    let shop = Shop::set_up(Upstream::ok(), FOR_SALE, &Till::default(), |setup| setup.tables(limit));
+    shop.everybody_is(&wallet);
+    let used = shop.payment(&weather(), &wallet, 1).with(&weather());
+    assert_eq!(shop.gateway.send(&used).status, 200);
+    for _ in 0..2 {
+        let answer = shop.gateway.send(&used.clone().token("SIWX a.b"));
+        assert_eq!(answer.outcome(), (409, "payment_already_used".to_owned()));
+    }
+    assert_eq!(shop.gateway.send(&used.token("SIWX a.b")).outcome(), (429, "too_many_refusals".to_owned()));
+}

@@ -117,8 +117,8 @@ pub enum PaymentRefusal {
     SettlementRefused {
         /// The `PAYMENT-RESPONSE`.
         response: HeaderValue,
-        /// The same as JSON.
-        body: String,
+        /// The facilitator\'s reason, as it is told to clients.
+        error: String,
     },
     /// The store does not take it.
     StoreUnavailable,
@@ -528,9 +528,10 @@ fn unreachable_facilitator(error: &FacilitatorError) -> PaymentRefusal {
 
 /// What a client reads about a settlement that was refused.
 fn settlement_refused(response: &crate::facilitator::Response) -> PaymentRefusal {
-    let body = response.as_json().to_string();
-    match HeaderValue::from_str(&wire::encode_header(&body)) {
-        Ok(response) => PaymentRefusal::SettlementRefused { response, body },
+    let outcome = response.as_json();
+    let error = outcome["errorReason"].as_str().unwrap_or_default().to_owned();
+    match HeaderValue::from_str(&wire::encode_header(&outcome.to_string())) {
+        Ok(response) => PaymentRefusal::SettlementRefused { response, error },
         Err(_) => PaymentRefusal::Facilitator { timed_out: false },
     }
 }

@@ -6,6 +6,7 @@
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
+use serde_json::json;
 
 use super::respond::Wire;
 use crate::{
@@ -64,7 +65,10 @@ pub(super) fn wire(refusal: &PaymentRefusal) -> Wire {
 pub(super) fn body(refusal: &PaymentRefusal) -> Option<Bytes> {
     match refusal {
         PaymentRefusal::Demand(demand) => Some(Bytes::copy_from_slice(demand.body())),
-        PaymentRefusal::SettlementRefused { body, .. } => Some(Bytes::copy_from_slice(body.as_bytes())),
+        // The outcome is in the header; the body is for people.
+        PaymentRefusal::SettlementRefused { error, .. } => {
+            Some(Bytes::from(json!({ "error": error, "code": wire(refusal).code }).to_string()))
+        }
         _ => None,
     }
 }

@@ -481,34 +481,37 @@ impl Gate {
     async fn turned_down<'g>(
         &'g self,
         met: Met<'g>,
-        refusal: Refusal,
+        mut refusal: Refusal,
         asked: Option<Asked>,
         view: &RequestView<'_>,
         now: UnixTime,
     ) -> Judged<'g> {
         // Boxed: this is a cold way, and every request would carry the room for it.
-        match Box::pin(self.payment_turn(&met, &refusal, view, now)).await {
+        match Box::pin(self.payment_turn(&met, &mut refusal, view, now)).await {
             None => self.refused(met, refusal, asked, view),
             Some(Ok((permit, due))) => {
                 let after = self.auth_duration(AuthWay::VerifyStore, view);
                 let admitted = Verdict::Decided(Decision::Admit(permit));
                 Judged { due, ..self.judged(met, admitted, asked, after) }
             }
-            Some(Err(refusal)) => {
-                if refusal.counts_against_address() {
+            Some(Err(unpaid)) => {
+                // A payment that is merely not new is no offence; the bad token beside it still is.
+                let hidden = matches!(refusal, Refusal::InvalidToken(_) | Refusal::ProofRefused(_));
+                if hidden || unpaid.counts_against_address() {
                     self.count_refusal(view.client, view.started);
                 }
                 let after = self.auth_duration(AuthWay::Deny, view);
-                self.judged(met, Verdict::Unpaid(Box::new(refusal)), asked, after)
+                self.judged(met, Verdict::Unpaid(Box::new(unpaid)), asked, after)
             }
         }
     }
 
-    /// What a payment, or the lack of one, makes of a refusal; nothing where the refusal stands.
+    /// What a payment, or the lack of one, makes of a refusal; nothing where the refusal stands, or became that of an
+    /// address whose payments are not looked at for now.
     async fn payment_turn(
         &self,
         met: &Met<'_>,
-        refusal: &Refusal,
+        refusal: &mut Refusal,
         view: &RequestView<'_>,
         now: UnixTime,
     ) -> Option<Result<(Permit, Due), PaymentRefusal>> {
@@ -540,7 +543,8 @@ impl Gate {
             headers: view.headers,
         };
         if sells && view.headers.contains_key(PAYMENT_SIGNATURE) {
-            if self.check_failures(view).is_err() {
+            if let Err(waits) = self.check_failures(view) {
+                *refusal = waits;
                 return None;
             }
             let denied = |key: &AccountKey| self.is_denied_key(key);

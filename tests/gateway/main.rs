@@ -1,5 +1,8 @@
 //! The real gateway over real sockets, one module a topic. See `harness` for what is held on every answer.
 
+#[path = "../facilitator/server.rs"]
+#[allow(dead_code, reason = "the tests of the facilitator use it too, and other parts of it")]
+mod facilitator;
 mod harness;
 
 mod codes;
@@ -15,3 +18,4 @@ mod metrics;
 mod operator;
 mod paths;
 mod upstreams;
+mod x402;

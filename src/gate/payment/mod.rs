@@ -33,6 +33,7 @@ pub use shop::{Door, Price, Status};
 
 use crate::{
     caip::{AccountId, AccountKey},
+    chain::account::spelled,
     facilitator::{Facilitator, FacilitatorError, Facilitators, Question, Verification},
     gate::settings::PaymentSettings,
     metrics::Metrics,
@@ -117,8 +118,8 @@ pub enum PaymentRefusal {
     SettlementRefused {
         /// The `PAYMENT-RESPONSE`.
         response: HeaderValue,
-        /// The same as JSON.
-        body: String,
+        /// The facilitator\'s reason, as it is told to clients.
+        error: String,
     },
     /// The store does not take it.
     StoreUnavailable,
@@ -493,7 +494,12 @@ fn question(payment: &Payment, terms: &Terms) -> Question {
     Question::of(payment.json(), &terms.json())
 }
 
+/// An account as a facilitator names it, in the spelling that upstreams read: facilitators write EVM addresses in any
+/// letter case.
 fn account(network: &str, address: &str) -> Option<AccountId> {
+    let key = AccountId::parse(&format!("{network}:{address}")).ok()?.key();
+    let spelled = spelled(&key);
+    let (_, address) = spelled.split_once(':')?;
     AccountId::parse(&format!("{network}:{address}")).ok()
 }
 
@@ -522,9 +528,10 @@ fn unreachable_facilitator(error: &FacilitatorError) -> PaymentRefusal {
 
 /// What a client reads about a settlement that was refused.
 fn settlement_refused(response: &crate::facilitator::Response) -> PaymentRefusal {
-    let body = response.as_json().to_string();
-    match HeaderValue::from_str(&wire::encode_header(&body)) {
-        Ok(response) => PaymentRefusal::SettlementRefused { response, body },
+    let outcome = response.as_json();
+    let error = outcome["errorReason"].as_str().unwrap_or_default().to_owned();
+    match HeaderValue::from_str(&wire::encode_header(&outcome.to_string())) {
+        Ok(response) => PaymentRefusal::SettlementRefused { response, error },
         Err(_) => PaymentRefusal::Facilitator { timed_out: false },
     }
 }

@@ -38,6 +38,7 @@ use super::{
     upstream::{Lease, Pool, Upstream},
 };
 use crate::{
+    caip::AccountId,
     gate::{Gate, Judged, LastCredential, Verdict, payment::Due, view::RequestView},
     metrics::Metrics,
     policy::{
@@ -427,9 +428,11 @@ impl Worker {
         line.optional("decision", reason.map(|reason| reason.decision()));
         line.optional("reason", reason.map(|reason| reason.as_str()));
         let known = judged.known();
-        line.account(known.map(Known::account), self.log.account_shown());
-        line.optional("chain", known.map(|known| known.account().chain_str()));
-        line.optional("scheme", known.map(|known| known.scheme().as_str()));
+        let payer = judged.payer();
+        let account = known.map(Known::account).or(payer);
+        line.account(account, self.log.account_shown());
+        line.optional("chain", account.map(AccountId::chain_str));
+        line.optional("scheme", known.map(|known| known.scheme().as_str()).or(payer.map(|_| "payment")));
         line.optional("plan", judged.plan());
         line.optional("cache", judged.is_warm().map(|warm| if warm { "hit" } else { "miss" }));
         line.number("auth_us", judged.after.as_micros());

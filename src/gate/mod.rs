@@ -690,6 +690,14 @@ impl Judged<'_> {
         self.asked.as_ref().map(|asked| &*asked.entry.known)
     }
 
+    /// Who paid with the request itself, where that is known before the answer.
+    pub fn payer(&self) -> Option<&AccountId> {
+        match &self.verdict {
+            Verdict::Decided(Decision::Admit(permit)) => permit.paid()?.payer.as_ref(),
+            _ => None,
+        }
+    }
+
     /// Whether the credential was remembered; nothing if none was looked up.
     pub fn is_warm(&self) -> Option<bool> {
         self.asked.as_ref().map(|asked| asked.warm)

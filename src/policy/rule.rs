@@ -29,6 +29,8 @@ pub struct Rule {
     pub body_bytes: Option<Option<u64>>,
     /// Whether an answer to an admitted request may be kept by shared caches.
     pub shared_cache: bool,
+    /// How often one account or address may ask; nothing: any number of times.
+    pub rate: Option<RouteRate>,
     /// What it sells; nothing: nothing.
     pub sale: Option<Sale>,
     /// Whether it takes proofs of `SIGN-IN-WITH-X`, and its challenges invite to one.
@@ -61,6 +63,34 @@ pub enum Requirement {
         /// Names of plans that open it too.
         plans: Vec<String>,
     },
+}
+
+/// How often a route may be asked for.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct RouteRate {
+    /// Whose requests are counted together.
+    pub by: CountedBy,
+    /// How often.
+    pub rate: Rate,
+}
+
+/// Whose requests are counted together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CountedBy {
+    /// Those of one account, whatever it signs in with and wherever it comes from. Who brings a payment with the
+    /// request itself is no account yet, and is not counted.
+    Account,
+    /// Those of one client address.
+    Address,
+}
+
+/// So many a second on the long run, and so many at once.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Rate {
+    /// Events a second.
+    pub per_second: f64,
+    /// Events that may come at once after a silence.
+    pub burst: u32,
 }
 
 /// Characters that a protected route lets through encoded, because its upstream needs them.

@@ -56,6 +56,7 @@ impl Bench {
         let metrics = Arc::new(Metrics::new());
         let stores = Stores {
             subscriptions: store.subscriptions(),
+            usage: store.usage(),
             nonces: store.nonces(),
             foreign_writes: store.foreign_writes(),
             backend: store.name(),

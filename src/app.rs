@@ -13,6 +13,7 @@ use std::{
 };
 
 use thiserror::Error;
+use tokio::sync::oneshot;
 
 use crate::{
     config::{Config, LogLevel, LogSettings, Report, amounts},
@@ -51,6 +52,8 @@ pub const RUSTC: &str = match option_env!("SIWX_RUSTC") {
 /// A gateway with everything open and bound, not serving yet.
 pub struct App {
     server: Server,
+    gate: Arc<Gate>,
+    clock: Arc<dyn Clock>,
 }
 
 /// The system's wall clock.
@@ -123,6 +126,7 @@ impl App {
                 Outside { facilitators: config.facilitators, store: &store, metrics: &metrics, clock: &world.clock };
             take_payments(&gate, settings, origins, outside)?;
         }
+        let (judge, clock) = (Arc::clone(&gate), Arc::clone(&world.clock));
         let server = Server::bind(Parts {
             settings: config.edge,
             public_url: config.public_url,
@@ -137,7 +141,7 @@ impl App {
             access_log: world.access_log,
             random,
         })?;
-        Ok(Self { server })
+        Ok(Self { server, gate: judge, clock })
     }
 
     /// The addresses it listens on, ports known.
@@ -152,15 +156,36 @@ impl App {
 
     /// Serves until `stop` is done, then drains. Runs on a current-thread runtime.
     pub async fn run(self, stop: impl Future<Output = ()>) -> io::Result<()> {
-        self.server.run(stop).await
+        if !self.gate.counts_usage() {
+            return self.server.run(stop).await;
+        }
+        let (running, ended) = oneshot::channel();
+        let keeping = tokio::spawn(keep_usage(self.gate, self.clock, ended));
+        let served = self.server.run(stop).await;
+        // What the last requests used is handed over before the process ends.
+        drop(running);
+        let kept = keeping.await.map_err(io::Error::other);
+        served.and(kept)
     }
 }
+
+/// Hands over what was used of quotas, until the server has ended and once more then.
+async fn keep_usage(gate: Arc<Gate>, clock: Arc<dyn Clock>, mut ended: oneshot::Receiver<()>) {
+    while tokio::time::timeout(USAGE_INTERVAL, &mut ended).await.is_err() {
+        gate.hand_over_usage(clock.now()).await;
+    }
+    gate.hand_over_usage(clock.now()).await;
+}
+
+/// How often the store is told what was used of quotas: so much is forgotten in a crash, less the time it takes.
+const USAGE_INTERVAL: Duration = Duration::from_millis(900);
 
 /// A gate over a store, with nothing remembered.
 pub(crate) fn gate(settings: Settings, routes: Routes, store: &Store, metrics: &Arc<Metrics>) -> Gate {
     let stores = Stores {
         subscriptions: store.subscriptions(),
         nonces: store.nonces(),
+        usage: store.usage(),
         foreign_writes: store.foreign_writes(),
         backend: store.name(),
     };

@@ -25,6 +25,7 @@ fn rule(name: &str, pattern: Pattern, requirement: Requirement) -> Rule {
         body_bytes: None,
         shared_cache: false,
         cors: Vec::new(),
+        rate: None,
         sale: None,
         sign_in: false,
     }

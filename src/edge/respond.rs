@@ -18,7 +18,7 @@ use super::{cors, headers::X_REQUEST_ID, unpaid, upstream::UpstreamError};
 use crate::{
     gate::payment::PaymentRefusal,
     policy::{
-        decision::{Reason, Refusal},
+        decision::{RateScope, Reason, Refusal},
         target::PathError,
     },
     x402::PAYMENT_RESPONSE,
@@ -244,7 +244,11 @@ impl Answer {
 
     fn retry_after(&self, status: StatusCode) -> Option<u64> {
         match self {
-            Self::Refused(Refusal::TooManyRefusals { retry_after_secs }) => Some(*retry_after_secs),
+            Self::Refused(
+                Refusal::QuotaExceeded { retry_after_secs }
+                | Refusal::RateLimited { retry_after_secs, .. }
+                | Refusal::TooManyRefusals { retry_after_secs },
+            ) => Some(*retry_after_secs),
             _ => (status == StatusCode::SERVICE_UNAVAILABLE).then_some(1),
         }
     }
@@ -335,6 +339,19 @@ fn refused(refusal: &Refusal) -> Wire {
             wire(S::FORBIDDEN, "plan_required", format!("this route needs the plan {}", names.join(" or ")))
         }
         Refusal::ProofRefused(reason) => unpaid::proof_refused(reason),
+        Refusal::QuotaExceeded { .. } => wire(
+            S::TOO_MANY_REQUESTS,
+            "quota_exceeded",
+            "this account has used up the requests of its plan; they begin anew with the plan's next window".to_owned(),
+        ),
+        Refusal::RateLimited { scope, .. } => {
+            let whose = match scope {
+                RateScope::Account => "from this account",
+                RateScope::Address => "from this address",
+                RateScope::Plan => "for the plan of this account",
+            };
+            wire(S::TOO_MANY_REQUESTS, "rate_limited", format!("too many requests {whose}; try again shortly"))
+        }
         Refusal::StoreUnavailable => wire(
             S::SERVICE_UNAVAILABLE,
             "store_unavailable",

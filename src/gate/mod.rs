@@ -12,14 +12,16 @@
 //!    that a request is allowed.
 //! 6. Denied accounts.
 //! 7. What the account holds, where the route demands a subscription.
-//! 8. The decision, by `policy`. A one-time nonce is claimed last, when everything else is right: a refused
-//!    attempt burns nothing.
+//! 8. The decision, by `policy`. What it lets in takes from what route and plan allow (`limits`), and what is over
+//!    that ends here: it is never asked to pay. A one-time nonce is claimed last, when everything else is right: a
+//!    refused attempt burns nothing, and what it took is given back.
 //! 9. What was presented does not open a route that is for sale, or nothing was: a payment that came along is judged
 //!    on its own, and without one the client is told what it may pay (`payment`).
 
 mod cache;
 mod limits;
 pub mod payment;
+mod quotas;
 pub mod settings;
 mod subscriptions;
 pub mod view;
@@ -52,16 +54,17 @@ use crate::{
         origin::Origin,
         proof::Proof,
     },
-    store::{Claim, NonceKey, NonceStore, StoreError, SubscriptionStore},
+    store::{Claim, NonceKey, NonceStore, StoreError, SubscriptionStore, UsageStore},
     time::UnixTime,
     x402::{PAYMENT_SIGNATURE, nonce::Purpose},
 };
 
 pub use cache::LastCredential;
 use cache::{Entry, Proofs};
-use limits::Failures;
 pub(crate) use limits::subscriber;
+use limits::{Admitted, Allowances, Limits, QUOTA, Short, Taken};
 use payment::{Demand, Due, PaymentRefusal, Payments, Purchase};
+use quotas::Quotas;
 use settings::Settings;
 use subscriptions::Accounts;
 use view::RequestView;
@@ -77,7 +80,10 @@ pub struct Gate {
     proofs: Proofs,
     accounts: Accounts,
     nonces: Arc<dyn NonceStore>,
-    failures: Option<Failures>,
+    /// By address: refused credentials.
+    failures: Option<Allowances<IpAddr>>,
+    /// What may be used by those who are let in; nothing: any amount.
+    limits: Option<Limits>,
     metrics: Arc<Metrics>,
     route_metrics: Vec<RouteMetrics>,
     no_route: RouteMetrics,
@@ -91,6 +97,8 @@ pub struct Stores {
     pub subscriptions: Arc<dyn SubscriptionStore>,
     /// Which nonces were used.
     pub nonces: Arc<dyn NonceStore>,
+    /// What was used of quotas.
+    pub usage: Arc<dyn UsageStore>,
     /// Counts the changes that other processes made.
     pub foreign_writes: Arc<AtomicU64>,
     /// The word for metrics.
@@ -145,6 +153,12 @@ struct Asked {
     warm: bool,
 }
 
+/// What a payment, or the lack of one, came to.
+enum Turned {
+    Away(Refusal),
+    Unpaid(PaymentRefusal),
+}
+
 /// Where a request went in the table of routes.
 struct Met<'g> {
     rule: Option<&'g Rule>,
@@ -168,6 +182,9 @@ enum AuthWay {
     Deny,
 }
 
+/// The word of refused credentials in the metric of limits.
+const AUTH_FAILURES: &str = "auth_failures";
+
 /// Sizes, for the admin API.
 #[derive(Debug, Clone, Copy)]
 pub struct Sizes {
@@ -182,11 +199,19 @@ pub struct Sizes {
 impl Gate {
     /// A gate over routes and stores, with nothing remembered.
     pub fn new(settings: Settings, routes: Routes, stores: Stores, metrics: &Arc<Metrics>, origin: Instant) -> Self {
-        let decisions = |takes_money: bool| -> Vec<_> {
-            let possible = |reason: &Reason| takes_money || !reason.is_about_money();
-            Reason::ALL.iter().map(|reason| possible(reason).then(|| (reason.decision(), reason.as_str()))).collect()
+        let series = |route: &str, takes_money: bool, scopes: &[&'static str]| {
+            let scopes: Vec<_> = std::iter::once(AUTH_FAILURES).chain(scopes.iter().copied()).collect();
+            let possible = |reason: &Reason| match reason {
+                Reason::Quota => scopes.contains(&QUOTA),
+                reason => takes_money || !reason.is_about_money(),
+            };
+            let labels = |reason: &Reason| possible(reason).then(|| (reason.decision(), reason.as_str()));
+            metrics.route(route, &Reason::ALL.iter().map(labels).collect::<Vec<_>>(), &scopes)
         };
-        let of_rule = |rule: &Rule| metrics.route(&rule.name, &decisions(rule.sale.is_some() || rule.sign_in));
+        let of_rule = |rule: &Rule| {
+            let takes_money = rule.sale.is_some() || rule.sign_in;
+            series(&rule.name, takes_money, &limits::scopes(rule, &settings.plan_limits))
+        };
         let route_metrics = routes.rules().iter().map(of_rule).collect();
         Self {
             carriers: [true, false].map(|sign_in| Carriers {
@@ -198,9 +223,10 @@ impl Gate {
             proofs: Proofs::new(settings.proofs, metrics),
             accounts: Accounts::new(&settings, stores.subscriptions, stores.foreign_writes, stores.backend, metrics),
             nonces: stores.nonces,
-            failures: settings.auth_failures.map(|rate| Failures::new(rate, origin)),
+            failures: settings.auth_failures.map(|rate| Allowances::new(rate, origin)),
+            limits: Limits::new(routes.rules(), &settings.plan_limits, stores.usage, metrics, origin),
             route_metrics,
-            no_route: metrics.route("none", &decisions(false)),
+            no_route: series("none", false, &[]),
             schemes: Scheme::ALL.iter().map(|scheme| (*scheme, metrics.scheme(scheme.as_str()))).collect(),
             nonce_claims: metrics.operation("nonce"),
             metrics: Arc::clone(metrics),
@@ -226,6 +252,9 @@ impl Gate {
             Err(verdict) => return self.judged(Met::nothing(&self.no_route), verdict, None, Duration::ZERO),
         };
         if met.rule.is_some_and(|rule| rule.requirement == Requirement::Public) {
+            if let Err(refusal) = self.take_as_nobody(&met, view, now) {
+                return self.refused(met, refusal, None, view);
+            }
             let verdict = met.decided(view, None, None, now);
             return self.judged(met, verdict, None, Duration::ZERO);
         }
@@ -254,11 +283,21 @@ impl Gate {
         if let Verdict::Decided(Decision::Refuse(refusal)) = verdict {
             return self.turned_down(met, refusal, Some(asked), view, now).await;
         }
+        let taken = match &self.limits {
+            None => None,
+            Some(limits) => match self.take(limits, &met, &verdict, &asked, view, now).await {
+                Ok(taken) => Some(taken),
+                Err(refusal) => return self.refused(met, refusal, Some(asked), view),
+            },
+        };
         // What is answered 404 or 405 opens nothing, and burns nothing.
         if (self.settings.single_use_nonce || issued.is_some())
             && matches!(verdict, Verdict::Decided(Decision::Admit(_)))
             && let Err(refusal) = self.claim_nonce(&asked.entry.known, issued.as_ref(), valid_until, now).await
         {
+            if let Some(taken) = taken {
+                taken.give_back();
+            }
             return self.turned_down(met, refusal, Some(asked), view, now).await;
         }
         let way = match (warm, met.demands_subscription()) {
@@ -338,8 +377,8 @@ impl Gate {
 
     /// Whether this client may have something cold looked at.
     fn check_failures(&self, view: &RequestView<'_>) -> Result<(), Refusal> {
-        match self.failures.as_ref().and_then(|failures| failures.exhausted(view.client, view.started)) {
-            Some(wait) => Err(Refusal::TooManyRefusals { retry_after_secs: wait.as_secs() + 1 }),
+        match self.exhausted(view.client, view.started) {
+            Some(wait) => Err(Refusal::TooManyRefusals { retry_after_secs: limits::whole_secs(wait) }),
             None => Ok(()),
         }
     }
@@ -433,6 +472,43 @@ impl Gate {
         self.settings.denied.contains(key.address())
     }
 
+    /// Takes what an admitted request uses of its route and plan.
+    async fn take(
+        &self,
+        limits: &Limits,
+        met: &Met<'_>,
+        verdict: &Verdict,
+        asked: &Asked,
+        view: &RequestView<'_>,
+        now: UnixTime,
+    ) -> Result<Taken, Refusal> {
+        let Verdict::Decided(Decision::Admit(permit)) = verdict else {
+            return Ok(Taken::default());
+        };
+        let (account, plan) = (Some(asked.entry.account.key()), permit.opened_by());
+        let (place, client, started) = (met.place, view.client, view.started);
+        let request = Admitted { place, account, plan, client, started, now };
+        match limits.take(&request) {
+            Ok(taken) => Ok(taken),
+            Err(Short::Over(refusal)) => Err(refusal),
+            // Boxed: this is a cold way, and every request would carry the room for it.
+            Err(Short::Ask(tally)) => Box::pin(limits.take_after_asking(&request, &tally)).await,
+        }
+    }
+
+    /// The same for a request of nobody: on a public route, or with a payment that is still to be looked at.
+    fn take_as_nobody(&self, met: &Met<'_>, view: &RequestView<'_>, now: UnixTime) -> Result<(), Refusal> {
+        let Some(limits) = &self.limits else {
+            return Ok(());
+        };
+        let (place, client, started) = (met.place, view.client, view.started);
+        match limits.take(&Admitted { place, account: None, plan: None, client, started, now }) {
+            // Nobody has a plan, so there is no store to be asked.
+            Ok(_) | Err(Short::Ask(_)) => Ok(()),
+            Err(Short::Over(refusal)) => Err(refusal),
+        }
+    }
+
     /// The last step: a nonce that opens one request only.
     async fn claim_nonce(
         &self,
@@ -494,7 +570,8 @@ impl Gate {
                 let admitted = Verdict::Decided(Decision::Admit(permit));
                 Judged { due, ..self.judged(met, admitted, asked, after) }
             }
-            Some(Err(unpaid)) => {
+            Some(Err(Turned::Away(refusal))) => self.refused(met, refusal, asked, view),
+            Some(Err(Turned::Unpaid(unpaid))) => {
                 // A payment that is merely not new is no offence; the bad token beside it still is.
                 let hidden = matches!(refusal, Refusal::InvalidToken(_) | Refusal::ProofRefused(_));
                 if hidden || unpaid.counts_against_address() {
@@ -514,7 +591,7 @@ impl Gate {
         refusal: &mut Refusal,
         view: &RequestView<'_>,
         now: UnixTime,
-    ) -> Option<Result<(Permit, Due), PaymentRefusal>> {
+    ) -> Option<Result<(Permit, Due), Turned>> {
         let (payments, rule) = (self.payments.get()?, met.rule?);
         let sells = rule.sale.is_some();
         let invites = rule.requirement == Requirement::Wallet && rule.sign_in;
@@ -531,6 +608,8 @@ impl Gate {
             Refusal::InvalidToken(_) => None,
             Refusal::AccountDenied
             | Refusal::ConflictingCredentials
+            | Refusal::QuotaExceeded { .. }
+            | Refusal::RateLimited { .. }
             | Refusal::StoreUnavailable
             | Refusal::TooManyRefusals { .. } => return None,
         };
@@ -547,15 +626,18 @@ impl Gate {
                 *refusal = waits;
                 return None;
             }
+            if let Err(refusal) = self.take_as_nobody(met, view, now) {
+                return Some(Err(Turned::Away(refusal)));
+            }
             let denied = |key: &AccountKey| self.is_denied_key(key);
             let accepted = match payments.accept(purchase, denied, now).await? {
                 Ok(accepted) => accepted,
-                Err(refusal) => return Some(Err(refusal)),
+                Err(refusal) => return Some(Err(Turned::Unpaid(refusal))),
             };
             let permit = decision::admit_payment(rule, Paid { payer: accepted.payer })?;
             return Some(Ok((permit, accepted.due)));
         }
-        Some(Err(payments.demand(&purchase, payment::PAYMENT_REQUIRED, why?, now)))
+        Some(Err(Turned::Unpaid(payments.demand(&purchase, payment::PAYMENT_REQUIRED, why?, now))))
     }
 
     /// Takes payments from now on; once.
@@ -582,8 +664,11 @@ impl Gate {
         if refusal.counts_against_address() {
             self.count_refusal(view.client, view.started);
         }
-        if let Refusal::TooManyRefusals { .. } = refusal {
-            met.metrics.rate_limited.inc();
+        match refusal {
+            Refusal::QuotaExceeded { .. } => met.metrics.limited(QUOTA),
+            Refusal::RateLimited { scope, .. } => met.metrics.limited(scope.as_str()),
+            Refusal::TooManyRefusals { .. } => met.metrics.limited(AUTH_FAILURES),
+            _ => {}
         }
         let after = self.auth_duration(AuthWay::Deny, view);
         self.judged(met, Verdict::Decided(Decision::Refuse(refusal)), asked, after)
@@ -607,18 +692,38 @@ impl Gate {
     /// Something an account holds was changed by this process: it counts at once.
     pub fn changed(&self, key: &AccountKey) {
         self.accounts.changed(key);
+        if let Some(quotas) = self.quotas() {
+            quotas.changed(key);
+        }
+    }
+
+    /// Whether requests are counted against quotas, so that they must be handed over to the store.
+    pub fn counts_usage(&self) -> bool {
+        self.quotas().is_some()
+    }
+
+    /// Hands over to the store what was counted against quotas: about once a second, and when the last request is
+    /// done. May not be dropped before it ends, or what is under way is lost.
+    pub async fn hand_over_usage(&self, now: UnixTime) {
+        if let Some(quotas) = self.quotas() {
+            quotas.hand_over(now).await;
+        }
+    }
+
+    fn quotas(&self) -> Option<&Quotas> {
+        self.limits.as_ref()?.quotas.as_ref()
     }
 
     /// If an address has spent its allowance of refused credentials, for how long. For doors beside
     /// [`Self::decide`].
     pub fn exhausted(&self, client: IpAddr, at: Instant) -> Option<Duration> {
-        self.failures.as_ref()?.exhausted(client, at)
+        self.failures.as_ref()?.exhausted(&subscriber(client), at)
     }
 
     /// Counts a refused credential against an address. For doors beside [`Self::decide`].
     pub fn count_refusal(&self, client: IpAddr, at: Instant) {
         if let Some(failures) = &self.failures {
-            failures.refused(client, at);
+            failures.spend(&subscriber(client), at);
         }
     }
 

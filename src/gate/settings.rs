@@ -10,6 +10,8 @@ use crate::{
     x402::terms::Offer,
 };
 
+pub use crate::policy::rule::Rate;
+
 /// Everything the gate judges by, apart from the routes.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -100,13 +102,4 @@ pub struct CacheSettings {
     pub entries: u64,
     /// How long an entry counts.
     pub ttl: Duration,
-}
-
-/// So many a second on the long run, and so many at once.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Rate {
-    /// Events a second.
-    pub per_second: f64,
-    /// Events that may come at once after a silence.
-    pub burst: u32,
 }

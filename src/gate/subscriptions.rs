@@ -88,6 +88,15 @@ pub(super) struct Accounts {
 /// makes the store answer for one account in a thousand once more.
 const GROUPS: usize = 1024;
 
+// === impl Account ===
+
+impl Account {
+    /// Which account it is.
+    pub(super) const fn key(&self) -> &AccountKey {
+        &self.key
+    }
+}
+
 // === impl Accounts ===
 
 impl Accounts {

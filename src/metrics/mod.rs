@@ -164,8 +164,7 @@ pub struct RouteMetrics {
     pub request_bytes: Counter,
     /// Bytes of answer bodies.
     pub response_bytes: Counter,
-    /// Refusals because an address sent too many bad credentials.
-    pub rate_limited: Counter,
+    rate_limited: Vec<(&'static str, Counter)>,
 }
 
 /// The series of one upstream.
@@ -410,8 +409,14 @@ impl Metrics {
     /// The series of a route, made at 0: one for each of the decisions that can occur, each a pair of
     /// decision and reason, and found again by its place in `decisions`.
     ///
-    /// A decision that is nothing cannot fall on this route, and has no series.
-    pub fn route(&self, route: &str, decisions: &[Option<(&'static str, &'static str)>]) -> RouteMetrics {
+    /// A decision that is nothing cannot fall on this route, and has no series. `scopes` are the limits that its
+    /// requests can meet, by their words.
+    pub fn route(
+        &self,
+        route: &str,
+        decisions: &[Option<(&'static str, &'static str)>],
+        scopes: &[&'static str],
+    ) -> RouteMetrics {
         self.http_requests.with_label_values(&[route, "GET", "200"]);
         let duration = |outcome| self.http_request_duration.with_label_values(&[route, outcome]);
         RouteMetrics {
@@ -431,7 +436,10 @@ impl Metrics {
             overhead: self.gateway_overhead.with_label_values(&[route]),
             request_bytes: self.http_request_bytes.with_label_values(&[route]),
             response_bytes: self.http_response_bytes.with_label_values(&[route]),
-            rate_limited: self.rate_limited.with_label_values(&["auth_failures", route]),
+            rate_limited: scopes
+                .iter()
+                .map(|scope| (*scope, self.rate_limited.with_label_values(&[scope, route])))
+                .collect(),
         }
     }
 
@@ -579,6 +587,15 @@ impl RouteMetrics {
         }
     }
 
+    /// Counts a request over a limit, by the word of that limit: one of those this was made with.
+    pub fn limited(&self, scope: &'static str) {
+        let counter = self.rate_limited.iter().find(|(known, _)| *known == scope);
+        debug_assert!(counter.is_some(), "`{scope}` is not among the limits of this route");
+        if let Some((_, counter)) = counter {
+            counter.inc();
+        }
+    }
+
     /// Counts a decision by its place in the list this was made with.
     pub fn decided(&self, place: usize) {
         if let Some(Some(counter)) = self.decisions.get(place) {
@@ -657,7 +674,7 @@ mod tests {
     #[test]
     fn a_route_is_there_at_zero_and_counts() {
         let metrics = Metrics::new();
-        let route = metrics.route("api", &[Some(("allow", "ok")), Some(("deny", "expired"))]);
+        let route = metrics.route("api", &[Some(("allow", "ok")), Some(("deny", "expired"))], &["ip"]);
         assert!(
             text(&metrics).contains(r#"siwx_auth_decisions_total{decision="deny",reason="expired",route="api"} 0"#)
         );

@@ -74,6 +74,18 @@ pub enum Refusal {
         /// Those it takes.
         plans: Vec<String>,
     },
+    /// The account has used up what its plan allows within a window.
+    QuotaExceeded {
+        /// When the next window begins.
+        retry_after_secs: u64,
+    },
+    /// Too many requests within too short a time.
+    RateLimited {
+        /// Whose rate it is.
+        scope: RateScope,
+        /// When the next one is let through.
+        retry_after_secs: u64,
+    },
     /// A one-time proof that is not good, by the code of x402.md section 9.
     ProofRefused(&'static str),
     /// Nobody could say whether the account holds a subscription.
@@ -88,6 +100,17 @@ pub enum Refusal {
         /// When the next one is looked at.
         retry_after_secs: u64,
     },
+}
+
+/// Whose rate a request is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RateScope {
+    /// The account's on its route.
+    Account,
+    /// The client address's on its route.
+    Address,
+    /// The account's by its plan.
+    Plan,
 }
 
 /// What is wrong with a token.
@@ -130,6 +153,7 @@ pub enum Reason {
     PlanMismatch,
     ProofRefused,
     Public,
+    Quota,
     RateLimited,
     SettlementUnknown,
     StoreUnavailable,
@@ -269,10 +293,11 @@ impl Refusal {
             Self::PaymentRequired => Reason::NoSubscription,
             Self::PlanRequired { .. } => Reason::PlanMismatch,
             Self::ProofRefused(_) => Reason::ProofRefused,
+            Self::QuotaExceeded { .. } => Reason::Quota,
             Self::StoreUnavailable => Reason::StoreUnavailable,
             Self::SubscriptionRequired { ended: true } => Reason::SubscriptionExpired,
             Self::SubscriptionRequired { ended: false } => Reason::NoSubscription,
-            Self::TooManyRefusals { .. } => Reason::RateLimited,
+            Self::RateLimited { .. } | Self::TooManyRefusals { .. } => Reason::RateLimited,
         }
     }
 
@@ -287,8 +312,23 @@ impl Refusal {
             Self::ConflictingCredentials
             | Self::CredentialRequired
             | Self::PaymentRequired
+            | Self::QuotaExceeded { .. }
+            | Self::RateLimited { .. }
             | Self::StoreUnavailable
             | Self::TooManyRefusals { .. } => false,
+        }
+    }
+}
+
+// === impl RateScope ===
+
+impl RateScope {
+    /// Its word in metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Account => "account",
+            Self::Address => "ip",
+            Self::Plan => "plan",
         }
     }
 }
@@ -336,7 +376,7 @@ impl TokenFault {
 
 impl Reason {
     /// All of them, in the order of their place in a route's counters.
-    pub const ALL: [Self; 33] = [
+    pub const ALL: [Self; 34] = [
         Self::AccountDenied,
         Self::BadSignature,
         Self::ChainNotAllowed,
@@ -364,6 +404,7 @@ impl Reason {
         Self::PlanMismatch,
         Self::ProofRefused,
         Self::Public,
+        Self::Quota,
         Self::RateLimited,
         Self::SettlementUnknown,
         Self::StoreUnavailable,
@@ -407,6 +448,7 @@ impl Reason {
             Self::PlanMismatch => "plan_mismatch",
             Self::ProofRefused => "bad_signature",
             Self::Public => "public",
+            Self::Quota => "quota",
             Self::RateLimited => "rate_limited",
             Self::SettlementUnknown => "settlement_unknown",
             Self::StoreUnavailable => "store_unavailable",

@@ -456,6 +456,7 @@ mod tests {
             body_bytes: None,
             shared_cache: false,
             cors: Vec::new(),
+            rate: None,
             sale: None,
             sign_in: false,
         }

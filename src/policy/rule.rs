@@ -31,6 +31,8 @@ pub struct Rule {
     pub shared_cache: bool,
     /// Web origins whose scripts may use it, as browsers write them; empty: none.
     pub cors: Vec<String>,
+    /// How often one account or address may ask; nothing: any number of times.
+    pub rate: Option<RouteRate>,
     /// What it sells; nothing: nothing.
     pub sale: Option<Sale>,
     /// Whether it takes proofs of `SIGN-IN-WITH-X`, and its challenges invite to one.
@@ -63,6 +65,34 @@ pub enum Requirement {
         /// Names of plans that open it too.
         plans: Vec<String>,
     },
+}
+
+/// How often a route may be asked for.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct RouteRate {
+    /// Whose requests are counted together.
+    pub by: CountedBy,
+    /// How often.
+    pub rate: Rate,
+}
+
+/// Whose requests are counted together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CountedBy {
+    /// Those of one account, whatever it signs in with and wherever it comes from. Who brings a payment with the
+    /// request itself is no account yet, and is not counted.
+    Account,
+    /// Those of one client address.
+    Address,
+}
+
+/// So many a second on the long run, and so many at once.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Rate {
+    /// Events a second.
+    pub per_second: f64,
+    /// Events that may come at once after a silence.
+    pub burst: u32,
 }
 
 /// Characters that a protected route lets through encoded, because its upstream needs them.

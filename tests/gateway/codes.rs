@@ -18,7 +18,7 @@ use crate::{
 /// How one code comes about: a gateway made for it, and the answer it gave.
 type Produce = fn() -> Answer;
 
-const CODES: [(u16, &str, Produce); 24] = [
+const CODES: [(u16, &str, Produce); 26] = [
     (400, "ambiguous_path", ambiguous_path),
     (400, "bad_path", || asked(&Request::get("/public/../x"))),
     (400, "bad_request", || asked(&Request::get("/public/x").host("a b"))),
@@ -35,6 +35,8 @@ const CODES: [(u16, &str, Produce); 24] = [
     (414, "target_too_long", || asked(&Request::get(&format!("/public/{}", "x".repeat(9000))))),
     (417, "expectation_failed", || asked(&Request::get("/public/x").header("Expect", "a miracle"))),
     (421, "unknown_host", || asked(&Request::get("/public/x").host("evil.example"))),
+    (429, "quota_exceeded", quota_exceeded),
+    (429, "rate_limited", rate_limited),
     (429, "too_many_refusals", too_many_refusals),
     (500, "internal", internal),
     (501, "transfer_coding_not_supported", || {
@@ -118,6 +120,24 @@ fn too_many_refusals() -> Answer {
     let gateway = with_one_refusal(&upstream);
     assert_eq!(gateway.get("/wallet/x", "SIWX a.b").status, 401);
     gateway.get("/wallet/x", "SIWX a.b")
+}
+
+fn quota_exceeded() -> Answer {
+    let upstream = Upstream::ok();
+    let tables = "[[plan]]\nname = \"mini\"\nquota = { requests = 1, window = \"1h\" }\n";
+    let gateway = Setup::over(&upstream).tables(tables).start();
+    gateway.grant(&Wallet::evm(1), "mini");
+    assert_eq!(gateway.get("/paid/x", &Wallet::evm(1).token()).status, 200);
+    gateway.get("/paid/x", &Wallet::evm(1).token())
+}
+
+fn rate_limited() -> Answer {
+    let upstream = Upstream::ok();
+    let tables = "[[route]]\nname = \"slow\"\npath = \"/slow\"\nupstream = \"api\"\nauth = \"none\"\n\
+                  rate = { by = \"ip\", rate = \"1/m\" }\n";
+    let gateway = Setup::over(&upstream).tables(tables).start();
+    assert_eq!(gateway.send(&Request::get("/slow")).status, 200);
+    gateway.send(&Request::get("/slow"))
 }
 
 fn internal() -> Answer {

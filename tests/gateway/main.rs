@@ -13,6 +13,7 @@ mod edge;
 mod failures;
 mod framing;
 mod headers;
+mod limits;
 mod logs;
 mod metrics;
 mod operator;

@@ -311,6 +311,20 @@ const UPSTREAM_TLS: &[Key] = &[
     later("insecure_skip_verify"),
 ];
 
+const ROUTE_RATE: &[Key] = &[
+    choice(
+        "by",
+        &["account", "ip"],
+        "account",
+        "Whose requests count together: an account's, or those of an address (of IPv6, of one /64). A request that \
+         brings its own payment belongs to no account.",
+    ),
+    Key::new("rate", Kind::Text, Fallback::Required, "So many on the long run, such as \"50/s\".")
+        .required(Fallback::Text("50/s")),
+    Key::new("burst", Kind::Whole(1, 1_000_000), Fallback::Absent, "So many at once after a silence.")
+        .absent(Fallback::Whole(100)),
+];
+
 const ROUTE: &[Key] = &[
     text("name", "Its name, [a-z0-9_-]{1,32}; a metric label, unique.").required(Fallback::Text("api")),
     text("prefix", "This path and all below it, at a boundary of segments; or `path`.").absent(Fallback::Text("/v2/")),
@@ -344,7 +358,12 @@ const ROUTE: &[Key] = &[
     text_or("add_prefix", "", "What is put before the path after that."),
     texts("allow_encoded", &[], "\"%2f\" and \";\": what may stand in the path of a protected route although it is refused elsewhere."),
     flag("shared_cache", false, "Whether shared caches may keep answers to admitted requests; else they get Cache-Control: private."),
-    later("rate"),
+    Key::new(
+        "rate",
+        Kind::Section(ROUTE_RATE),
+        Fallback::Absent,
+        "How often one account or one address may ask. Leave it out for any number of times.",
+    ),
     section("cors", CORS, "Which web origins' scripts may use it. They may send the credentials that are headers, and read challenges and receipts."),
     later("websocket"),
     later("trailers"),

@@ -8,13 +8,13 @@ use http::Method;
 use super::{DEFAULT_PLAN, Routed, gate, is_name, listed, plans::Plan, sales::Market};
 use crate::{
     config::{
-        amounts::Size,
+        amounts::{self, Size},
         keys,
         report::{Place, Report},
         section::Section,
         tree::Text,
     },
-    policy::rule::{AllowEncoded, Pattern, Requirement, Rule},
+    policy::rule::{AllowEncoded, CountedBy, Pattern, Rate, Requirement, RouteRate, Rule},
     siwx::claims::Origin,
     x402::SIGN_IN_WITH_X,
 };
@@ -75,6 +75,7 @@ fn route(
     let sign_in = sign_in(root, section, market, report) && requirement != Requirement::Public;
     let allow_encoded = allow_encoded(section, &requirement, report);
     let cors = cors(section.section("cors"), report);
+    let rate = rate(section, &label, &requirement, report);
     let (strip_prefix, add_prefix) = (section.text("strip_prefix"), section.text("add_prefix"));
     is_path(add_prefix, "add_prefix", report);
     if is_path(strip_prefix, "strip_prefix", report) {
@@ -95,6 +96,7 @@ fn route(
                 Size::Bytes(bytes) => Some(bytes),
                 Size::Unlimited => None,
             }),
+            rate,
             sale,
             sign_in,
             cors,
@@ -277,6 +279,30 @@ fn allow_encoded(section: &Section, requirement: &Requirement, report: &mut Repo
         }
     }
     allowed
+}
+
+/// How often a route may be asked for; nothing: any number of times, or a fault.
+fn rate(section: &Section, label: &str, requirement: &Requirement, report: &mut Report) -> Option<RouteRate> {
+    let section = section.section_if_given("rate")?;
+    let by = match section.text("by").value.as_str() {
+        "ip" => CountedBy::Address,
+        _ => CountedBy::Account,
+    };
+    if by == CountedBy::Account && *requirement == Requirement::Public {
+        let title = format!("{label} is public, and has a rate by account");
+        report.error(section.place("by"), title, "nobody is asked who they are there; expected `by = \"ip\"`");
+    }
+    let text = section.given("rate")?;
+    match amounts::rate(&text.value) {
+        Ok(read) => {
+            let burst = section.whole_if_given("burst").and_then(|burst| u32::try_from(burst).ok());
+            Some(RouteRate { by, rate: Rate { per_second: read.per_second, burst: burst.unwrap_or(read.burst) } })
+        }
+        Err(error) => {
+            report.error(&text.place, format!("`rate.rate` of {label}: {error}, found `{}`", text.shown), "");
+            None
+        }
+    }
 }
 
 /// Whether two routes are for the same requests: letter case does not tell them apart, because upstreams exist

@@ -172,6 +172,7 @@ fn rule(plan: &PlanForSale) -> Rule {
         body_bytes: None,
         shared_cache: false,
         cors: Vec::new(),
+        rate: None,
         sale: Some(Sale {
             offers: plan.offers.clone(),
             upfront: Vec::new(),

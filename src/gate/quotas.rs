@@ -1,0 +1,350 @@
+//! How much of a plan's quota an account has used (decision 19).
+//!
+//! 1. A window begins with the plan and lasts as long as the quota says; then the next one begins. Every purchase
+//!    within a window adds the quota's requests to it.
+//! 2. Requests are counted here, one by one and exactly, and handed over to the store about once a second: what was
+//!    counted since is lost with the process. What the store then counts, with what other processes added, counts
+//!    here from then on.
+//! 3. The store is asked when an account is met for the first time in a window, and again where a quota seems used
+//!    up: at once if this process knows of a purchase, else at most once a second.
+//! 4. A store that does not answer refuses nobody: what it would have said counts as nothing until it says it.
+
+use std::{
+    mem,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use moka::sync::Cache;
+
+use super::{
+    limits::{QUOTA, Short},
+    settings::{PlanLimits, Quota},
+};
+use crate::{
+    caip::AccountKey,
+    metrics::{Metrics, OperationMetrics},
+    policy::{decision::Refusal, subscription::Subscription},
+    store::{StoreError, USAGE_MAX, UsageDelta, UsageStore},
+    time::UnixTime,
+};
+
+/// Accounts whose tallies are kept, for each plan. At about 300 bytes each this is 30 MiB at worst. One that is
+/// forgotten is asked of the store again.
+const TALLIES_MAX: u64 = 100_000;
+
+/// How long a tally is kept that nobody asks for.
+const TALLY_IDLE: Duration = Duration::from_secs(600);
+
+/// How long a quota stays used up before the store is asked whether somebody bought more.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
+
+/// The quotas of all plans.
+pub(super) struct Quotas {
+    plans: Vec<PlanQuota>,
+    store: Arc<dyn UsageStore>,
+    unwritten: Unwritten,
+    /// One handing over at a time: what the store says of a window must not arrive out of order.
+    handing: tokio::sync::Mutex<()>,
+    metrics: OperationMetrics,
+}
+
+struct PlanQuota {
+    name: String,
+    quota: Quota,
+    tallies: Cache<AccountKey, Arc<Tally>>,
+}
+
+/// Tallies that hold something the store does not know.
+type Unwritten = Mutex<Vec<Arc<Tally>>>;
+
+/// One account's requests within one window of a plan.
+pub(super) struct Tally {
+    account: AccountKey,
+    plan: String,
+    window: Window,
+    /// Requests that the quota has in a window.
+    requests: u64,
+    count: Mutex<Count>,
+    /// Held by the one request that asks the store; the others wait here.
+    asking: tokio::sync::Mutex<()>,
+}
+
+/// A window of a plan that began at `opened`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Window {
+    opened: UnixTime,
+    start: UnixTime,
+    end: UnixTime,
+}
+
+/// How much is used, and of how much.
+#[derive(Default)]
+struct Count {
+    /// What the store counted when it was last heard.
+    stored: u64,
+    /// What is being handed over.
+    under_way: u64,
+    /// What was counted since.
+    fresh: u64,
+    /// What was given back too late to be taken out of the others.
+    credit: u64,
+    /// How many purchases add to the window.
+    purchases: u64,
+    /// When the store was last asked.
+    asked: Option<Instant>,
+    /// Whether something was bought since.
+    bought: bool,
+    /// Whether it is among the unwritten.
+    listed: bool,
+}
+
+/// One request taken of a quota.
+pub(super) struct Ticket(Arc<Tally>);
+
+/// What a count says to one more request.
+#[derive(Debug, PartialEq, Eq)]
+enum Turn {
+    Taken,
+    UsedUp,
+    Ask,
+}
+
+// === impl Quotas ===
+
+impl Quotas {
+    /// Those of these plans; nothing if none has one.
+    pub(super) fn new(plans: &[PlanLimits], store: Arc<dyn UsageStore>, metrics: &Metrics) -> Option<Self> {
+        let of_plan = |plan: &PlanLimits| {
+            let tallies = Cache::builder().max_capacity(TALLIES_MAX).time_to_idle(TALLY_IDLE).build();
+            Some(PlanQuota { name: plan.name.clone(), quota: plan.quota?, tallies })
+        };
+        let plans: Vec<_> = plans.iter().filter_map(of_plan).collect();
+        if plans.is_empty() {
+            return None;
+        }
+        let (unwritten, handing) = (Unwritten::default(), tokio::sync::Mutex::default());
+        Some(Self { plans, store, unwritten, handing, metrics: metrics.operation(QUOTA) })
+    }
+
+    /// Takes one request of the plan that an account holds; nothing if that has no quota.
+    pub(super) fn take(
+        &self,
+        account: &AccountKey,
+        held: &Subscription,
+        at: Instant,
+        now: UnixTime,
+    ) -> Result<Option<Ticket>, Short> {
+        let Some(plan) = self.plans.iter().find(|plan| plan.name == held.plan) else {
+            return Ok(None);
+        };
+        let tally = plan.tally(account, Window::at(held.starts_at, plan.quota.window, now));
+        match tally.take(at, &self.unwritten) {
+            Turn::Taken => Ok(Some(Ticket(tally))),
+            Turn::Ask => Err(Short::Ask(tally)),
+            Turn::UsedUp => Err(Short::Over(tally.used_up(now))),
+        }
+    }
+
+    /// Asks the store about a tally, unless somebody has since this was called. Afterwards it can be taken from.
+    pub(super) async fn ask(&self, tally: &Tally) {
+        let came = Instant::now();
+        let _turn = tally.asking.lock().await;
+        let is_new = {
+            let mut count = tally.count();
+            if count.asked.is_some_and(|asked| asked >= came) && !count.bought {
+                return;
+            }
+            // Before asking: what is bought in between is asked for again.
+            count.bought = false;
+            count.asked.is_none()
+        };
+        let (store, window) = (&self.store, tally.window);
+        let stored = if is_new { store.usage(&tally.account, &tally.plan, window.start).await } else { Ok(0) };
+        let purchases = store.purchases(&tally.account, &tally.plan, window.purchases_from(), window.end).await;
+        let mut count = tally.count();
+        match (stored, purchases) {
+            (Ok(stored), Ok(purchases)) => {
+                count.stored = count.stored.max(stored);
+                count.purchases = purchases;
+            }
+            (Err(error), _) | (_, Err(error)) => tracing::warn!(%error, "the store does not say what was used"),
+        }
+        count.asked = Some(Instant::now());
+    }
+
+    /// An account bought something, it may be of a plan with a quota.
+    pub(super) fn changed(&self, account: &AccountKey) {
+        for tally in self.plans.iter().filter_map(|plan| plan.tallies.get(account)) {
+            tally.count().bought = true;
+        }
+    }
+
+    /// Hands over what was counted since the last time.
+    pub(super) async fn hand_over(&self, now: UnixTime) {
+        let _turn = self.handing.lock().await;
+        let tallies = mem::take(&mut *lock(&self.unwritten));
+        for tallies in tallies.chunks(USAGE_MAX) {
+            let deltas: Vec<_> = tallies.iter().map(|tally| tally.delta()).collect();
+            let begun = Instant::now();
+            let answer = self.store.add_usage(&deltas, now).await;
+            self.metrics.duration.observe(begun.elapsed());
+            match &answer {
+                Ok(_) => self.metrics.ok.inc(),
+                Err(StoreError::Timeout(_)) => self.metrics.timeout.inc(),
+                Err(_) => self.metrics.error.inc(),
+            }
+            if let Err(error) = &answer {
+                tracing::warn!(%error, accounts = tallies.len(), "the store does not take what was used");
+            }
+            for (place, tally) in tallies.iter().enumerate() {
+                let mut count = tally.count();
+                count.handed_over(&answer, place);
+                tally.list(count, &self.unwritten);
+            }
+        }
+    }
+}
+
+// === impl PlanQuota ===
+
+impl PlanQuota {
+    /// The tally of an account. A request that comes late, after another has begun a new window, is counted there.
+    fn tally(&self, account: &AccountKey, window: Window) -> Arc<Tally> {
+        let is_over = |tally: &Tally| tally.window.opened != window.opened || tally.window.start < window.start;
+        if let Some(tally) = self.tallies.get(account).filter(|tally| !is_over(tally)) {
+            return tally;
+        }
+        let new = || {
+            Arc::new(Tally {
+                account: account.clone(),
+                plan: self.name.clone(),
+                window,
+                requests: self.quota.requests,
+                count: Mutex::default(),
+                asking: tokio::sync::Mutex::default(),
+            })
+        };
+        self.tallies.entry_by_ref(account).or_insert_with_if(new, |tally| is_over(tally)).into_value()
+    }
+}
+
+// === impl Tally ===
+
+impl Tally {
+    fn count(&self) -> MutexGuard<'_, Count> {
+        lock(&self.count)
+    }
+
+    fn take(self: &Arc<Self>, at: Instant, unwritten: &Unwritten) -> Turn {
+        let mut count = self.count();
+        let turn = count.take(self.requests, at);
+        self.list(count, unwritten);
+        turn
+    }
+
+    /// Sees to it that what was counted is handed over.
+    fn list(self: &Arc<Self>, mut count: MutexGuard<'_, Count>, unwritten: &Unwritten) {
+        if count.fresh == 0 || mem::replace(&mut count.listed, true) {
+            return;
+        }
+        drop(count);
+        lock(unwritten).push(Arc::clone(self));
+    }
+
+    /// What is to be handed over, from now on under way.
+    fn delta(&self) -> UsageDelta {
+        let mut count = self.count();
+        let requests = u32::try_from(count.fresh).unwrap_or(u32::MAX);
+        count.under_way = requests.into();
+        count.fresh -= count.under_way;
+        count.listed = false;
+        UsageDelta {
+            account: self.account.clone(),
+            plan: self.plan.clone(),
+            window_start: self.window.start,
+            window_end: self.window.end,
+            requests,
+        }
+    }
+
+    /// The refusal of one request too many.
+    pub(super) fn used_up(&self, now: UnixTime) -> Refusal {
+        let millis = u64::try_from(self.window.end.millis_since(now)).unwrap_or(0);
+        Refusal::QuotaExceeded { retry_after_secs: millis.div_ceil(1000).max(1) }
+    }
+}
+
+// === impl Window ===
+
+impl Window {
+    /// The window at `now` of a plan that began at `opened`.
+    fn at(opened: UnixTime, length: Duration, now: UnixTime) -> Self {
+        let length = i64::try_from(length.as_millis()).unwrap_or(i64::MAX).max(1);
+        let before = now.millis_since(opened).div_euclid(length).saturating_mul(length);
+        let start = opened.plus_millis(before);
+        Self { opened, start, end: start.plus_millis(length) }
+    }
+
+    /// From when on purchases add to it: the one with which the plan began opened the first window and adds nothing.
+    fn purchases_from(&self) -> UnixTime {
+        if self.start == self.opened { self.start.plus_millis(1) } else { self.start }
+    }
+}
+
+// === impl Count ===
+
+impl Count {
+    fn take(&mut self, requests: u64, at: Instant) -> Turn {
+        let Some(asked) = self.asked else {
+            return Turn::Ask;
+        };
+        if self.used() < requests.saturating_mul(self.purchases.saturating_add(1)) {
+            if self.credit > 0 {
+                self.credit -= 1;
+            } else {
+                self.fresh += 1;
+            }
+            return Turn::Taken;
+        }
+        if self.bought || at.saturating_duration_since(asked) >= ASK_AGAIN { Turn::Ask } else { Turn::UsedUp }
+    }
+
+    fn give_back(&mut self) {
+        if self.fresh > 0 {
+            self.fresh -= 1;
+        } else {
+            self.credit += 1;
+        }
+    }
+
+    const fn used(&self) -> u64 {
+        self.stored.saturating_add(self.under_way).saturating_add(self.fresh).saturating_sub(self.credit)
+    }
+
+    /// What came of handing over.
+    fn handed_over(&mut self, answer: &Result<Vec<u64>, StoreError>, place: usize) {
+        let under_way = mem::take(&mut self.under_way);
+        match answer {
+            // The store's count, with what others added.
+            Ok(totals) => self.stored = totals.get(place).copied().unwrap_or(self.stored),
+            // It may have been made: asked for again, it might count twice.
+            Err(StoreError::Timeout(_)) => self.stored = self.stored.saturating_add(under_way),
+            Err(_) => self.fresh = self.fresh.saturating_add(under_way),
+        }
+    }
+}
+
+// === impl Ticket ===
+
+impl Ticket {
+    /// As if the request had never come.
+    pub(super) fn give_back(self) {
+        self.0.count().give_back();
+    }
+}
+
+/// Counts are whole after each step, so one that was held in a panic is as good as any.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

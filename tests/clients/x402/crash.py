@@ -5,8 +5,9 @@
 1. crash/payers.js pays all the time. The gateway is killed with SIGKILL at a random moment, now and then before it is
    ready, and started again at once, KILLS times (200). Meanwhile the facilitator is slow, fails, refuses, and drops
    connections before and after it settled.
-2. Then a gateway is started that nobody kills, the facilitator is honest, and the store must come to rest by itself:
-   no payment is reserved, settling or unknown, but forged ones whose first settlement was never answered.
+2. Then a gateway is started that nobody kills, the facilitator is honest, and the store must come to rest:
+   no payment is reserved, settling or unknown, but forged ones whose first settlement was never answered. After a
+   minute clients bring again what still has to wait.
    One more payment takes longer than a lease: it is its process's all the same.
 3. Then the facilitator's books, the store, the service behind, and the answers that clients got must agree. RULES are
    what is compared; none of them asks the gateway.

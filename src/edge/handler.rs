@@ -29,6 +29,7 @@ use hyper::body::{Body as _, Incoming};
 use super::{
     access_log::{Line, Log},
     body::{BodyError, Breach, RequestBody, ResponseBody},
+    cors,
     headers::{HeaderRules, Origin, transfer_encoding_is_plain},
     record::{Head, Outcome, Record},
     respond::Answer,
@@ -37,11 +38,13 @@ use super::{
     upstream::{Lease, Pool, Upstream},
 };
 use crate::{
+    caip::AccountId,
     gate::{Gate, Judged, LastCredential, Verdict, payment::Due, view::RequestView},
     metrics::Metrics,
     policy::{
         decision::{Decision, Permit},
         identity::Known,
+        routes::Found,
         rule::Rule,
         target::{self, Asked, CanonicalPath, Host, Target as RequestTarget, TargetError},
     },
@@ -216,8 +219,18 @@ impl Worker {
         if let Some(door) = live.gate.shop_door(view.path.as_str()) {
             return Err(Box::pin(shop::answer(&live.gate, door, &view, parts.uri.query(), arrival.now)).await);
         }
+        if let Some(asked) = cors::preflight_method(&parts.method, &parts.headers)
+            && let Found::Rule(rule) = live.gate.routes().find(&asked, view.host, view.path)
+            && let Some(origin) = cors::origin(rule, &parts.headers)
+        {
+            record.readable_by(origin.clone());
+            return Err(Answer::Preflight(asked));
+        }
         let judged = live.gate.decide(&view, arrival.now).await;
         record.routed(judged.place);
+        if let Some(origin) = judged.rule.and_then(|rule| cors::origin(rule, &parts.headers)) {
+            record.readable_by(origin.clone());
+        }
         if let Some(line) = record.line() {
             self.judged_line(line, &judged);
         }
@@ -383,6 +396,9 @@ impl Worker {
             *response.body_mut() = Bytes::new();
         }
         let bodiless = response.body().is_empty();
+        if let Some(origin) = record.take_reader() {
+            cors::allow(response.headers_mut(), origin);
+        }
         let after = started.elapsed();
         record.head(&Head { status: status.as_u16(), outcome, after, bodiless });
         response.map(|bytes| ResponseBody::own(bytes, record))
@@ -412,9 +428,11 @@ impl Worker {
         line.optional("decision", reason.map(|reason| reason.decision()));
         line.optional("reason", reason.map(|reason| reason.as_str()));
         let known = judged.known();
-        line.account(known.map(Known::account), self.log.account_shown());
-        line.optional("chain", known.map(|known| known.account().chain_str()));
-        line.optional("scheme", known.map(|known| known.scheme().as_str()));
+        let payer = judged.payer();
+        let account = known.map(Known::account).or(payer);
+        line.account(account, self.log.account_shown());
+        line.optional("chain", account.map(AccountId::chain_str));
+        line.optional("scheme", known.map(|known| known.scheme().as_str()).or(payer.map(|_| "payment")));
         line.optional("plan", judged.plan());
         line.optional("cache", judged.is_warm().map(|warm| if warm { "hit" } else { "miss" }));
         line.number("auth_us", judged.after.as_micros());
@@ -453,13 +471,17 @@ struct Forwarded {
 
 impl Forwarded {
     fn into_response(self, mut record: Record) -> Response<ResponseBody> {
-        let status = self.head.status.as_u16();
+        let mut head = self.head;
+        if let Some(origin) = record.take_reader() {
+            cors::allow(&mut head.headers, origin);
+        }
+        let status = head.status.as_u16();
         let bodiless = self.body.is_end_stream();
         record.head(&Head { status, outcome: Outcome::Allowed, after: self.after, bodiless });
         if let Some(line) = record.line() {
             line.null("code");
         }
-        Response::from_parts(self.head, ResponseBody::upstream(self.body, self.lease, self.idle, record))
+        Response::from_parts(head, ResponseBody::upstream(self.body, self.lease, self.idle, record))
     }
 }
 

@@ -566,6 +566,9 @@ impl Gate {
         if payments.settings().shop.is_some() {
             self.metrics.sells(payment::SHOP);
         }
+        for plan in &payments.settings().plans {
+            self.metrics.sells_plan(&plan.name);
+        }
         let _ = self.payments.set(payments);
     }
 
@@ -685,6 +688,14 @@ impl Judged<'_> {
     /// What is known of who asked, admitted or not.
     pub fn known(&self) -> Option<&Known> {
         self.asked.as_ref().map(|asked| &*asked.entry.known)
+    }
+
+    /// Who paid with the request itself, where that is known before the answer.
+    pub fn payer(&self) -> Option<&AccountId> {
+        match &self.verdict {
+            Verdict::Decided(Decision::Admit(permit)) => permit.paid()?.payer.as_ref(),
+            _ => None,
+        }
     }
 
     /// Whether the credential was remembered; nothing if none was looked up.

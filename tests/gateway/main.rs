@@ -6,6 +6,7 @@ mod facilitator;
 mod harness;
 
 mod codes;
+mod cors;
 mod credentials;
 mod decisions;
 mod edge;
@@ -14,6 +15,7 @@ mod framing;
 mod headers;
 mod logs;
 mod metrics;
+mod operator;
 mod paths;
 mod upstreams;
 mod x402;

@@ -345,7 +345,7 @@ const ROUTE: &[Key] = &[
     texts("allow_encoded", &[], "\"%2f\" and \";\": what may stand in the path of a protected route although it is refused elsewhere."),
     flag("shared_cache", false, "Whether shared caches may keep answers to admitted requests; else they get Cache-Control: private."),
     later("rate"),
-    later("cors"),
+    section("cors", CORS, "Which web origins' scripts may use it. They may send the credentials that are headers, and read challenges and receipts."),
     later("websocket"),
     later("trailers"),
     later("idle_timeout"),
@@ -374,6 +374,12 @@ const ROUTE: &[Key] = &[
     ),
     flag("sign_in", true, "Whether challenges invite to sign in, and proofs of it are taken, where [x402] is there."),
 ];
+
+const CORS: &[Key] = &[texts(
+    "origins",
+    &[],
+    "Origins as browsers write them, such as \"https://app.example.com\"; none: no script of another origin.",
+)];
 
 const LOG: &[Key] = &[
     choice("level", &["error", "warn", "info", "debug", "trace"], "info", "The least that is worth a line."),

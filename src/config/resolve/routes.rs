@@ -74,6 +74,7 @@ fn route(
     let sale = market.sale(section, &label, &requirement, report);
     let sign_in = sign_in(root, section, market, report) && requirement != Requirement::Public;
     let allow_encoded = allow_encoded(section, &requirement, report);
+    let cors = cors(section.section("cors"), report);
     let (strip_prefix, add_prefix) = (section.text("strip_prefix"), section.text("add_prefix"));
     is_path(add_prefix, "add_prefix", report);
     if is_path(strip_prefix, "strip_prefix", report) {
@@ -96,10 +97,30 @@ fn route(
             }),
             sale,
             sign_in,
+            cors,
             shared_cache: section.flag("shared_cache"),
         })
     };
     (rule(), place)
+}
+
+/// Origins whose scripts may use a route, each as browsers write it: they are compared byte for byte.
+fn cors(section: &Section, report: &mut Report) -> Vec<String> {
+    let mut origins = Vec::new();
+    for text in section.texts("origins") {
+        match Origin::parse(&text.value) {
+            Ok(origin) if origin.to_string() == text.value => origins.push(text.value.clone()),
+            Ok(origin) => {
+                let title = format!("`{}` is not as browsers write an origin", text.shown);
+                report.error(&text.place, title, format!("expected `{origin}`"));
+            }
+            Err(error) => {
+                let title = format!("`{}` is no web origin", text.shown);
+                report.error(&text.place, title, error.to_string());
+            }
+        }
+    }
+    origins
 }
 
 fn pattern(section: &Section, label: &str, report: &mut Report) -> (Option<Pattern>, Place) {

@@ -10,6 +10,7 @@
 //!    client says it paid for.
 
 mod challenge;
+mod lease;
 mod settle;
 mod shop;
 
@@ -19,13 +20,13 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    time::Duration,
 };
 
 use http::{HeaderMap, HeaderValue, Method};
 
 pub use challenge::Demand;
 pub(super) use challenge::PAYMENT_REQUIRED;
+use lease::Renewal;
 pub use settle::RECOVERY_INTERVAL;
 pub(super) use shop::SHOP;
 pub use shop::{Door, Price, Status};
@@ -39,7 +40,7 @@ use crate::{
     outbound::Outbound,
     policy::{access::Scope, decision::Reason, rule::Rule},
     siwx::origin::Origin,
-    store::{Lease, NewPayment, Owner, PaymentStore, Receipt, Reserved, Sale, Step, StoreError},
+    store::{NewPayment, Owner, PaymentStore, Receipt, Reserved, Sale, Step, StoreError},
     time::{Clock, UnixTime},
     x402::{
         self, PAYMENT_SIGNATURE,
@@ -168,10 +169,9 @@ struct Work {
     /// Whom verify named.
     payer: Option<String>,
     route: String,
+    /// Keeps the payment ours.
+    _renewal: Renewal,
 }
-
-/// For longer than its terms count a reservation is nobody's.
-const RESERVED_SLACK: Duration = Duration::from_secs(30);
 
 impl Payments {
     /// Takes payments for routes behind these origins, the first of which is the public one.
@@ -273,8 +273,7 @@ impl Payments {
             PaymentRefusal::StoreUnavailable
         })?;
         let owner = self.attempt("request");
-        let life = Duration::from_secs(terms.max_timeout_secs().into()) + RESERVED_SLACK;
-        let lease = Lease { owner: owner.clone(), until: now.plus(life) };
+        let lease = lease::lease(owner.clone(), now);
         let reserved = self.means.store.reserve(&new, &lease, now).await.map_err(unavailable)?;
         let work = |payer| Work {
             id: authorization.id(),
@@ -284,6 +283,7 @@ impl Payments {
             facilitator: Arc::clone(&facilitator),
             payer,
             route: purchase.rule.name.clone(),
+            _renewal: self.renew(id, owner.clone()),
         };
         match reserved {
             Reserved::Fresh => {}

@@ -233,7 +233,11 @@ impl Answer {
     }
 
     fn hold_problem_to_the_rules(&self, head: bool) {
-        for (name, _) in &self.headers {
+        // What lets scripts of other origins read an answer stands together, or not at all.
+        let readable = ["access-control-allow-origin", "access-control-expose-headers", "vary"];
+        let present = readable.map(|name| self.one(name).is_some());
+        assert!(present == [true; 3] || present == [false; 3], "{self:?}");
+        for (name, _) in self.headers.iter().filter(|(name, _)| !readable.contains(&name.to_lowercase().as_str())) {
             assert!(OWN_FIELDS.contains(&name.to_lowercase().as_str()), "`{name}` on an answer of our own: {self:?}");
         }
         assert_eq!(self.one("cache-control"), Some("no-store"), "{self:?}");

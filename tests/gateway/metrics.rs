@@ -302,7 +302,8 @@ fn a_path_that_no_route_takes_is_counted_as_rejected() {
 
 /// The series that taking money adds, there before the first payment: routes that sell something, and the shop.
 fn about_money() -> BTreeSet<String> {
-    let mut series = BTreeSet::new();
+    let open = ["reserved", "settling", "unknown"].map(|status| format!("siwx_payments_open{{status=\"{status}\"}}"));
+    let mut series = BTreeSet::from(open);
     for route in ["dear", "first", "shop", "weather"] {
         for status in ["settled", "refused", "unknown", "replayed"] {
             series.insert(format!("siwx_payments_total{{route=\"{route}\",status=\"{status}\"}}"));

@@ -432,7 +432,7 @@ impl Worker {
         let account = known.map(Known::account).or(payer);
         line.account(account, self.log.account_shown());
         line.optional("chain", account.map(AccountId::chain_str));
-        line.optional("scheme", known.map(|known| known.scheme().as_str()).or(payer.map(|_| "payment")));
+        line.optional("scheme", known.map(|known| known.scheme().as_str()).or_else(|| payer.map(|_| "payment")));
         line.optional("plan", judged.plan());
         line.optional("cache", judged.is_warm().map(|warm| if warm { "hit" } else { "miss" }));
         line.number("auth_us", judged.after.as_micros());

@@ -24,6 +24,7 @@ fn rule(name: &str, pattern: Pattern, requirement: Requirement) -> Rule {
         add_prefix: String::new(),
         body_bytes: None,
         shared_cache: false,
+        cors: Vec::new(),
         rate: None,
         sale: None,
         sign_in: false,

@@ -89,6 +89,18 @@ pub(super) fn say_json(value: &serde_json::Value) -> Result<(), Failure> {
     say(format!("{value:#}"))
 }
 
+/// A head and rows as a table for people, its columns as wide as they must be.
+pub(super) fn table<const N: usize>(head: [&str; N], rows: impl Iterator<Item = [String; N]>) -> String {
+    let rows: Vec<[String; N]> = std::iter::once(head.map(str::to_owned)).chain(rows).collect();
+    let width = |column: usize| rows.iter().map(|row| row[column].len()).max().unwrap_or(0);
+    let widths: [usize; N] = std::array::from_fn(width);
+    let lines = rows.iter().map(|row| {
+        let cells: Vec<String> = row.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+        cells.join("  ").trim_end().to_owned()
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
 /// Says something on standard error.
 pub(super) fn complain(text: &str) {
     // Nobody is there to be told that nobody reads.

@@ -12,27 +12,31 @@ use tokio::{net::TcpStream, time::timeout};
 /// Bytes of a body at most: the metrics of a gateway with many routes are well below.
 const BODY_MAX: usize = 8 * 1024 * 1024;
 
-/// Asks for `path` at `authority`, a host with a port, and waits for the whole answer.
+/// Asks for `path` at `authority`, a host with a port, with a credential in a header, and waits for the whole answer.
 pub(super) async fn get(
     authority: &str,
     path: &str,
-    authorization: Option<&str>,
+    credential: Option<(&'static str, &str)>,
     patience: Duration,
 ) -> io::Result<(StatusCode, Bytes)> {
-    let answer = timeout(patience, exchange(authority, path, authorization)).await;
+    let answer = timeout(patience, exchange(authority, path, credential)).await;
     answer.unwrap_or_else(|_| Err(io::Error::new(io::ErrorKind::TimedOut, format!("no answer within {patience:?}"))))
 }
 
-async fn exchange(authority: &str, path: &str, authorization: Option<&str>) -> io::Result<(StatusCode, Bytes)> {
+async fn exchange(
+    authority: &str,
+    path: &str,
+    credential: Option<(&'static str, &str)>,
+) -> io::Result<(StatusCode, Bytes)> {
     let stream = TcpStream::connect(authority).await?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
     // Ends when `sender` is dropped; what goes wrong on it is told there.
     tokio::spawn(connection);
     let mut request = Request::get(path).header(header::HOST, authority);
-    if let Some(authorization) = authorization {
-        let mut value = HeaderValue::try_from(authorization).map_err(io::Error::other)?;
+    if let Some((name, value)) = credential {
+        let mut value = HeaderValue::try_from(value).map_err(io::Error::other)?;
         value.set_sensitive(true);
-        request = request.header(header::AUTHORIZATION, value);
+        request = request.header(name, value);
     }
     let request = request.body(Empty::<Bytes>::new()).map_err(io::Error::other)?;
     let answer = sender.send_request(request).await.map_err(io::Error::other)?;

@@ -17,6 +17,8 @@ mod healthcheck;
 mod input;
 mod keygen;
 mod message;
+mod payments;
+mod plans;
 mod run;
 mod signals;
 mod signature;
@@ -69,6 +71,12 @@ enum Command {
     /// List, give and take away subscriptions
     #[command(subcommand)]
     Subscriptions(subscriptions::Command),
+    /// List payments, and say what became of those whose outcome nobody knows
+    #[command(subcommand)]
+    Payments(payments::Command),
+    /// List plans
+    #[command(subcommand)]
+    Plans(plans::Command),
     /// Ask a gateway whether it is ready
     Healthcheck(healthcheck::Arguments),
     /// Print the version and what it was built from
@@ -97,6 +105,8 @@ fn run_command(command: &Command) -> Result<ExitCode, console::Failure> {
         Command::Healthcheck(arguments) => healthcheck::run(arguments),
         Command::Keygen(arguments) => keygen::run(arguments),
         Command::Message(command) => message::run(command),
+        Command::Payments(command) => payments::run(command),
+        Command::Plans(command) => plans::run(command),
         Command::Run(arguments) => run::run(arguments),
         Command::Signature(command) => signature::run(command),
         Command::Subscriptions(command) => subscriptions::run(command),

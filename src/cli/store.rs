@@ -2,10 +2,10 @@
 
 use tokio::runtime::Runtime;
 
-use super::console::Failure;
+use super::{configuration::ConfigFile, console::Failure};
 use crate::{
     config::Config,
-    store::{self, Settings, Store},
+    store::{self, Backend, Settings, Store},
 };
 
 /// Opens the store, and makes a runtime to ask it on. A store that does not open is a failure here, whatever the
@@ -15,4 +15,14 @@ pub(super) fn open(config: &Config) -> Result<(Runtime, Store), Failure> {
     let store = store::open(&settings).map_err(|error| Failure::Failed(format!("the store does not open: {error}")))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::failed)?;
     Ok((runtime, store))
+}
+
+/// The configuration, if its store outlives a process.
+pub(super) fn configuration(file: &ConfigFile) -> Result<Config, Failure> {
+    let config = file.load()?;
+    if config.store.backend == Backend::SqliteMemory {
+        let reason = "this configuration keeps its store in the memory of the gateway; ask its admin API instead";
+        return Err(Failure::failed(reason));
+    }
+    Ok(config)
 }

@@ -53,6 +53,9 @@ pub(super) enum WalletError {
     /// No randomness.
     #[error("the system gives no random numbers: {0}")]
     Random(String),
+    /// Typed data is of EVM chains.
+    #[error("expected an EVM wallet to sign typed data, found a Solana one")]
+    TypedData,
 }
 
 /// Bytes of a key file at most: an array of 64 numbers, generously spaced.
@@ -142,15 +145,25 @@ impl Wallet {
     /// Signs a text as a wallet does, EIP-191 or plain Ed25519, in the spelling that `Authorization` carries.
     pub(super) fn sign(&self, text: &[u8]) -> String {
         match self {
-            Self::Evm(key) => {
-                let digest = eip155::digest(text);
-                let (signature, id) = key.sign_prehash_recoverable(&digest);
-                let v = 27 + u8::from(id.is_y_odd());
-                format!("0x{}{v:02x}", HEXLOWER.encode(&signature.to_bytes()))
-            }
+            Self::Evm(key) => evm_signature(key, &eip155::digest(text)),
             Self::Solana(key) => bs58::encode(key.sign(text).to_bytes()).into_string(),
         }
     }
+
+    /// Signs the digest of typed data (EIP-712), as EVM wallets do.
+    pub(super) fn sign_typed(&self, digest: &[u8; 32]) -> Result<String, WalletError> {
+        match self {
+            Self::Evm(key) => Ok(evm_signature(key, digest)),
+            Self::Solana(_) => Err(WalletError::TypedData),
+        }
+    }
+}
+
+/// `0x` and 65 bytes in hex, v being 27 or 28.
+fn evm_signature(key: &k256::ecdsa::SigningKey, digest: &[u8; 32]) -> String {
+    let (signature, id) = key.sign_prehash_recoverable(digest);
+    let v = 27 + u8::from(id.is_y_odd());
+    format!("0x{}{v:02x}", HEXLOWER.encode(&signature.to_bytes()))
 }
 
 impl fmt::Debug for Wallet {
@@ -164,7 +177,8 @@ pub(super) fn nonce() -> Result<String, WalletError> {
     Ok(HEXLOWER.encode(&random::<16>()?))
 }
 
-fn random<const N: usize>() -> Result<[u8; N], WalletError> {
+/// Bytes that nobody can guess.
+pub(super) fn random<const N: usize>() -> Result<[u8; N], WalletError> {
     let mut bytes = [0; N];
     getrandom::fill(&mut bytes).map_err(|error| WalletError::Random(error.to_string()))?;
     Ok(bytes)

@@ -223,6 +223,6 @@ mod tests {
             }
             count
         }
-        assert_eq!(walk("", ROOT), 146);
+        assert_eq!(walk("", ROOT), 148);
     }
 }

@@ -2,6 +2,7 @@
 
 mod hostile;
 mod meaning;
+mod payments;
 mod reports;
 mod sources;
 

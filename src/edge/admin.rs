@@ -1,4 +1,5 @@
-//! The private listener: metrics, health, and the admin API.
+//! The private listener: metrics, health, and the admin API. What is behind `/admin/payments` and
+//! `/admin/subscriptions` stands in files of these names.
 //!
 //! | method and path | answers |
 //! |---|---|
@@ -8,6 +9,9 @@
 //! | GET `/admin/subscriptions?account=&plan=&after=` | a page of what accounts hold |
 //! | POST `/admin/subscriptions` | grants or extends: `{account, plan, expires_at? \| period?}` |
 //! | DELETE `/admin/subscriptions/{account}/{plan}` | revokes |
+//! | GET `/admin/payments?status=&account=&after=` | a page of payments, the newest first |
+//! | GET `/admin/payments/{id}` | one of them |
+//! | POST `/admin/payments/{id}/resolve` | ends one that nobody knows the outcome of: `{status, payer?, transaction?}` |
 //! | POST `/admin/cache/flush` | forgets everything that is remembered |
 //! | GET `/admin/state` | versions, readiness, sizes |
 //!
@@ -20,6 +24,10 @@
 //!    refuses a token without.
 //! 5. Nothing here is served on a public listener.
 
+mod answers;
+pub(crate) mod payments;
+mod subscriptions;
+
 use std::{
     net::IpAddr,
     rc::Rc,
@@ -30,12 +38,11 @@ use std::{
 use bytes::Bytes;
 use http::{
     HeaderValue, Method, Request, Response, StatusCode,
-    header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, ORIGIN, RETRY_AFTER, WWW_AUTHENTICATE},
+    header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, ORIGIN},
 };
-use http_body_util::{BodyExt as _, Full, Limited};
+use http_body_util::Full;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -43,20 +50,13 @@ use tokio::{
 };
 use tokio_rustls::TlsAcceptor;
 
+use self::answers::{Answered, Problem, bad_request, empty, json_answer, nothing_here, other_method, text};
 use super::{
     handler::{Live, RequestIds},
-    headers::X_REQUEST_ID,
     listener::Connections,
     settings::AdminSettings,
 };
-use crate::{
-    caip::AccountKey,
-    chain::account::{self, Named},
-    gate::Gate,
-    metrics::Metrics,
-    store::{Cursor, Filter, Grant, Held, Store, StoreError, Term},
-    time::UnixTime,
-};
+use crate::{caip::AccountKey, gate::Gate, metrics::Metrics, store::Store};
 
 /// What the private listener tells and changes.
 pub(crate) struct Admin {
@@ -86,29 +86,7 @@ pub(crate) struct Readiness {
     pub(crate) draining: std::sync::atomic::AtomicBool,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct GrantBody {
-    account: String,
-    plan: String,
-    expires_at: Option<String>,
-    period: Option<String>,
-}
-
-/// An answer that is not the one hoped for.
-struct Problem {
-    status: StatusCode,
-    code: &'static str,
-    detail: String,
-    retry_after_secs: Option<u64>,
-}
-
-type Answered = Result<Response<Full<Bytes>>, Problem>;
-
-/// Bytes of a request's body here.
-const BODY_MAX: usize = 64 * 1024;
-
-/// Subscriptions of one page.
+/// Rows of one page of a list.
 const PAGE: usize = 100;
 
 /// From accept, or the end of an answer, to a complete head.
@@ -193,7 +171,7 @@ impl Admin {
             (&Method::GET, "/livez") => Ok(text(StatusCode::OK, "ok\n".to_owned())),
             (&Method::GET, "/readyz" | "/healthz") => Ok(self.ready(request.uri().query())),
             (_, path) if path == "/admin" || path.starts_with("/admin/") => self.admin(request, peer).await,
-            _ => Err(Problem::new(StatusCode::NOT_FOUND, "no_route", "there is nothing at this path")),
+            _ => Err(nothing_here("there is nothing at this path")),
         };
         let mut response = answered.unwrap_or_else(|problem| problem.respond(self.ids.next().0));
         response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -229,22 +207,31 @@ impl Admin {
         self.authorize(&request, peer)?;
         let path = request.uri().path().to_owned();
         let query = request.uri().query().unwrap_or("").to_owned();
-        match (request.method().clone(), path.as_str()) {
-            (Method::GET, "/admin/state") => Ok(json_answer(StatusCode::OK, &self.state())),
-            (Method::POST, "/admin/cache/flush") => {
+        let parts: Vec<&str> = path.split('/').skip(2).collect();
+        match (request.method().clone(), parts.as_slice()) {
+            (Method::GET, ["state"]) => Ok(json_answer(StatusCode::OK, &self.state())),
+            (Method::POST, ["cache", "flush"]) => {
                 self.live.gate.flush();
                 tracing::info!(event = "audit", action = "cache_flush", peer = %peer, "caches flushed");
                 Ok(empty(StatusCode::NO_CONTENT))
             }
-            (Method::GET, "/admin/subscriptions") => self.list(&query).await,
-            (Method::POST, "/admin/subscriptions") => self.grant(request, peer).await,
-            (Method::DELETE, path) if path.starts_with("/admin/subscriptions/") => {
-                self.revoke(path.trim_start_matches("/admin/subscriptions/"), peer).await
+            (Method::GET, ["subscriptions"]) => self.list_subscriptions(&query).await,
+            (Method::POST, ["subscriptions"]) => self.grant(request, peer).await,
+            (Method::DELETE, ["subscriptions", account, plan]) => self.revoke(account, plan, peer).await,
+            (Method::DELETE, ["subscriptions", ..]) => {
+                Err(bad_request("expected `/admin/subscriptions/{account}/{plan}`"))
             }
-            (_, "/admin/state" | "/admin/cache/flush" | "/admin/subscriptions") => {
-                Err(Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "this method is not taken here"))
-            }
-            _ => Err(Problem::new(StatusCode::NOT_FOUND, "no_route", "there is nothing at this path")),
+            (Method::GET, ["payments"]) => self.list_payments(&query).await,
+            (Method::GET, ["payments", id]) => self.payment(id).await,
+            (Method::POST, ["payments", id, "resolve"]) => self.resolve(id, request, peer).await,
+            (
+                _,
+                ["state" | "subscriptions" | "payments"]
+                | ["cache", "flush"]
+                | ["payments", _]
+                | ["payments", _, "resolve"],
+            ) => Err(other_method()),
+            _ => Err(nothing_here("there is nothing at this path")),
         }
     }
 
@@ -284,79 +271,6 @@ impl Admin {
         ))
     }
 
-    async fn list(&self, query: &str) -> Answered {
-        let mut filter = Filter::default();
-        let mut after: Option<Cursor> = None;
-        for (name, value) in pairs(query)? {
-            match name.as_str() {
-                "account" => filter.account = Some(account_key(&value)?),
-                "plan" => filter.plan = Some(value),
-                "after" => {
-                    after = Some(
-                        value
-                            .parse()
-                            .map_err(|_| bad_request("expected `after` as a page before gave it in `next`"))?,
-                    );
-                }
-                _ => return Err(bad_request("expected `account`, `plan` and `after` alone in the query")),
-            }
-        }
-        let page = self.store.subscriptions().list(&filter, after.as_ref(), PAGE).await?;
-        let now = self.live.clock.now();
-        let held: Vec<Value> = page.held.iter().map(|held| shown(held, now)).collect();
-        let next = page.next.map(|cursor| cursor.to_string());
-        Ok(json_answer(StatusCode::OK, &json!({ "subscriptions": held, "next": next })))
-    }
-
-    async fn grant(&self, request: Request<Incoming>, peer: IpAddr) -> Answered {
-        let body = Limited::new(request.into_body(), BODY_MAX).collect().await;
-        let body = body.map_err(|_| bad_request("expected a body of at most 64 KiB"))?.to_bytes();
-        let body: GrantBody = serde_json::from_slice(&body).map_err(|error| bad_request(&error.to_string()))?;
-        let account = account_key(&body.account)?;
-        if body.plan != "default" && !self.plans.contains(&body.plan) {
-            return Err(Problem::new(
-                StatusCode::NOT_FOUND,
-                "unknown_plan",
-                "no [[plan]] of the configuration has this name",
-            ));
-        }
-        let term = match (body.expires_at, body.period) {
-            (None, None) => Term::UntilRevoked,
-            (Some(end), None) => Term::Until(
-                UnixTime::parse_rfc3339(&end)
-                    .ok_or_else(|| bad_request("expected `expires_at` as an RFC 3339 time"))?,
-            ),
-            (None, Some(period)) => {
-                let length =
-                    (self.duration)(&period).ok_or_else(|| bad_request("expected `period` such as `30d` or `24h`"))?;
-                Term::Period { length, id: None }
-            }
-            (Some(_), Some(_)) => return Err(bad_request("expected `expires_at` or `period`, not both")),
-        };
-        let grant = Grant::new(account.clone(), &body.plan, term).map_err(|error| bad_request(&error.to_string()))?;
-        let changing = Changing { gate: &self.live.gate, account: &account };
-        let subscription = self.store.subscriptions().grant(&grant, self.live.clock.now()).await?;
-        drop(changing);
-        tracing::info!(event = "audit", action = "grant", account = %account, plan = %subscription.plan, peer = %peer, "subscription granted");
-        let held = Held { account, subscription };
-        Ok(json_answer(StatusCode::OK, &shown(&held, self.live.clock.now())))
-    }
-
-    async fn revoke(&self, rest: &str, peer: IpAddr) -> Answered {
-        let Some((account, plan)) = rest.split_once('/') else {
-            return Err(bad_request("expected `/admin/subscriptions/{account}/{plan}`"));
-        };
-        let (account, plan) = (account_key(&decoded(account)?)?, decoded(plan)?);
-        let changing = Changing { gate: &self.live.gate, account: &account };
-        let revoked = self.store.subscriptions().revoke(&account, &plan).await?;
-        drop(changing);
-        if !revoked {
-            return Err(Problem::new(StatusCode::NOT_FOUND, "no_route", "this account does not hold this plan"));
-        }
-        tracing::info!(event = "audit", action = "revoke", account = %account, plan = %plan, peer = %peer, "subscription revoked");
-        Ok(empty(StatusCode::NO_CONTENT))
-    }
-
     fn state(&self) -> Value {
         let sizes = self.live.gate.sizes();
         let checks: serde_json::Map<String, Value> =
@@ -394,112 +308,4 @@ impl Drop for Changing<'_> {
     fn drop(&mut self) {
         self.gate.changed(self.account);
     }
-}
-
-// === impl Problem ===
-
-impl Problem {
-    fn new(status: StatusCode, code: &'static str, detail: &str) -> Self {
-        Self { status, code, detail: detail.to_owned(), retry_after_secs: None }
-    }
-
-    fn respond(self, request_id: HeaderValue) -> Response<Full<Bytes>> {
-        let body = json!({
-            "type": "about:blank",
-            "title": self.status.canonical_reason().unwrap_or("Error"),
-            "status": self.status.as_u16(),
-            "code": self.code,
-            "detail": self.detail,
-            "request_id": request_id.to_str().unwrap_or(""),
-        });
-        let mut response = json_answer(self.status, &body);
-        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        response.headers_mut().insert(X_REQUEST_ID, request_id);
-        if self.status == StatusCode::UNAUTHORIZED {
-            response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-        }
-        if let Some(seconds) = self.retry_after_secs {
-            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
-        }
-        response
-    }
-}
-
-impl From<StoreError> for Problem {
-    fn from(error: StoreError) -> Self {
-        tracing::warn!(%error, "the store did not do what the admin API asked");
-        // Whoever holds the admin token is the operator, who may read the cause.
-        let problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, "store_unavailable", &error.to_string());
-        Self { retry_after_secs: Some(1), ..problem }
-    }
-}
-
-fn bad_request(detail: &str) -> Problem {
-    Problem::new(StatusCode::BAD_REQUEST, "bad_request", detail)
-}
-
-fn shown(held: &Held, now: UnixTime) -> Value {
-    let subscription = &held.subscription;
-    json!({
-        "account": account::spelled(&held.account),
-        "plan": subscription.plan,
-        "starts_at": subscription.starts_at.to_string(),
-        "expires_at": subscription.expires_at.map(|end| end.to_string()),
-        "active": subscription.is_active(now),
-        "chain": subscription.chain.as_ref().map(ToString::to_string),
-    })
-}
-
-/// The key of an account, however it is named.
-fn account_key(text: &str) -> Result<AccountKey, Problem> {
-    Named::parse(text).map(|named| named.key).map_err(|error| bad_request(&error.to_string()))
-}
-
-fn pairs(query: &str) -> Result<Vec<(String, String)>, Problem> {
-    let pairs = query.split('&').filter(|pair| !pair.is_empty());
-    pairs
-        .map(|pair| {
-            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            Ok((decoded(name)?, decoded(value)?))
-        })
-        .collect()
-}
-
-/// Percent-decoding of one part of a target.
-fn decoded(text: &str) -> Result<String, Problem> {
-    let wrong = || bad_request("expected percent-encoded UTF-8");
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((first, more)) = rest.split_first() {
-        rest = more;
-        if *first != b'%' {
-            bytes.push(*first);
-            continue;
-        }
-        let (digits, more) = rest.split_at_checked(2).ok_or_else(wrong)?;
-        let digits = std::str::from_utf8(digits).map_err(|_| wrong())?;
-        bytes.push(u8::from_str_radix(digits, 16).map_err(|_| wrong())?);
-        rest = more;
-    }
-    String::from_utf8(bytes).map_err(|_| wrong())
-}
-
-fn text(status: StatusCode, body: String) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::from(body));
-    *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
-    response
-}
-
-fn empty(status: StatusCode) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::default());
-    *response.status_mut() = status;
-    response
-}
-
-fn json_answer(status: StatusCode, body: &Value) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::from(format!("{body}\n")));
-    *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    response
 }

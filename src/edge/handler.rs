@@ -29,6 +29,7 @@ use hyper::body::{Body as _, Incoming};
 use super::{
     access_log::{Line, Log},
     body::{BodyError, Breach, RequestBody, ResponseBody},
+    cors,
     headers::{HeaderRules, Origin, transfer_encoding_is_plain},
     record::{Head, Outcome, Record},
     respond::Answer,
@@ -37,11 +38,13 @@ use super::{
     upstream::{Lease, Pool, Upstream},
 };
 use crate::{
+    caip::AccountId,
     gate::{Gate, Judged, LastCredential, Verdict, payment::Due, view::RequestView},
     metrics::Metrics,
     policy::{
         decision::{Decision, Permit},
         identity::Known,
+        routes::Found,
         rule::Rule,
         target::{self, Asked, CanonicalPath, Host, Target as RequestTarget, TargetError},
     },
@@ -216,8 +219,18 @@ impl Worker {
         if let Some(door) = live.gate.shop_door(view.path.as_str()) {
             return Err(Box::pin(shop::answer(&live.gate, door, &view, parts.uri.query(), arrival.now)).await);
         }
+        if let Some(asked) = cors::preflight_method(&parts.method, &parts.headers)
+            && let Found::Rule(rule) = live.gate.routes().find(&asked, view.host, view.path)
+            && let Some(origin) = cors::origin(rule, &parts.headers)
+        {
+            record.readable_by(origin.clone());
+            return Err(Answer::Preflight(asked));
+        }
         let judged = live.gate.decide(&view, arrival.now).await;
         record.routed(judged.place);
+        if let Some(origin) = judged.rule.and_then(|rule| cors::origin(rule, &parts.headers)) {
+            record.readable_by(origin.clone());
+        }
         if let Some(line) = record.line() {
             self.judged_line(line, &judged);
         }
@@ -236,7 +249,9 @@ impl Worker {
             return Err(Answer::BodyTooLarge);
         }
         let pool = self.pools.get(rule.upstream).ok_or(Answer::Internal)?;
-        let host = host_field(&parts.headers, &parts.uri);
+        let named = parts.headers.get(HOST).cloned();
+        let has_host = named.is_some();
+        let host = named.unwrap_or_else(|| authority(&parts.uri));
         let breach = Rc::new(Breach::default());
         record.receiving(Rc::clone(&breach));
 
@@ -245,7 +260,16 @@ impl Worker {
             Origin { client: &peer.shown, host: host.clone(), request_id: arrival.id.clone() },
         );
         live.headers.attach_identity(&mut parts.headers, &permit);
-        parts.headers.insert(HOST, pool.upstream().host().cloned().unwrap_or(host));
+        match pool.upstream().host() {
+            Some(own) => {
+                parts.headers.insert(HOST, own.clone());
+            }
+            // The client's own passed as it is.
+            None if has_host => {}
+            None => {
+                parts.headers.insert(HOST, host);
+            }
+        }
         parts.version = Version::HTTP_11;
         parts.uri = Uri::from(path_and_query);
         parts.extensions.clear();
@@ -300,7 +324,7 @@ impl Worker {
             // Boxed: few requests pay on their way back.
             Err(due) => {
                 let (status, headers) = (answer.held.status().as_u16(), answer.held.headers());
-                Box::pin(due.discharge(status, headers)).await.map_err(Answer::Unpaid)?
+                Box::pin(due.discharge(status, headers)).await.map_err(|refusal| Answer::Unpaid(Box::new(refusal)))?
             }
         };
         let (mut head, body) = answer.held.release(&release).into_parts();
@@ -372,6 +396,9 @@ impl Worker {
             *response.body_mut() = Bytes::new();
         }
         let bodiless = response.body().is_empty();
+        if let Some(origin) = record.take_reader() {
+            cors::allow(response.headers_mut(), origin);
+        }
         let after = started.elapsed();
         record.head(&Head { status: status.as_u16(), outcome, after, bodiless });
         response.map(|bytes| ResponseBody::own(bytes, record))
@@ -401,9 +428,11 @@ impl Worker {
         line.optional("decision", reason.map(|reason| reason.decision()));
         line.optional("reason", reason.map(|reason| reason.as_str()));
         let known = judged.known();
-        line.account(known.map(Known::account), self.log.account_shown());
-        line.optional("chain", known.map(|known| known.account().chain_str()));
-        line.optional("scheme", known.map(|known| known.scheme().as_str()));
+        let payer = judged.payer();
+        let account = known.map(Known::account).or(payer);
+        line.account(account, self.log.account_shown());
+        line.optional("chain", account.map(AccountId::chain_str));
+        line.optional("scheme", known.map(|known| known.scheme().as_str()).or(payer.map(|_| "payment")));
         line.optional("plan", judged.plan());
         line.optional("cache", judged.is_warm().map(|warm| if warm { "hit" } else { "miss" }));
         line.number("auth_us", judged.after.as_micros());
@@ -442,13 +471,17 @@ struct Forwarded {
 
 impl Forwarded {
     fn into_response(self, mut record: Record) -> Response<ResponseBody> {
-        let status = self.head.status.as_u16();
+        let mut head = self.head;
+        if let Some(origin) = record.take_reader() {
+            cors::allow(&mut head.headers, origin);
+        }
+        let status = head.status.as_u16();
         let bodiless = self.body.is_end_stream();
         record.head(&Head { status, outcome: Outcome::Allowed, after: self.after, bodiless });
         if let Some(line) = record.line() {
             line.null("code");
         }
-        Response::from_parts(self.head, ResponseBody::upstream(self.body, self.lease, self.idle, record))
+        Response::from_parts(head, ResponseBody::upstream(self.body, self.lease, self.idle, record))
     }
 }
 
@@ -492,10 +525,10 @@ fn one_host(parts: &http::request::Parts) -> Result<&str, Answer> {
     }
 }
 
-/// The Host field as the client wrote it.
-fn host_field(headers: &HeaderMap, uri: &Uri) -> HeaderValue {
-    let authority = || uri.authority().and_then(|authority| HeaderValue::from_str(authority.as_str()).ok());
-    headers.get(HOST).cloned().or_else(authority).unwrap_or_else(|| HeaderValue::from_static(""))
+/// The host of a request that has no such field, as HTTP/2 names it.
+fn authority(uri: &Uri) -> HeaderValue {
+    let authority = uri.authority().and_then(|authority| HeaderValue::from_str(authority.as_str()).ok());
+    authority.unwrap_or_else(|| HeaderValue::from_static(""))
 }
 
 /// Whether `Expect` says anything but `100-continue` (RFC 9110 §10.1.1).

@@ -119,7 +119,7 @@ const ANSWER_HOP_BY_HOP: [&str; 10] = [
 
 /// Fields that have no place in a trailer (RFC 9110 §6.5.1): framing, routing, authentication, what an answer's
 /// handling or the reading of its body rests on.
-const NO_TRAILERS: [&str; 20] = [
+const NO_TRAILERS: [&str; 21] = [
     "age",
     "authorization",
     "cache-control",
@@ -132,6 +132,7 @@ const NO_TRAILERS: [&str; 20] = [
     "expires",
     "host",
     "location",
+    "payment-response",
     "proxy-authorization",
     "retry-after",
     "set-cookie",

@@ -8,6 +8,7 @@
 //! | `headers` | what ends here, what is added, what an upstream may say |
 //! | `upstream` | connections to services, and the requests they carry |
 //! | `body` | bodies on their way through |
+//! | `cors` | requests of scripts of other origins |
 //! | `deadline` | timers that are kept from one request to the next |
 //! | `respond`, `unpaid` | answers of our own: all status codes |
 //! | `record`, `access_log` | what is said about a request when it ends |
@@ -16,8 +17,9 @@
 //! | `server` | workers, and their life |
 
 mod access_log;
-mod admin;
+pub(crate) mod admin;
 mod body;
+mod cors;
 mod deadline;
 pub(crate) mod handler;
 pub(crate) mod headers;

@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use http::Method;
+use http::{HeaderValue, Method};
 
 use super::{access_log::Line, body::Breach, handler::Worker};
 
@@ -32,6 +32,8 @@ struct Inner {
     received: Option<Rc<Breach>>,
     /// The place of its route among the routes.
     route: Option<usize>,
+    /// The origin whose script may read the answer.
+    cors: Option<HeaderValue>,
     worker: Rc<Worker>,
     line: Option<Line>,
 }
@@ -73,6 +75,7 @@ impl Record {
                 upstream_aborted: false,
                 received: None,
                 route: None,
+                cors: None,
                 worker,
                 line,
             }),
@@ -92,6 +95,16 @@ impl Record {
     /// The request has a route after all.
     pub(crate) fn routed(&mut self, route: Option<usize>) {
         self.inner.route = route;
+    }
+
+    /// A script of this origin may read the answer.
+    pub(crate) fn readable_by(&mut self, origin: HeaderValue) {
+        self.inner.cors = Some(origin);
+    }
+
+    /// The origin whose script may read the answer, taken.
+    pub(crate) fn take_reader(&mut self) -> Option<HeaderValue> {
+        self.inner.cors.take()
     }
 
     /// The line in the making.

@@ -9,12 +9,12 @@
 
 use bytes::Bytes;
 use http::{
-    HeaderValue, Response, StatusCode,
+    HeaderValue, Method, Response, StatusCode,
     header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE},
 };
 use serde_json::json;
 
-use super::{headers::X_REQUEST_ID, unpaid, upstream::UpstreamError};
+use super::{cors, headers::X_REQUEST_ID, unpaid, upstream::UpstreamError};
 use crate::{
     gate::payment::PaymentRefusal,
     policy::{
@@ -56,6 +56,8 @@ pub(crate) enum Answer {
         /// What went wrong.
         answer: Box<Self>,
     },
+    /// A browser asks whether a script may send such a request: it may.
+    Preflight(Method),
     /// The body stalled.
     RequestTimeout,
     /// The shop's answer, for one wallet.
@@ -74,7 +76,7 @@ pub(crate) enum Answer {
     /// No plan of this name is for sale.
     UnknownPlan,
     /// It is to be paid for, or was not paid right.
-    Unpaid(PaymentRefusal),
+    Unpaid(Box<PaymentRefusal>),
     /// The upstream did not answer in HTTP.
     UpstreamInvalid,
     /// The upstream did not answer in time.
@@ -120,6 +122,7 @@ impl Answer {
             | Self::NoRoute
             | Self::OptionsAsterisk
             | Self::Paid { .. }
+            | Self::Preflight(_)
             | Self::Refused(_)
             | Self::Shop { .. }
             | Self::UnknownPlan
@@ -151,6 +154,11 @@ impl Answer {
         if let Self::Paid { receipt, answer } = self {
             let mut response = answer.respond(realm, request_id);
             response.headers_mut().insert(PAYMENT_RESPONSE, receipt.clone());
+            return response;
+        }
+        if let Self::Preflight(asked) = self {
+            let mut response = cors::preflight(asked);
+            response.headers_mut().insert(X_REQUEST_ID, request_id);
             return response;
         }
         if let Self::Shop { body, receipt } = self {
@@ -269,7 +277,7 @@ impl Answer {
                 wire(S::METHOD_NOT_ALLOWED, "method_not_allowed", "this method is not taken here")
             }
             Self::NoRoute => wire(S::NOT_FOUND, "no_route", "there is nothing at this path"),
-            Self::OptionsAsterisk => wire(S::NO_CONTENT, "", ""),
+            Self::OptionsAsterisk | Self::Preflight(_) => wire(S::NO_CONTENT, "", ""),
             Self::Overloaded => {
                 wire(S::SERVICE_UNAVAILABLE, "overloaded", "too many requests at once; try again shortly")
             }
@@ -290,7 +298,7 @@ impl Answer {
             Self::UnknownHost => {
                 wire(S::MISDIRECTED_REQUEST, "unknown_host", "the host of the request is not served here")
             }
-            Self::UnknownPlan => wire(S::NOT_FOUND, "unknown_plan", "no plan of this name is for sale"),
+            Self::UnknownPlan => unpaid::unknown_plan(),
             Self::Unpaid(refusal) => unpaid::wire(refusal),
             Self::UpstreamInvalid => wire(
                 S::BAD_GATEWAY,

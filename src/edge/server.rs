@@ -247,7 +247,7 @@ impl Server {
             let listener = tokio::net::TcpListener::from_std(listener)?;
             tokio::task::spawn_local(Rc::new(admin).run(listener));
         }
-        tokio::task::spawn_local(watch_store(store, Arc::clone(&readiness)));
+        tokio::task::spawn_local(watch_store(store, Arc::clone(&readiness), Arc::clone(&live.metrics)));
 
         stop.await;
         readiness.draining.store(true, Relaxed);
@@ -334,9 +334,9 @@ fn join(threads: Vec<JoinHandle<std::io::Result<()>>>) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Asks the store now and then, for readiness.
-async fn watch_store(store: Store, readiness: Arc<Readiness>) {
-    let mut known = None;
+/// Asks the store now and then, for readiness, and how many payments are open.
+async fn watch_store(store: Store, readiness: Arc<Readiness>, metrics: Arc<Metrics>) {
+    let (mut known, payments) = (None, store.payments());
     loop {
         let answer = store.check().await;
         let works = answer.is_ok();
@@ -349,6 +349,13 @@ async fn watch_store(store: Store, readiness: Arc<Readiness>) {
             Ok(()) | Err(_) => {}
         }
         known = Some(works);
+        // A store that does not answer leaves the numbers as they were; that it does not is told above.
+        if works && let Ok(open) = payments.open_payments().await {
+            let [reserved, settling, unknown] = &metrics.payments_open;
+            for (gauge, count) in [(reserved, open.reserved), (settling, open.settling), (unknown, open.unknown)] {
+                gauge.set(i64::try_from(count).unwrap_or(i64::MAX));
+            }
+        }
         tokio::time::sleep(STORE_CHECK).await;
     }
 }

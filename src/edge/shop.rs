@@ -53,7 +53,7 @@ async fn purchase(gate: &Gate, view: &RequestView<'_>, query: &str, now: UnixTim
     let plan = parameter(query, "plan").unwrap_or("");
     match gate.purchase(view, plan, now).await {
         None => Answer::UnknownPlan,
-        Some(Err(refusal)) => Answer::Unpaid(refusal),
+        Some(Err(refusal)) => Answer::Unpaid(Box::new(refusal)),
         Some(Ok(receipt)) => {
             let body = bought(plan, &receipt).to_string();
             Answer::Shop { body, receipt: response_header(&receipt) }

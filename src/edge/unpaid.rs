@@ -6,6 +6,7 @@
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
+use serde_json::json;
 
 use super::respond::Wire;
 use crate::{
@@ -64,7 +65,10 @@ pub(super) fn wire(refusal: &PaymentRefusal) -> Wire {
 pub(super) fn body(refusal: &PaymentRefusal) -> Option<Bytes> {
     match refusal {
         PaymentRefusal::Demand(demand) => Some(Bytes::copy_from_slice(demand.body())),
-        PaymentRefusal::SettlementRefused { body, .. } => Some(Bytes::copy_from_slice(body.as_bytes())),
+        // The outcome is in the header; the body is for people.
+        PaymentRefusal::SettlementRefused { error, .. } => {
+            Some(Bytes::from(json!({ "error": error, "code": wire(refusal).code }).to_string()))
+        }
         _ => None,
     }
 }
@@ -90,6 +94,12 @@ pub(super) fn headers(refusal: &PaymentRefusal, headers: &mut HeaderMap) {
 pub(super) fn not_for_sale() -> Wire {
     let detail = "this route is to be paid for, and payments are not taken".to_owned();
     Wire { status: StatusCode::PAYMENT_REQUIRED, code: "payment_required", detail }
+}
+
+/// A purchase of a plan that is not for sale.
+pub(super) fn unknown_plan() -> Wire {
+    let detail = "no plan of this name is for sale".to_owned();
+    Wire { status: StatusCode::NOT_FOUND, code: "unknown_plan", detail }
 }
 
 /// A sign-in proof on a route that sells nothing.

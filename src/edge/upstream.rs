@@ -498,9 +498,10 @@ impl HeldResponse {
         self.0.headers()
     }
 
-    /// Lets go of it.
+    /// Lets go of it. What it says of a payment is the upstream's own invention, and ends here.
     pub(crate) fn release(self, release: &Release) -> Response<Incoming> {
         let mut response = self.0;
+        response.headers_mut().remove(PAYMENT_RESPONSE);
         if let Some(receipt) = release.payment_response() {
             response.headers_mut().insert(PAYMENT_RESPONSE, receipt);
         }

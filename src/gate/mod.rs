@@ -135,7 +135,7 @@ pub enum Verdict {
     /// As the policy decided.
     Decided(Decision),
     /// It is to be paid for, or was not paid right.
-    Unpaid(PaymentRefusal),
+    Unpaid(Box<PaymentRefusal>),
 }
 
 /// A credential that was looked up, and who that is now.
@@ -557,13 +557,13 @@ impl Gate {
     async fn turned_down<'g>(
         &'g self,
         met: Met<'g>,
-        refusal: Refusal,
+        mut refusal: Refusal,
         asked: Option<Asked>,
         view: &RequestView<'_>,
         now: UnixTime,
     ) -> Judged<'g> {
         // Boxed: this is a cold way, and every request would carry the room for it.
-        match Box::pin(self.payment_turn(&met, &refusal, view, now)).await {
+        match Box::pin(self.payment_turn(&met, &mut refusal, view, now)).await {
             None => self.refused(met, refusal, asked, view),
             Some(Ok((permit, due))) => {
                 let after = self.auth_duration(AuthWay::VerifyStore, view);
@@ -571,21 +571,24 @@ impl Gate {
                 Judged { due, ..self.judged(met, admitted, asked, after) }
             }
             Some(Err(Turned::Away(refusal))) => self.refused(met, refusal, asked, view),
-            Some(Err(Turned::Unpaid(refusal))) => {
-                if refusal.counts_against_address() {
+            Some(Err(Turned::Unpaid(unpaid))) => {
+                // A payment that is merely not new is no offence; the bad token beside it still is.
+                let hidden = matches!(refusal, Refusal::InvalidToken(_) | Refusal::ProofRefused(_));
+                if hidden || unpaid.counts_against_address() {
                     self.count_refusal(view.client, view.started);
                 }
                 let after = self.auth_duration(AuthWay::Deny, view);
-                self.judged(met, Verdict::Unpaid(refusal), asked, after)
+                self.judged(met, Verdict::Unpaid(Box::new(unpaid)), asked, after)
             }
         }
     }
 
-    /// What a payment, or the lack of one, makes of a refusal; nothing where the refusal stands.
+    /// What a payment, or the lack of one, makes of a refusal; nothing where the refusal stands, or became that of an
+    /// address whose payments are not looked at for now.
     async fn payment_turn(
         &self,
         met: &Met<'_>,
-        refusal: &Refusal,
+        refusal: &mut Refusal,
         view: &RequestView<'_>,
         now: UnixTime,
     ) -> Option<Result<(Permit, Due), Turned>> {
@@ -619,7 +622,8 @@ impl Gate {
             headers: view.headers,
         };
         if sells && view.headers.contains_key(PAYMENT_SIGNATURE) {
-            if self.check_failures(view).is_err() {
+            if let Err(waits) = self.check_failures(view) {
+                *refusal = waits;
                 return None;
             }
             if let Err(refusal) = self.take_as_nobody(met, view, now) {
@@ -643,6 +647,9 @@ impl Gate {
         }
         if payments.settings().shop.is_some() {
             self.metrics.sells(payment::SHOP);
+        }
+        for plan in &payments.settings().plans {
+            self.metrics.sells_plan(&plan.name);
         }
         let _ = self.payments.set(payments);
     }
@@ -786,6 +793,14 @@ impl Judged<'_> {
     /// What is known of who asked, admitted or not.
     pub fn known(&self) -> Option<&Known> {
         self.asked.as_ref().map(|asked| &*asked.entry.known)
+    }
+
+    /// Who paid with the request itself, where that is known before the answer.
+    pub fn payer(&self) -> Option<&AccountId> {
+        match &self.verdict {
+            Verdict::Decided(Decision::Admit(permit)) => permit.paid()?.payer.as_ref(),
+            _ => None,
+        }
     }
 
     /// Whether the credential was remembered; nothing if none was looked up.

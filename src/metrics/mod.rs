@@ -71,6 +71,9 @@ pub const TLS_VERSIONS: [&str; 2] = ["1.2", "1.3"];
 /// What becomes of a payment.
 pub const PAYMENT_STATUSES: [&str; 4] = ["settled", "refused", "unknown", "replayed"];
 
+/// States of payments that are not settled.
+pub const OPEN_STATUSES: [&str; 3] = ["reserved", "settling", "unknown"];
+
 /// Checks of readiness.
 pub const READY_CHECKS: [&str; 4] = ["configuration", "listeners", "store", "not_draining"];
 
@@ -114,6 +117,7 @@ pub struct Metrics {
     store_operation_duration: Family<Histogram>,
     facilitator_requests: Family<Counter>,
     payments: Family<Counter>,
+    purchases: Family<Counter>,
     facilitator_duration: Family<Histogram>,
     tls_handshakes: Family<Counter>,
     build_info: Family<Gauge>,
@@ -124,6 +128,7 @@ pub struct Metrics {
     pub cache_requests: [Words<5>; 2],
     pub cache_entries: [Gauge; 2],
     pub cache_evictions: [Words<4>; 2],
+    pub payments_open: [Gauge; 3],
     rate_limited: Family<Counter>,
     pub connections: [Gauge; 2],
     pub connections_accepted: Words<2>,
@@ -256,6 +261,7 @@ impl Metrics {
         let cache_entries = gauges(&r, "cache_entries", "entries in the caches", &["cache"]);
         let cache_evictions =
             counters(&r, "cache_evictions_total", "entries that left the caches, by cause", &["cache", "cause"]);
+        let payments_open = gauges(&r, "payments_open", "payments in the store that are not settled", &["status"]);
         let connections = gauges(&r, "connections", "open client connections", &["protocol"]);
         let accepted = counters(&r, "connections_total", "client connections taken", &["protocol"]);
         let refused = counters(&r, "connections_rejected_total", "client connections not taken", &["reason"]);
@@ -364,6 +370,8 @@ impl Metrics {
                 &["operation"],
                 &LOOKUP_BUCKETS,
             ),
+            purchases: counters(&r, "purchases_total", "plans bought, by whatever door", &["plan"]),
+            payments_open: OPEN_STATUSES.map(|status| payments_open.with_label_values(&[status])),
             payments: counters(&r, "payments_total", "payments by what became of them", &["route", "status"]),
             facilitator_requests: counters(
                 &r,
@@ -510,6 +518,16 @@ impl Metrics {
         for status in PAYMENT_STATUSES {
             self.payments.with_label_values(&[route, status]);
         }
+    }
+
+    /// Counts a plan that was bought, once its payment is settled.
+    pub fn purchase(&self, plan: &str) {
+        self.purchases.with_label_values(&[plan]).inc();
+    }
+
+    /// Makes the counter of purchases of a plan that is for sale.
+    pub fn sells_plan(&self, plan: &str) {
+        self.purchases.with_label_values(&[plan]);
     }
 
     /// Counters of TLS handshakes: for each version spoken one that succeeded and one that resumed, then the
@@ -688,6 +706,18 @@ mod tests {
         ] {
             let line = format!("siwx_tls_handshakes_total{{{labels}}} 0\n");
             assert!(before.contains(&line), "{line}\n{before}");
+        }
+    }
+
+    #[test]
+    fn a_plan_is_there_at_zero_and_counts() {
+        let metrics = Metrics::new();
+        metrics.sells_plan("nano");
+        assert!(text(&metrics).contains("siwx_purchases_total{plan=\"nano\"} 0\n"));
+        metrics.purchase("nano");
+        assert!(text(&metrics).contains("siwx_purchases_total{plan=\"nano\"} 1\n"));
+        for status in OPEN_STATUSES {
+            assert!(text(&metrics).contains(&format!("siwx_payments_open{{status=\"{status}\"}} 0\n")), "{status}");
         }
     }
 

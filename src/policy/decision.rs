@@ -31,7 +31,8 @@ pub enum Decision {
 pub struct Permit {
     identity: Option<Identity>,
     opened_by: Option<OpenedBy>,
-    paid: Option<Paid>,
+    /// Boxed: few have one, and every request carries its permit about.
+    paid: Option<Box<Paid>>,
 }
 
 /// Who paid for a request with the request itself. Nobody signed in; a facilitator has named the payer.
@@ -207,7 +208,7 @@ pub fn decide(
 /// sells nothing: then no payment opens it.
 pub fn admit_payment(rule: &Rule, paid: Paid) -> Option<Permit> {
     rule.sale.as_ref()?;
-    Some(Permit { identity: None, opened_by: None, paid: Some(paid) })
+    Some(Permit { identity: None, opened_by: None, paid: Some(Box::new(paid)) })
 }
 
 /// What opens a route that is paid for: access to it, or one of the plans that open it too. No plan named is none.
@@ -254,8 +255,8 @@ impl Permit {
     }
 
     /// Who paid with the request itself, if somebody did.
-    pub const fn paid(&self) -> Option<&Paid> {
-        self.paid.as_ref()
+    pub fn paid(&self) -> Option<&Paid> {
+        self.paid.as_deref()
     }
 
     /// Whether it was given to somebody, and not to anybody.

@@ -455,6 +455,7 @@ mod tests {
             add_prefix: String::new(),
             body_bytes: None,
             shared_cache: false,
+            cors: Vec::new(),
             rate: None,
             sale: None,
             sign_in: false,

@@ -29,6 +29,8 @@ pub struct Rule {
     pub body_bytes: Option<Option<u64>>,
     /// Whether an answer to an admitted request may be kept by shared caches.
     pub shared_cache: bool,
+    /// Web origins whose scripts may use it, as browsers write them; empty: none.
+    pub cors: Vec<String>,
     /// How often one account or address may ask; nothing: any number of times.
     pub rate: Option<RouteRate>,
     /// What it sells; nothing: nothing.

@@ -46,7 +46,7 @@ pub use self::{
         Asked, BLOB_BYTES_MAX, Doubt, Due, HISTORY_DAYS, Lease, NewPayment, OpenPayments, Owner, Payment,
         PaymentCursor, PaymentCursorError, PaymentError, PaymentFilter, PaymentId, PaymentPage, PaymentStatus,
         PaymentStore, RESPONSE_BYTES_MAX, Receipt, Recorded, Reserved, Resolution, Resolved, Sale, Settlement, Step,
-        TAKEN_OVER_MAX, TakenOver,
+        TAKEN_OVER_MAX, TakenOver, Word, WordError,
     },
     settings::{Backend, Settings},
     usage::{USAGE_MAX, UsageDelta, UsageStore},

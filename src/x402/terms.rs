@@ -54,6 +54,7 @@ pub struct Accept {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Offer {
     accept: Accept,
+    price: Price,
     amount: u128,
     flow: PaymentFlow,
     plan: Option<String>,
@@ -190,7 +191,7 @@ impl Offer {
             return Err(OfferError::Timeout);
         }
         let amount = price.amount(accept.asset.decimals)?;
-        Ok(Self { accept, amount, flow, plan })
+        Ok(Self { accept, price, amount, flow, plan })
     }
 
     /// The chain it is for: with [`Offer::scheme`] what a facilitator must support.
@@ -201,6 +202,11 @@ impl Offer {
     /// The scheme it is for.
     pub const fn scheme(&self) -> Scheme {
         self.accept.scheme
+    }
+
+    /// What it costs, as the configuration says it.
+    pub const fn price(&self) -> Price {
+        self.price
     }
 
     /// The terms, with `supported`, the `extra` that the facilitator's `/supported` has for chain and scheme.

@@ -7,6 +7,7 @@ use std::{
     os::unix::fs::OpenOptionsExt as _,
     path::PathBuf,
     process::{Child, Command, Stdio},
+    sync::mpsc,
     time::{Duration, Instant},
 };
 
@@ -35,6 +36,8 @@ pub(crate) struct Running {
     child: Child,
     pub(crate) address: SocketAddr,
     pub(crate) admin: SocketAddr,
+    /// The lines of its log after its addresses.
+    log: mpsc::Receiver<String>,
 }
 
 impl Desk {
@@ -94,12 +97,19 @@ impl Desk {
         };
         let (address, admin) = (address(), address());
         // The rest of the log is read, so that the gateway never waits for us.
-        std::thread::spawn(move || lines.for_each(drop));
-        Running { child, address, admin }
+        let (said, log) = mpsc::channel();
+        std::thread::spawn(move || {
+            for line in lines.map_while(Result::ok) {
+                // A test that has ended reads no more.
+                let _ = said.send(line);
+            }
+        });
+        Running { child, address, admin, log }
     }
 }
 
-fn finish(mut command: Command, input: &[u8]) -> Ran {
+/// Runs a command to its end with something on standard input.
+pub(crate) fn finish(mut command: Command, input: &[u8]) -> Ran {
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().expect("a process");
     // A command that does not read its input may have ended already.
@@ -110,6 +120,17 @@ fn finish(mut command: Command, input: &[u8]) -> Ran {
 }
 
 impl Running {
+    /// The next `audit` event in the log.
+    pub(crate) fn audited(&self) -> Value {
+        loop {
+            let line = self.log.recv_timeout(PATIENCE).expect("a line of the log");
+            let json: Value = serde_json::from_str(&line).expect("a line of JSON");
+            if json["event"] == "audit" {
+                break json;
+            }
+        }
+    }
+
     /// Asks for an end in good order and gives the exit code.
     pub(crate) fn stop(mut self) -> Option<i32> {
         end(&mut self.child, "TERM")
@@ -194,10 +215,25 @@ pub(crate) fn get(address: SocketAddr, path: &str, authorization: Option<&str>) 
 
 /// The same with a Host.
 pub(crate) fn get_of(address: SocketAddr, host: &str, path: &str, authorization: Option<&str>) -> (u16, String) {
+    let authorization = authorization.map(|value| format!("Authorization: {value}\r\n")).unwrap_or_default();
+    get_with(address, host, path, &authorization)
+}
+
+/// The same with header fields as they are sent, each with its line end.
+pub(crate) fn get_with(address: SocketAddr, host: &str, path: &str, fields: &str) -> (u16, String) {
+    exchange(address, &format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n{fields}\r\n"))
+}
+
+/// Sends JSON with a bearer token and gives status and body.
+pub(crate) fn post(address: SocketAddr, path: &str, token: &str, body: &Value) -> (u16, String) {
+    let body = body.to_string();
+    let head = format!("POST {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nAuthorization: Bearer {token}");
+    exchange(address, &format!("{head}\r\nContent-Length: {}\r\n\r\n{body}", body.len()))
+}
+
+fn exchange(address: SocketAddr, request: &str) -> (u16, String) {
     let mut stream = TcpStream::connect_timeout(&address, PATIENCE).expect("a connection");
     stream.set_read_timeout(Some(PATIENCE)).expect("a time-out");
-    let authorization = authorization.map(|value| format!("Authorization: {value}\r\n")).unwrap_or_default();
-    let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n{authorization}\r\n");
     stream.write_all(request.as_bytes()).expect("a request");
     let mut answer = String::new();
     stream.read_to_string(&mut answer).expect("an answer");

@@ -2,6 +2,7 @@
 
 mod harness;
 mod journey;
+mod payments;
 mod vectors;
 
 use std::{
@@ -11,11 +12,11 @@ use std::{
     process::Stdio,
 };
 
-use harness::{Desk, end, get_of, small_configuration};
+use harness::{Desk, end, finish, get_of, get_with, small_configuration};
 use serde_json::{Value, json};
 
 /// The commands of operations.md section 2 that this build has, subcommands with a space.
-const COMMANDS: [&str; 25] = [
+const COMMANDS: [&str; 31] = [
     "run",
     "check",
     "config",
@@ -38,6 +39,12 @@ const COMMANDS: [&str; 25] = [
     "subscriptions grant",
     "subscriptions revoke",
     "subscriptions import",
+    "payments",
+    "payments list",
+    "payments show",
+    "payments resolve",
+    "plans",
+    "plans list",
     "healthcheck",
     "version",
     "help",
@@ -81,10 +88,10 @@ fn calls_that_are_wrong() {
             "error: expected a key as `0x` and 64 hex digits (EVM) or as a JSON array of 64 bytes (Solana), found neither\n",
         ),
         (
-            "a format that is to come",
+            "a proof of no challenge",
             &["token", "mint", "--domain", "a", "--uri", "b", "--format", "sign-in-with-x"],
             64,
-            "error: `--format sign-in-with-x` is not built yet; `--format siwx` is\n",
+            "error: `--format sign-in-with-x` and `--challenge FILE` go together\n",
         ),
         ("a duration without unit", &["token", "mint", "--expires", "60"], 64, "expected a duration such as"),
         ("no token", &["token", "inspect"], 64, "expected a token as an argument or on standard input"),
@@ -378,13 +385,30 @@ fn the_demo_serves_the_lines_it_prints() {
         };
         let (_, target) = curl.split_once(" http://").expect("a URL");
         let (authority, path) = target.split_once(' ').map_or(target, |(url, _)| url).split_once('/').expect("a path");
-        let token = curl.split_once("'Authorization: ").map(|(_, token)| token.trim_end_matches('\''));
-        let address = authority.parse().expect("an address");
-        let (status, body) = get_of(address, authority, &format!("/{path}"), token);
+        let (address, path) = (authority.parse().expect("an address"), format!("/{path}"));
+        let header = match curl.split_once(" -H ").map(|(_, header)| header) {
+            None => String::new(),
+            Some(header) if header.starts_with('\'') => format!("{}\r\n", header.trim_matches('\'')),
+            Some(header) => {
+                let (name, pipeline) = header.trim_matches('"').split_once("$(curl -s ").expect("a pipeline");
+                let (url, command) = pipeline.trim_end_matches(')').split_once(" | SIWX_KEY=").expect("a pipe");
+                assert_eq!(url, format!("http://{authority}{path}"));
+                let mut words = command.split(' ');
+                let (key, binary) = (words.next().expect("a key"), words.next());
+                assert_eq!(binary, Some(env!("CARGO_BIN_EXE_siwx-gateway")));
+                let mut signer = desk.command(&words.collect::<Vec<_>>());
+                signer.env("SIWX_KEY", key);
+                let (_, challenge) = get_of(address, authority, &path, None);
+                let signed = finish(signer, challenge.as_bytes());
+                assert_eq!((signed.code, signed.err.as_str()), (0, ""), "{line}");
+                format!("{name}{}\r\n", signed.out.trim_end())
+            }
+        };
+        let (status, body) = get_with(address, authority, &path, &header);
         assert_eq!(Some(status), promised, "{line}\n{body}");
         sent += 1;
     }
-    assert_eq!(sent, 6);
+    assert_eq!(sent, 11);
     assert_eq!(end(&mut child, "INT"), Some(0));
 }
 
@@ -394,7 +418,7 @@ fn the_demo_keeps_its_promises() {
     let ran = desk.run(&["demo", "--once"]);
     assert_eq!((ran.code, ran.err.as_str()), (0, ""), "{}", ran.out);
     let marks: Vec<&str> = ran.out.lines().filter_map(|line| line.strip_suffix(" ok")).collect();
-    assert_eq!(marks.len(), 6, "{}", ran.out);
-    assert_eq!(ran.out.lines().last(), Some("6 of 6 as promised"));
+    assert_eq!(marks.len(), 11, "{}", ran.out);
+    assert_eq!(ran.out.lines().last(), Some("11 of 11 as promised"));
     assert_eq!(fs::read_dir(desk.path(".")).expect("a directory").count(), 0, "the demo leaves nothing behind");
 }

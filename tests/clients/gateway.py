@@ -135,7 +135,7 @@ def make_certificates(folder):
     (folder / "server.key").chmod(0o600)
 
 
-def wait_until_ready(gateway, admin_port):
+def wait_until_ready(gateway, admin_port, pause=0.05):
     deadline = time.monotonic() + START_SECS
     while time.monotonic() < deadline and gateway.poll() is None:
         connection = http.client.HTTPConnection("127.0.0.1", admin_port, timeout=2)
@@ -147,7 +147,7 @@ def wait_until_ready(gateway, admin_port):
             pass
         finally:
             connection.close()
-        time.sleep(0.05)
+        time.sleep(pause)
     raise RuntimeError(f"the gateway is not ready after {START_SECS} s, or ended: exit status {gateway.poll()}")
 
 

@@ -1,11 +1,14 @@
 //! A server that does what a script says, one act a request.
+//!
+//! There is one script for all targets, and one for each target that has its own. What is in no script is a habit, or
+//! the connection is closed.
 
 use std::{
-    collections::VecDeque,
+    collections::{HashMap, VecDeque},
     io::{BufRead as _, BufReader, Read, Write},
     net::{SocketAddr, TcpListener, TcpStream},
     sync::{
-        Arc, Mutex,
+        Arc, Condvar, Mutex,
         atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
         mpsc,
     },
@@ -30,6 +33,19 @@ pub(crate) enum Act {
     Drip(Vec<u8>, u64),
     /// Reads the request and does nothing.
     Hang,
+    /// Answers with these bytes once the latch is open.
+    Held(Latch, Vec<u8>),
+}
+
+/// Closed until somebody opens it.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Latch(Arc<(Mutex<bool>, Condvar)>);
+
+/// What is done with requests for one target.
+#[derive(Default)]
+struct Target {
+    script: VecDeque<Act>,
+    habit: Option<Act>,
 }
 
 /// A request as it came.
@@ -53,6 +69,7 @@ pub(crate) struct Server {
 
 struct Shared {
     script: Mutex<VecDeque<Act>>,
+    targets: Mutex<HashMap<String, Target>>,
     seen: Mutex<Vec<Seen>>,
     connections: AtomicUsize,
     closed: AtomicUsize,
@@ -84,12 +101,32 @@ impl Act {
         Self::Answer(format!("HTTP/1.1 {status} X\r\n{fields}content-length: {length}\r\n\r\n{body}").into())
     }
 
+    /// The same answer, once a latch is open.
+    pub(crate) fn held(self, latch: &Latch) -> Self {
+        match self {
+            Self::Answer(bytes) => Self::Held(latch.clone(), bytes),
+            other => other,
+        }
+    }
+
     /// The same bytes, and then the connection is closed.
     pub(crate) fn and_close(self) -> Self {
         match self {
             Self::Answer(bytes) => Self::AnswerAndClose(bytes),
             other => other,
         }
+    }
+}
+
+impl Latch {
+    pub(crate) fn open(&self) {
+        *self.0.0.lock().expect("the latch") = true;
+        self.0.1.notify_all();
+    }
+
+    fn wait(&self) {
+        let closed = self.0.0.lock().expect("the latch");
+        drop(self.0.1.wait_while(closed, |open| !*open).expect("the latch"));
     }
 }
 
@@ -110,6 +147,7 @@ impl Server {
         let (ends, ended) = mpsc::channel();
         let shared = Arc::new(Shared {
             script: Mutex::new(script.into_iter().collect()),
+            targets: Mutex::default(),
             seen: Mutex::default(),
             connections: AtomicUsize::new(0),
             closed: AtomicUsize::new(0),
@@ -141,6 +179,18 @@ impl Server {
 
     pub(crate) fn then(&self, act: Act) {
         self.shared.script.lock().expect("the script").push_back(act);
+    }
+
+    /// What is done with the next request for this target, after those that were said before.
+    pub(crate) fn on(&self, target: &str, act: Act) {
+        let mut targets = self.shared.targets.lock().expect("the targets");
+        targets.entry(target.to_owned()).or_default().script.push_back(act);
+    }
+
+    /// What is done with every request for this target that has no act of its own.
+    pub(crate) fn always(&self, target: &str, act: Act) {
+        let mut targets = self.shared.targets.lock().expect("the targets");
+        targets.entry(target.to_owned()).or_default().habit = Some(act);
     }
 
     pub(crate) fn seen(&self) -> Vec<Seen> {
@@ -196,6 +246,14 @@ impl Shared {
         self.script.lock().expect("the script").pop_front()
     }
 
+    fn next_for(&self, seen: &Seen) -> Option<Act> {
+        let mut targets = self.targets.lock().expect("the targets");
+        let target = targets.get_mut(seen.line.split(' ').nth(1).unwrap_or(""));
+        let act = target.and_then(|target| target.script.pop_front().or_else(|| target.habit.clone()));
+        drop(targets);
+        act.or_else(|| self.next())
+    }
+
     fn serve(&self, stream: TcpStream) {
         let connection = self.connections.fetch_add(1, SeqCst);
         let at_once = matches!(self.script.lock().expect("the script").front(), Some(Act::CloseUnread));
@@ -212,9 +270,10 @@ impl Shared {
         };
         let mut stream = BufReader::new(stream);
         while let Some(seen) = read(&mut stream, connection) {
+            let act = self.next_for(&seen);
             self.seen.lock().expect("what was seen").push(seen);
             let stream = stream.get_mut();
-            let written = match self.next() {
+            let written = match act {
                 Some(Act::Answer(bytes)) => stream.write_all(&bytes).and_then(|()| stream.flush()),
                 Some(Act::AnswerAndClose(bytes)) => {
                     let _ = stream.write_all(&bytes).and_then(|()| stream.flush());
@@ -224,6 +283,10 @@ impl Shared {
                     std::thread::sleep(Duration::from_millis(millis));
                     stream.write_all(byte).and_then(|()| stream.flush())
                 }),
+                Some(Act::Held(latch, bytes)) => {
+                    latch.wait();
+                    stream.write_all(&bytes).and_then(|()| stream.flush())
+                }
                 Some(Act::Hang) => {
                     let _ = self.ended.lock().map(|ended| ended.recv());
                     return;

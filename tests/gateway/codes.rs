@@ -6,11 +6,13 @@ use std::{
     io::{BufReader, Read as _},
 };
 
+use serde_json::json;
 use siwx_gateway::store::Term;
 
 use crate::{
     failures::Flaky,
     harness::{Answer, Client, Gateway, Nobody, Request, Setup, Upstream, Wallet, time, upstream::read_request},
+    operator,
 };
 
 /// How one code comes about: a gateway made for it, and the answer it gave.
@@ -50,13 +52,15 @@ const CODES: [(u16, &str, Produce); 26] = [
 ];
 
 /// Those of the private listener, whose refusals have codes of the same list.
-const ADMIN_CODES: [(u16, &str, Produce); 8] = [
+const ADMIN_CODES: [(u16, &str, Produce); 10] = [
     (400, "bad_request", || administered(&Request::new("POST", "/admin/subscriptions").body(b"{}"), true)),
     (401, "credential_required", || administered(&Request::get("/admin/state"), false)),
     (403, "origin_not_allowed", || administered(&Request::get("/admin/state").header("Origin", "null"), true)),
     (404, "no_route", || administered(&Request::get("/admin/nothing"), true)),
     (404, "unknown_plan", || administered(&grant_of("no-such-plan"), true)),
     (405, "method_not_allowed", || administered(&Request::new("PUT", "/admin/state"), true)),
+    (409, "payment_already_used", payment_already_used),
+    (409, "payment_in_progress", payment_in_progress),
     (429, "too_many_refusals", too_many_admin_refusals),
     (503, "store_unavailable", admin_store_unavailable),
 ];
@@ -210,6 +214,20 @@ fn admin_store_unavailable() -> Answer {
     admin_answer(&gateway, &grant_of("nano"), true)
 }
 
+fn payment_already_used() -> Answer {
+    let upstream = Upstream::ok();
+    let gateway = Setup::over(&upstream).start();
+    operator::to_settled(&gateway, 1, &operator::nano());
+    operator::resolve(&gateway, 1, &json!({ "status": "released" }))
+}
+
+fn payment_in_progress() -> Answer {
+    let upstream = Upstream::ok();
+    let gateway = Setup::over(&upstream).start();
+    operator::to_reserved(&gateway, 1, &operator::nano());
+    operator::resolve(&gateway, 1, &json!({ "status": "released" }))
+}
+
 /// The codes that stand in a source file right after a status, as `StatusCode::X, "code"` or `S::X, "code"`.
 fn codes_of(path: &str) -> BTreeSet<String> {
     let source = std::fs::read_to_string(path).expect("the source");
@@ -246,5 +264,7 @@ fn every_code_is_produced() {
 
 #[test]
 fn every_code_of_the_private_listener_is_produced() {
-    assert_eq!(produced(&ADMIN_CODES), codes_of("src/edge/admin.rs"), "the rows here, and what the source can say");
+    let files = ["admin.rs", "admin/answers.rs", "admin/payments.rs", "admin/subscriptions.rs"];
+    let said = files.iter().flat_map(|file| codes_of(&format!("src/edge/{file}"))).collect();
+    assert_eq!(produced(&ADMIN_CODES), said, "the rows here, and what the source can say");
 }

@@ -6,6 +6,7 @@
 
 pub(crate) mod client;
 pub(crate) mod http2;
+pub(crate) mod shop;
 pub(crate) mod tls;
 pub(crate) mod upstream;
 pub(crate) mod wallet;
@@ -33,6 +34,7 @@ use siwx_gateway::{
 
 pub(crate) use self::{
     client::{Answer, Client, Request, Secrets},
+    shop::{Payment, Shop, Till},
     upstream::{Nobody, Seen, Upstream},
     wallet::Wallet,
 };

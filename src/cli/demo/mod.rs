@@ -1,11 +1,14 @@
-//! `demo`: the first minute. A gateway on loopback in front of an API that shows what it is told, throw-away wallets,
-//! and a line for each thing worth seeing. Nothing is kept and nothing leaves the machine.
+//! `demo`: the first minute. A gateway on loopback in front of an API that shows what it is told, throw-away wallets, a
+//! test facilitator that moves no money, and a line for each thing worth seeing. Nothing is kept and nothing leaves
+//! the machine.
 //!
 //! With `--once` the program performs its own lines over the socket and says whether every promise was kept.
 
 mod echo;
 mod script;
 mod stage;
+mod test_facilitator;
+mod transfer;
 
 use std::{io, process::ExitCode, time::Duration};
 
@@ -13,9 +16,10 @@ use super::{
     console::{Failure, say, yes_or_no},
     fetch,
     signals::Signals,
+    token::sign_in::Invitation,
 };
-use crate::{app::SystemClock, time::Clock as _};
-use script::{Cast, Outcome, Scene, shortened};
+use crate::{app::SystemClock, time::Clock as _, x402::SIGN_IN_WITH_X};
+use script::{Cast, Outcome, Presented, Scene, shortened};
 use stage::Stage;
 
 /// Arguments of `demo`.
@@ -56,20 +60,25 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
 }
 
 /// What a person reads while the gateway runs.
-fn narration(cast: &Cast, stage: &Stage, scenes: &[Scene]) -> String {
+fn narration(cast: &Cast, stage: &Stage, scenes: &[Scene<'_>]) -> String {
     let mut text = format!(
         "siwx-gateway: a gateway in front of an API, on this machine alone\n\n  \
-         gateway   http://{}\n  \
-         metrics   http://{}/metrics\n  \
-         wallets   {:<12}  Ethereum, with a subscription\n            \
-         {:<12}  Solana, with a subscription\n            \
-         {:<12}  Ethereum, without one\n\n\
-         Paste these lines into another terminal. The tokens are good for 24 hours; Ctrl-C ends all of it.\n",
+         gateway      http://{}\n  \
+         metrics      http://{}/metrics\n  \
+         facilitator  http://{}, a test: signatures are checked, no money moves\n  \
+         wallets      {:<12}  Ethereum, with a subscription\n               \
+         {:<12}  Solana, with a subscription\n               \
+         {:<12}  Ethereum, without one\n               \
+         {:<12}  Ethereum, pays\n\n\
+         Paste these lines into another terminal. The tokens are good for 24 hours, a payment and a sign-in once;\n\
+         Ctrl-C ends all of it.\n",
         stage.gateway,
         stage.admin,
+        stage.facilitator,
         shortened(&cast.ethereum.address()),
         shortened(&cast.solana.address()),
         shortened(&cast.stranger.address()),
+        shortened(&cast.buyer.address()),
     );
     for (number, scene) in (1..).zip(scenes) {
         let Scene { title, point, promise, .. } = scene;
@@ -80,7 +89,7 @@ fn narration(cast: &Cast, stage: &Stage, scenes: &[Scene]) -> String {
 }
 
 /// Sends every request and tells what came back.
-async fn perform(stage: Stage, scenes: &[Scene]) -> Result<ExitCode, Failure> {
+async fn perform(stage: Stage, scenes: &[Scene<'_>]) -> Result<ExitCode, Failure> {
     let mut outcomes = Vec::with_capacity(scenes.len());
     let play = async {
         for scene in scenes {
@@ -103,12 +112,23 @@ async fn perform(stage: Stage, scenes: &[Scene]) -> Result<ExitCode, Failure> {
     Ok(yes_or_no(kept == scenes.len()))
 }
 
-async fn ask(scene: &Scene) -> io::Result<Outcome> {
-    let (status, body) = fetch::get(&scene.authority, scene.path, scene.token.as_deref(), PATIENCE).await?;
+async fn ask(scene: &Scene<'_>) -> io::Result<Outcome> {
+    let signed_in;
+    let credential = match &scene.presented {
+        Presented::Nothing => None,
+        Presented::Header(name, value) => Some((*name, value.as_str())),
+        Presented::SignIn(wallet) => {
+            let (_, challenge) = fetch::get(&scene.authority, scene.path, None, PATIENCE).await?;
+            let invitation = Invitation::read(&String::from_utf8_lossy(&challenge)).map_err(io::Error::other)?;
+            signed_in = invitation.accept(wallet, (&scene.authority, &scene.url()), None).map_err(io::Error::other)?;
+            Some((SIGN_IN_WITH_X, signed_in.as_str()))
+        }
+    };
+    let (status, body) = fetch::get(&scene.authority, scene.path, credential, PATIENCE).await?;
     Ok(Outcome::of(status.as_u16(), &body))
 }
 
-fn is_kept(scene: &Scene, outcome: &io::Result<Outcome>) -> bool {
+fn is_kept(scene: &Scene<'_>, outcome: &io::Result<Outcome>) -> bool {
     outcome.as_ref().is_ok_and(|outcome| *outcome == scene.promise)
 }
 

@@ -1,8 +1,13 @@
-//! The gateway of the demo: configured by a text, as any other gateway is, in front of the echo API.
+//! The gateway of the demo: configured by a text, as any other gateway is, in front of the echo API, with the test
+//! facilitator beside it.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 
-use super::{echo, script::Cast};
+use super::{
+    echo,
+    script::{Cast, NETWORK, PAID_PATH, PRICE, SELLER},
+    test_facilitator,
+};
 use crate::{
     app::{App, SystemClock, World, start_log},
     caip::AccountKey,
@@ -25,19 +30,22 @@ pub(super) struct Stage {
     pub(super) gateway: String,
     /// Those of its private listener.
     pub(super) admin: String,
+    /// Those of the test facilitator.
+    pub(super) facilitator: String,
 }
 
 impl Stage {
-    /// Sets up everything. Runs on a runtime, on which the API is served from here on.
+    /// Sets up everything. Runs on a runtime, on which API and facilitator are served from here on.
     ///
     /// For a demo that is looked at the ports are the usual ones where they are free, and requests are told on
     /// standard error.
     pub(super) async fn set(cast: &Cast, looked_at: bool) -> Result<Self, Failure> {
-        let api = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.map_err(unbound)?;
-        let api_address = api.local_addr().map_err(unbound)?;
+        let (api, api_address) = listener().await.map_err(unbound)?;
         tokio::spawn(echo::serve(api));
+        let (facilitator, facilitator_address) = listener().await.map_err(unbound)?;
+        tokio::spawn(test_facilitator::serve(facilitator, NETWORK));
         let [gateway, admin] = free_addresses(looked_at).map_err(unbound)?;
-        let text = configuration(gateway, admin, api_address, looked_at);
+        let text = configuration(gateway, admin, [api_address, facilitator_address], looked_at);
         let (config, report) = Source::own("demo.toml", text).resolve()?;
         start_log(config.log);
         let store = store::open(&config.store).map_err(Failure::failed)?;
@@ -46,8 +54,15 @@ impl Stage {
         }
         let world = World { access_log: Box::new(std::io::stderr()), ..World::system() };
         let app = App::bind_with_store(config, report, world, store).map_err(start_failure)?;
-        Ok(Self { app, gateway: gateway.to_string(), admin: admin.to_string() })
+        let facilitator = facilitator_address.to_string();
+        Ok(Self { app, gateway: gateway.to_string(), admin: admin.to_string(), facilitator })
     }
+}
+
+async fn listener() -> std::io::Result<(tokio::net::TcpListener, SocketAddr)> {
+    let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+    let address = listener.local_addr()?;
+    Ok((listener, address))
 }
 
 async fn subscribe(store: &Store, wallet: &Wallet) -> Result<(), Failure> {
@@ -74,7 +89,12 @@ fn unbound(error: std::io::Error) -> Failure {
     Failure::Failed(format!("cannot listen on loopback: {error}"))
 }
 
-fn configuration(gateway: SocketAddr, admin: SocketAddr, api: SocketAddr, access_log: bool) -> String {
+fn configuration(
+    gateway: SocketAddr,
+    admin: SocketAddr,
+    [api, facilitator]: [SocketAddr; 2],
+    access_log: bool,
+) -> String {
     format!(
         r#"public_url = "http://{gateway}"
 
@@ -96,6 +116,15 @@ format = "text"
 [log.access]
 enabled = {access_log}
 
+[[x402.facilitator]]
+name = "test"
+url = "http://{facilitator}"
+
+[[x402.accept]]
+network = "{NETWORK}"
+pay_to = "{SELLER}"
+asset = "usdc"
+
 [upstreams.echo]
 urls = ["http://{api}"]
 
@@ -108,6 +137,13 @@ prefix = "/"
 upstream = "echo"
 auth = "subscription"
 plans = ["{PLAN}"]
+
+[[route]]
+name = "paid"
+path = "{PAID_PATH}"
+upstream = "echo"
+auth = "payment"
+price = "{PRICE}"
 "#
     )
 }

@@ -12,7 +12,7 @@ use std::{path::PathBuf, process::ExitCode, time::Duration};
 use super::{
     configuration::ConfigFile,
     console::{Failure, complain, say, yes_or_no},
-    store::open,
+    store::{configuration, open},
     values::{duration, time},
 };
 use crate::{
@@ -20,7 +20,7 @@ use crate::{
     chain::account::{Named, spelled},
     config::Config,
     policy::subscription::DEFAULT_PLAN,
-    store::{Backend, Filter, Grant, Held, PAGE_MAX, Store, Term},
+    store::{Filter, Grant, Held, PAGE_MAX, Store, Term},
     time::{Clock as _, UnixTime},
 };
 
@@ -205,16 +205,6 @@ fn import(arguments: &Import) -> Result<ExitCode, Failure> {
     let count = runtime.block_on(store.subscriptions().import(&grants, SystemClock.now())).map_err(Failure::failed)?;
     say(format!("{count} granted"))?;
     Ok(ExitCode::SUCCESS)
-}
-
-/// The configuration, if its store outlives a process.
-fn configuration(file: &ConfigFile) -> Result<Config, Failure> {
-    let config = file.load()?;
-    if config.store.backend == Backend::SqliteMemory {
-        let reason = "this configuration keeps its store in the memory of the gateway; ask its admin API instead";
-        return Err(Failure::failed(reason));
-    }
-    Ok(config)
 }
 
 /// Refuses a plan that the configuration does not know.

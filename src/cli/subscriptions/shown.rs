@@ -2,19 +2,13 @@
 
 use serde_json::{Value, json};
 
-use crate::{chain::account::spelled, policy::subscription::Subscription, store::Held, time::UnixTime};
+use crate::{
+    chain::account::spelled, cli::console::table, policy::subscription::Subscription, store::Held, time::UnixTime,
+};
 
 /// A table with a line for each.
 pub(super) fn as_table(all: &[Held], now: UnixTime) -> String {
-    let head = ["ACCOUNT", "PLAN", "STATE", "STARTS", "ENDS", "CHAIN"].map(str::to_owned);
-    let rows: Vec<[String; 6]> = std::iter::once(head).chain(all.iter().map(|held| row(held, now))).collect();
-    let width = |column: usize| rows.iter().map(|row| row[column].len()).max().unwrap_or(0);
-    let widths: [usize; 6] = std::array::from_fn(width);
-    let lines = rows.iter().map(|row| {
-        let cells: Vec<String> = row.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
-        cells.join("  ").trim_end().to_owned()
-    });
-    lines.collect::<Vec<_>>().join("\n")
+    table(["ACCOUNT", "PLAN", "STATE", "STARTS", "ENDS", "CHAIN"], all.iter().map(|held| row(held, now)))
 }
 
 fn row(held: &Held, now: UnixTime) -> [String; 6] {

@@ -2,6 +2,8 @@
 //!
 //! Every token has a nonce of its own, so that any number of them are as many entries of the gateway's caches. The
 //! text is read back before it is signed: this program signs nothing that it would refuse to read.
+//!
+//! With `--format sign-in-with-x` the message is that of a challenge instead; `sign_in` has it.
 
 use std::{
     io::{self, BufWriter, Write as _},
@@ -13,13 +15,13 @@ use std::{
 use data_encoding::BASE64;
 use thiserror::Error;
 
-use super::SCHEME;
+use super::{SCHEME, sign_in::Invitation};
 use crate::{
     app::SystemClock,
     caip::{CaipError, ChainId},
     chain::DIALECTS,
     cli::{
-        console::Failure,
+        console::{Failure, say},
         input::{Source, widest_reading},
         values::duration,
         wallet::{KEY_FILE_BYTES_MAX, Wallet, WalletError, nonce},
@@ -31,6 +33,9 @@ use crate::{
 
 /// The environment variable that may hold the key, in the form of a key file.
 const KEY_VARIABLE: &str = "SIWX_KEY";
+
+/// Bytes of a challenge at most. They have 3 kB; a header may have 16, and bodies are no longer.
+const CHALLENGE_BYTES_MAX: u64 = 64 * 1024;
 
 /// Arguments of `token mint`.
 #[derive(Debug, clap::Args)]
@@ -50,20 +55,24 @@ pub(in crate::cli) struct Arguments {
     #[arg(long, value_name = "CAIP2")]
     chain: Option<String>,
     /// How long the token is good
-    #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = duration)]
+    #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = duration, conflicts_with = "challenge")]
     expires: Duration,
     /// A URI of the list of resources; may be given several times
-    #[arg(long = "resource", value_name = "URI")]
+    #[arg(long = "resource", value_name = "URI", conflicts_with = "challenge")]
     resources: Vec<String>,
     /// The sentence for people
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", conflicts_with = "challenge")]
     statement: Option<String>,
     /// How many tokens to print, one a line
-    #[arg(long, value_name = "N", default_value_t = 1)]
+    #[arg(long, value_name = "N", default_value_t = 1, conflicts_with = "challenge")]
     count: u64,
     /// The form of the credential
     #[arg(long, value_enum, default_value_t = Format::Siwx)]
     format: Format,
+    /// With `--format sign-in-with-x`: the body of a 402, or the value of its PAYMENT-REQUIRED header; `-` is standard
+    /// input. It must be for this domain and URI
+    #[arg(long, value_name = "FILE")]
+    challenge: Option<PathBuf>,
 }
 
 /// A form of credential.
@@ -71,7 +80,7 @@ pub(in crate::cli) struct Arguments {
 enum Format {
     /// `Authorization: SIWX base64(message).signature`
     Siwx,
-    /// The header of x402's extension; not built yet
+    /// The value of the header `SIGN-IN-WITH-X`, as x402 has it; good once
     SignInWithX,
 }
 
@@ -118,10 +127,18 @@ pub(in crate::cli) enum MintError {
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
-    if arguments.format == Format::SignInWithX {
-        return Err(Failure::usage("`--format sign-in-with-x` is not built yet; `--format siwx` is"));
-    }
+    let challenge = match (arguments.format, &arguments.challenge) {
+        (Format::SignInWithX, Some(path)) => Some(Source::named(path)),
+        (Format::Siwx, None) => None,
+        _ => return Err(Failure::usage("`--format sign-in-with-x` and `--challenge FILE` go together")),
+    };
     let wallet = Wallet::read(key(arguments)?.expose()).map_err(Failure::failed)?;
+    if let Some(challenge) = challenge {
+        let invitation = Invitation::read(&challenge.read_text(CHALLENGE_BYTES_MAX)?).map_err(Failure::failed)?;
+        let site = (arguments.domain.as_str(), arguments.uri.as_str());
+        say(invitation.accept(&wallet, site, arguments.chain.as_deref()).map_err(Failure::failed)?)?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let order = Order {
         domain: &arguments.domain,
         uri: &arguments.uri,

@@ -2,6 +2,7 @@
 
 mod inspect;
 pub(super) mod mint;
+pub(super) mod sign_in;
 mod verify;
 
 use std::process::ExitCode;
@@ -14,7 +15,7 @@ use crate::credential::CREDENTIAL_BYTES_MAX;
 /// Commands about tokens.
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
-    /// Sign a message and print it as an `Authorization` value
+    /// Sign a message and print it as the value of a header
     Mint(mint::Arguments),
     /// Take a token apart and show each check, offline
     Inspect(inspect::Arguments),

@@ -4,23 +4,14 @@
 //! timers are at most a day; counts that end up as memory are at most a million; nothing that must be at least
 //! one can be zero, because zero would mean "refuse everything" to the code and "no limit" to the reader.
 
+mod payments;
+
+use payments::{PLAN, SOLD_SECS_MAX, X402};
+
 use super::{Bounds, Fallback, Key, Kind, Span};
 
 const DAY_MILLIS: u64 = 86_400_000;
-const DAY_SECS: u64 = 86_400;
 const YEAR_SECS: u64 = 366 * 86_400;
-
-/// What is sold lasts at most ten years: longer is for ever, which is said otherwise.
-const SOLD_SECS_MAX: u64 = 10 * YEAR_SECS;
-
-/// A token that has no name of its own here.
-const ASSET: &[Key] = &[
-    text("address", "Its contract (EVM) or mint (Solana).").required(Fallback::Text("")),
-    // 10 to the power of 38 is the greatest that fits into 128 bits.
-    Key::new("decimals", Kind::Whole(0, 38), Fallback::Required, "Digits after the point of one whole token."),
-    text_or("name", "", "The `name` of its EIP-712 domain; on EVM chains alone."),
-    text_or("version", "", "The `version` of its EIP-712 domain; on EVM chains alone."),
-];
 
 /// A rate that is written as a table.
 pub(crate) const RATE: &[Key] = &[
@@ -255,126 +246,6 @@ const SUBSCRIPTIONS: &[Key] = &[
     duration("negative_ttl", 0, DAY_MILLIS, "5s", "How long a no counts."),
 ];
 
-const X402: &[Key] = &[
-    text_or("statement", "", "The sentence that wallets show who signs in, in printable ASCII; \"\": none."),
-    Key::new(
-        "nonce_secret",
-        Kind::Secret,
-        Fallback::Text(""),
-        "What makes nonces known as our own; several gateways of one site share it. \"\": made once and kept in the \
-         store. Best written as \"${NAME}\" or \"${file:/path}\", 32 characters or more.",
-    ),
-    flag("require_issued_nonce", true, "Whether a sign-in must be over a nonce that was issued here."),
-    seconds("proof_age_max", 1, DAY_SECS, "5m", "How old a sign-in proof, and its nonce, may be."),
-    texts(
-        "sign_in_chains",
-        &[],
-        "The chains that challenges invite to sign in on, as CAIP-2 ids; none: the networks of [[x402.accept]] in their \
-         order, as far as [chains] lets them in.",
-    ),
-    text_or(
-        "shop",
-        "/x402",
-        "The path under which plans are sold: its /pricing, /purchase and /status go before every route. \"\": off.",
-    ),
-    flag("public_status", false, "Whether anybody may ask what an account holds, or only who signs in as it."),
-    Key::new(
-        "facilitator",
-        Kind::Sections(FACILITATOR),
-        Fallback::Within,
-        "Who verifies payments and moves the money. The first that supports scheme and network of a payment is asked.",
-    ),
-    Key::new(
-        "accept",
-        Kind::Sections(ACCEPT),
-        Fallback::Within,
-        "Where money goes. Every price is offered on each of these, in their order.",
-    ),
-];
-
-const FACILITATOR: &[Key] = &[
-    text_or("name", "main", "Its name, [a-z0-9_-]{1,32}; a metric label, unique."),
-    text("url", "Its base URL: https, or http on loopback.").required(Fallback::Text("https://facilitator.example")),
-    Key::new(
-        "headers",
-        Kind::Secrets,
-        Fallback::Lists(&[]),
-        "Headers of every request to it, such as { Authorization = \"Bearer ${file:/path}\" }. A file is read again \
-         when it has changed.",
-    ),
-    duration("verify_timeout", 1, DAY_MILLIS, "10s", "The longest that verifying one payment may take."),
-    duration(
-        "settle_timeout",
-        1,
-        DAY_MILLIS,
-        "60s",
-        "The longest that settling one payment may take: it waits for a chain.",
-    ),
-];
-
-const ACCEPT: &[Key] = &[
-    text("network", "The chain, as a CAIP-2 id of eip155 or solana.").required(Fallback::Text("eip155:8453")),
-    text("pay_to", "The address that is paid.").required(Fallback::Text("0x0000000000000000000000000000000000000001")),
-    Key::new(
-        "asset",
-        Kind::TextOr(ASSET),
-        Fallback::Text("usdc"),
-        "What is paid with: \"usdc\" where it is known, or { address, decimals, name, version } of another dollar token; \
-         name and version are those of its EIP-712 domain, on EVM chains alone.",
-    ),
-    choice(
-        "scheme",
-        &["exact", "upto"],
-        "exact",
-        "Whether the price is charged, or what the upstream says and the price at most; \"upto\" on EVM chains alone.",
-    ),
-    seconds(
-        "timeout",
-        1,
-        DAY_SECS,
-        "60s",
-        "How long a payment may be settled after it was signed: at least the response_timeout of the upstreams of what \
-         is sold, and 15s.",
-    ),
-];
-
-const PLAN: &[Key] = &[
-    text("name", "Its name, [a-z0-9_-]{1,32}; unique.").required(Fallback::Text("nano")),
-    text_or(
-        "price",
-        "",
-        "Its price, such as \"$5.00\", where [x402] says how to pay; \"\": not for sale, granted by the operator.",
-    )
-    .example(Fallback::Text("$5.00")),
-    seconds("period", 1, SOLD_SECS_MAX, "30d", "How much longer one purchase makes it."),
-    Key::new(
-        "rate",
-        Kind::Rate,
-        Fallback::Text("off"),
-        "How often an account may ask by it, as \"20/s\" or { rate = \"20/s\", burst = 40 }; \"off\".",
-    )
-    .example(Fallback::Rate("20/s", 40)),
-    Key::new(
-        "quota",
-        Kind::Section(QUOTA),
-        Fallback::Absent,
-        "How many requests an account has in each window, the first of which begins with the plan. Leave it out for \
-         any number.",
-    ),
-];
-
-const QUOTA: &[Key] = &[
-    Key::new("requests", Kind::Whole(1, 1_000_000_000_000), Fallback::Required, "Requests in a window.")
-        .required(Fallback::Whole(100_000)),
-    Key::new(
-        "window",
-        Kind::Duration(Span { millis_min: 1000, millis_max: SOLD_SECS_MAX * 1000, whole_secs: true, optional: false }),
-        Fallback::Required,
-        "How long a window is.",
-    )
-    .required(Fallback::Text("30d")),
-];
-
 const LIMITS: &[Key] = &[
     whole("connections", 1, 1_000_000, 10_000, "Connections at once, in all."),
     whole("connections_per_ip", 1, 1_000_000, 256, "Connections at once of one address; of IPv6, of one /64."),
@@ -493,7 +364,7 @@ const ROUTE: &[Key] = &[
         Fallback::Absent,
         "How often one account or one address may ask. Leave it out for any number of times.",
     ),
-    later("cors"),
+    section("cors", CORS, "Which web origins' scripts may use it. They may send the credentials that are headers, and read challenges and receipts."),
     later("websocket"),
     later("trailers"),
     later("idle_timeout"),
@@ -522,6 +393,12 @@ const ROUTE: &[Key] = &[
     ),
     flag("sign_in", true, "Whether challenges invite to sign in, and proofs of it are taken, where [x402] is there."),
 ];
+
+const CORS: &[Key] = &[texts(
+    "origins",
+    &[],
+    "Origins as browsers write them, such as \"https://app.example.com\"; none: no script of another origin.",
+)];
 
 const LOG: &[Key] = &[
     choice("level", &["error", "warn", "info", "debug", "trace"], "info", "The least that is worth a line."),

@@ -74,6 +74,7 @@ fn route(
     let sale = market.sale(section, &label, &requirement, report);
     let sign_in = sign_in(root, section, market, report) && requirement != Requirement::Public;
     let allow_encoded = allow_encoded(section, &requirement, report);
+    let cors = cors(section.section("cors"), report);
     let rate = rate(section, &label, &requirement, report);
     let (strip_prefix, add_prefix) = (section.text("strip_prefix"), section.text("add_prefix"));
     is_path(add_prefix, "add_prefix", report);
@@ -98,10 +99,30 @@ fn route(
             rate,
             sale,
             sign_in,
+            cors,
             shared_cache: section.flag("shared_cache"),
         })
     };
     (rule(), place)
+}
+
+/// Origins whose scripts may use a route, each as browsers write it: they are compared byte for byte.
+fn cors(section: &Section, report: &mut Report) -> Vec<String> {
+    let mut origins = Vec::new();
+    for text in section.texts("origins") {
+        match Origin::parse(&text.value) {
+            Ok(origin) if origin.to_string() == text.value => origins.push(text.value.clone()),
+            Ok(origin) => {
+                let title = format!("`{}` is not as browsers write an origin", text.shown);
+                report.error(&text.place, title, format!("expected `{origin}`"));
+            }
+            Err(error) => {
+                let title = format!("`{}` is no web origin", text.shown);
+                report.error(&text.place, title, error.to_string());
+            }
+        }
+    }
+    origins
 }
 
 fn pattern(section: &Section, label: &str, report: &mut Report) -> (Option<Pattern>, Place) {
@@ -228,7 +249,7 @@ fn host(text: &Text, report: &mut Report) -> Option<Option<String>> {
     }
 }
 
-/// Whether a route takes proofs that sign in: its own carriers, or those of [auth], say so, and payments are on.
+/// Whether a route takes proofs that sign in: its own carriers, or those of `[auth]`, say so, and payments are on.
 fn sign_in(root: &Section, section: &Section, market: &Market, report: &mut Report) -> bool {
     gate::check_carriers(section, report);
     let own = section.texts("carriers");

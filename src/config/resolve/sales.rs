@@ -29,6 +29,15 @@ use crate::{
 /// What a settlement may take once the upstream has answered (x402.md section 5).
 const SETTLEMENT: Duration = Duration::from_secs(15);
 
+/// Offers of one challenge. Each is about 440 bytes of its header, and many clients take 16 KiB of headers.
+const OFFERS_MAX: usize = 24;
+
+/// Bytes of a description: a few sentences, in a header that has to hold the offers as well.
+const DESCRIPTION_BYTES_MAX: usize = 1024;
+
+/// Bytes of a media type: RFC 6838 section 4.2 has 127 for each of its two names.
+const MIME_TYPE_BYTES_MAX: usize = 255;
+
 /// All that a price rests on, and what plans are sold for.
 pub(super) struct Market {
     /// Where `[x402]` is; nothing: no money is taken.
@@ -129,6 +138,11 @@ impl Market {
             Requirement::Payment { .. } => self.route_prices(section, label, report)?,
             Requirement::Subscription { plans } => self.plan_prices(plans)?,
         };
+        if prices.offers.len() > OFFERS_MAX {
+            let title = format!("{label} offers {} prices", prices.offers.len());
+            let hint = format!("many clients cannot read a challenge of more than {OFFERS_MAX}");
+            report.warn(&section.place, title, hint);
+        }
         Some(Sale {
             offers: prices.offers,
             upfront: prices.upfront,
@@ -142,20 +156,25 @@ impl Market {
                 "path" => AccessScope::Path,
                 _ => AccessScope::Route,
             },
-            description: section.text("description").value.clone(),
-            mime_type: section.text("mime_type").value.clone(),
+            description: bounded(section.text("description"), DESCRIPTION_BYTES_MAX, report),
+            mime_type: bounded(section.text("mime_type"), MIME_TYPE_BYTES_MAX, report),
         })
     }
 
     /// The price of a route that is paid for.
     fn route_prices(&self, section: &Section, label: &str, report: &mut Report) -> Option<Prices> {
         let text = section.text("price");
+        if !self.is_open() {
+            let title = format!("{label} is to be paid for, and there is no [x402]");
+            report.error(section.place("auth"), title, "it says how payments are made");
+        }
         if text.value.is_empty() {
             let title = format!("{label} is to be paid for and has no price");
             report.error(section.place("auth"), title, "expected a key such as `price = \"$0.01\"`");
             return None;
         }
-        self.prices(price(text, report)?, text, label, None, report)
+        let price = price(text, report).filter(|_| self.is_open())?;
+        self.prices(price, text, label, None, report)
     }
 
     /// The prices of the plans that open a route, in the route's order, or that of the file where any plan does.
@@ -205,6 +224,7 @@ impl Market {
                 (Err(error), _) | (_, Err(error)) => {
                     let title = format!("the price of {label} cannot be paid on `{}`", accept.network);
                     report.error(&text.place, title, error.to_string());
+                    return None;
                 }
             }
         }
@@ -213,8 +233,9 @@ impl Market {
 
     /// What must fit once the routes are known: there is somebody to ask about payments, and they live long enough.
     pub(super) fn check(&self, x402: Option<&Section>, root: &Section, rules: &[Rule], report: &mut Report) {
-        let sells = !self.plans.is_empty() || rules.iter().any(|rule| rule.sale.is_some());
-        if let Some(section) = x402.filter(|section| sells && section.sections("facilitator").is_empty()) {
+        let mut sections = root.sections("plan").iter().chain(root.sections("route"));
+        let is_priced = sections.any(|section| !section.text("price").value.is_empty());
+        if let Some(section) = x402.filter(|section| is_priced && section.sections("facilitator").is_empty()) {
             let hint = "expected at least one [[x402.facilitator]]: it verifies payments and moves the money";
             report.error(&section.place, "there are prices and no facilitator", hint);
         }
@@ -222,6 +243,15 @@ impl Market {
             check_timeout(accepted, root, rules, report);
         }
     }
+}
+
+/// A text for people, within its bound.
+fn bounded(text: &Text, bytes_max: usize, report: &mut Report) -> String {
+    if text.value.len() > bytes_max {
+        let title = format!("`{}` has {} bytes", text.shown, text.value.len());
+        report.error(&text.place, title, format!("expected at most {bytes_max}: every challenge holds it"));
+    }
+    text.value.clone()
 }
 
 /// A payment must outlive the slowest upstream of what is sold, or that works for a signature that has lapsed

@@ -71,6 +71,7 @@ fn the_smallest_file_has_the_defaults_of_the_contract() {
     assert_eq!(gate.subscriptions, CacheSettings { entries: 100_000, ttl: Duration::from_secs(30) });
     assert_eq!((gate.negative_ttl, gate.stale_if_error), (Duration::from_secs(5), Duration::ZERO));
     assert_eq!(gate.auth_failures, Some(Rate { per_second: 20.0, burst: 100 }));
+    assert!(gate.payments.is_none() && config.facilitators.is_empty() && gate.plan_limits.is_empty());
 
     assert_eq!(config.store.backend, Backend::Sqlite("siwx-gateway.db".into()));
     assert_eq!((config.store.timeout, config.store.require_at_start), (Duration::from_secs(1), false));
@@ -101,6 +102,7 @@ fn the_smallest_file_has_the_defaults_of_the_contract() {
     assert_eq!((rule.methods.len(), rule.allow_encoded), (0, AllowEncoded::default()));
     assert_eq!((rule.strip_prefix.as_str(), rule.add_prefix.as_str()), ("", ""));
     assert_eq!((rule.body_bytes, rule.shared_cache), (None, false));
+    assert!(rule.sale.is_none() && !rule.sign_in);
     assert_eq!(config.plans, [""; 0]);
     assert_eq!(config.log, LogSettings { level: LogLevel::Info, json: true });
 }

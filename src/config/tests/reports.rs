@@ -160,12 +160,23 @@ error: `h2c:` upstreams are not built yet
     (
         "payment without [x402]",
         r#"auth = "subscription""#,
-        r#"auth = "payment""#,
-        r#"error: route "all" is to be paid for and has no price
+        r#"auth = "payment"
+carriers = ["sign-in-with-x", "authorization"]"#,
+        r#"error: route "all" is to be paid for, and there is no [x402]
+  --> siwx-gateway.toml:10:8
+   |
+10 | auth = "payment"
+   |        ^^^^^^^^^ it says how payments are made
+error: route "all" is to be paid for and has no price
   --> siwx-gateway.toml:10:8
    |
 10 | auth = "payment"
    |        ^^^^^^^^^ expected a key such as `price = "$0.01"`
+error: carrier `sign-in-with-x` needs [x402]
+  --> siwx-gateway.toml:11:13
+   |
+11 | carriers = ["sign-in-with-x", "authorization"]
+   |             ^^^^^^^^^^^^^^^^
 "#,
     ),
     (

@@ -10,6 +10,7 @@
 //!    client says it paid for.
 
 mod challenge;
+mod lease;
 mod settle;
 mod shop;
 
@@ -19,26 +20,27 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    time::Duration,
 };
 
 use http::{HeaderMap, HeaderValue, Method};
 
 pub use challenge::Demand;
 pub(super) use challenge::PAYMENT_REQUIRED;
+use lease::Renewal;
 pub use settle::RECOVERY_INTERVAL;
 pub(super) use shop::SHOP;
 pub use shop::{Door, Price, Status};
 
 use crate::{
     caip::{AccountId, AccountKey},
+    chain::account::spelled,
     facilitator::{Facilitator, FacilitatorError, Facilitators, Question, Verification},
     gate::settings::PaymentSettings,
     metrics::Metrics,
     outbound::Outbound,
     policy::{access::Scope, decision::Reason, rule::Rule},
     siwx::origin::Origin,
-    store::{Lease, NewPayment, Owner, PaymentStore, Receipt, Reserved, Sale, Step, StoreError},
+    store::{NewPayment, Owner, PaymentStore, Receipt, Reserved, Sale, Step, StoreError},
     time::{Clock, UnixTime},
     x402::{
         self, PAYMENT_SIGNATURE,
@@ -116,8 +118,8 @@ pub enum PaymentRefusal {
     SettlementRefused {
         /// The `PAYMENT-RESPONSE`.
         response: HeaderValue,
-        /// The same as JSON.
-        body: String,
+        /// The facilitator\'s reason, as it is told to clients.
+        error: String,
     },
     /// The store does not take it.
     StoreUnavailable,
@@ -167,10 +169,9 @@ struct Work {
     /// Whom verify named.
     payer: Option<String>,
     route: String,
+    /// Keeps the payment ours.
+    _renewal: Renewal,
 }
-
-/// For longer than its terms count a reservation is nobody's.
-const RESERVED_SLACK: Duration = Duration::from_secs(30);
 
 impl Payments {
     /// Takes payments for routes behind these origins, the first of which is the public one.
@@ -272,8 +273,7 @@ impl Payments {
             PaymentRefusal::StoreUnavailable
         })?;
         let owner = self.attempt("request");
-        let life = Duration::from_secs(terms.max_timeout_secs().into()) + RESERVED_SLACK;
-        let lease = Lease { owner: owner.clone(), until: now.plus(life) };
+        let lease = lease::lease(owner.clone(), now);
         let reserved = self.means.store.reserve(&new, &lease, now).await.map_err(unavailable)?;
         let work = |payer| Work {
             id: authorization.id(),
@@ -283,6 +283,7 @@ impl Payments {
             facilitator: Arc::clone(&facilitator),
             payer,
             route: purchase.rule.name.clone(),
+            _renewal: self.renew(id, owner.clone()),
         };
         match reserved {
             Reserved::Fresh => {}
@@ -493,7 +494,12 @@ fn question(payment: &Payment, terms: &Terms) -> Question {
     Question::of(payment.json(), &terms.json())
 }
 
+/// An account as a facilitator names it, in the spelling that upstreams read: facilitators write EVM addresses in any
+/// letter case.
 fn account(network: &str, address: &str) -> Option<AccountId> {
+    let key = AccountId::parse(&format!("{network}:{address}")).ok()?.key();
+    let spelled = spelled(&key);
+    let (_, address) = spelled.split_once(':')?;
     AccountId::parse(&format!("{network}:{address}")).ok()
 }
 
@@ -522,9 +528,10 @@ fn unreachable_facilitator(error: &FacilitatorError) -> PaymentRefusal {
 
 /// What a client reads about a settlement that was refused.
 fn settlement_refused(response: &crate::facilitator::Response) -> PaymentRefusal {
-    let body = response.as_json().to_string();
-    match HeaderValue::from_str(&wire::encode_header(&body)) {
-        Ok(response) => PaymentRefusal::SettlementRefused { response, body },
+    let outcome = response.as_json();
+    let error = outcome["errorReason"].as_str().unwrap_or_default().to_owned();
+    match HeaderValue::from_str(&wire::encode_header(&outcome.to_string())) {
+        Ok(response) => PaymentRefusal::SettlementRefused { response, error },
         Err(_) => PaymentRefusal::Facilitator { timed_out: false },
     }
 }

@@ -9,27 +9,26 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{
-    PaymentRefusal, Payments, Work, account, question, settlement_refused, unavailable, unreachable_facilitator,
+    PaymentRefusal, Payments, Work, account, lease::lease, question, settlement_refused, unavailable,
+    unreachable_facilitator,
 };
 use crate::{
     caip::{AccountId, AccountKey},
     facilitator::{Facilitator, Question, Response, Settlement as Answer},
-    store::{
-        self, Asked, Doubt, Due, Lease, Owner, PaymentId, Receipt, Recorded, Settlement, Step, StoreError,
-        TAKEN_OVER_MAX,
-    },
+    store::{self, Asked, Doubt, Due, Owner, PaymentId, Receipt, Recorded, Settlement, Step, StoreError},
     time::UnixTime,
     x402::wire,
 };
-
-/// For how long a payment that is being settled is its owner's: two questions to a facilitator, and the writing.
-const SETTLING_LIFE: Duration = Duration::from_secs(150);
 
 /// The pauses before an unknown payment is asked for again, the last one again and again.
 const PAUSES_SECS: [u64; 6] = [5, 15, 60, 120, 300, 600];
 
 /// For so long after its end an authorization is still asked for: it may have been used in time.
 const AFTER_THE_END: Duration = Duration::from_secs(600);
+
+/// How many payments that were left are asked for at once: one that hangs holds up few, and all of them a facilitator
+/// little.
+const ASKED_AT_ONCE: usize = 8;
 
 /// How often to look for payments whose owner is gone.
 pub const RECOVERY_INTERVAL: Duration = Duration::from_secs(5);
@@ -51,7 +50,7 @@ impl Payments {
     async fn settle(&self, work: Work, charge: Option<u128>) -> Result<Receipt, PaymentRefusal> {
         let id = PaymentId::new(*work.id.as_bytes());
         let terms = charge.map_or_else(|| work.terms.clone(), |amount| work.terms.charging(amount));
-        let lease = Lease { owner: work.owner.clone(), until: self.means.clock.now().plus(SETTLING_LIFE) };
+        let lease = lease(work.owner.clone(), self.means.clock.now());
         let named = work.payer.as_deref().and_then(|payer| account(terms.network().as_str(), payer));
         let asked = asked(&work, &terms.json(), charge, named.as_ref()).map_err(|error| {
             tracing::error!(%error, payment = %id, "a settlement cannot be kept; please report this");
@@ -73,7 +72,7 @@ impl Payments {
             network: terms.network().as_str(),
             named: named.map(|account| account.key()),
             route: &work.route,
-            attempts: 0,
+            attempts: 1,
             valid_until: None,
         };
         match answer {
@@ -133,6 +132,9 @@ impl Payments {
                     transaction, "a payment was settled"
                 );
                 self.count(about.route, "settled");
+                if let Some(plan) = receipt.scope.as_plan() {
+                    self.means.metrics.purchase(plan);
+                }
                 (self.means.changed)(&payer);
                 Ok(receipt)
             }
@@ -148,13 +150,16 @@ impl Payments {
     /// Notes that the outcome is unknown, and when it is asked for again.
     async fn doubt(&self, about: &About<'_>, transaction: Option<&str>) {
         let now = self.means.clock.now();
-        let pause = Duration::from_secs(PAUSES_SECS[about.attempts.min(PAUSES_SECS.len() - 1)]);
+        let pause = Duration::from_secs(PAUSES_SECS[about.attempts.saturating_sub(1).min(PAUSES_SECS.len() - 1)]);
         let in_time = about.valid_until.is_none_or(|end| now.plus(pause) <= end.plus(AFTER_THE_END));
         let doubt = Doubt {
             next_attempt_at: in_time.then(|| now.plus(pause)),
             transaction: transaction.filter(|transaction| !transaction.is_empty()).map(str::to_owned),
         };
-        self.count(about.route, "unknown");
+        // Once, however often it is asked for again.
+        if about.attempts <= 1 {
+            self.count(about.route, "unknown");
+        }
         self.step(about, "noted as unknown", self.means.store.unknown(&about.id, about.owner, &doubt).await);
     }
 
@@ -170,27 +175,34 @@ impl Payments {
     /// Takes over what others left, and asks again. Runs until the process ends.
     pub async fn recover(self: Arc<Self>) {
         loop {
-            self.recover_once().await;
+            while self.recover_once().await == ASKED_AT_ONCE {}
             tokio::time::sleep(RECOVERY_INTERVAL).await;
         }
     }
 
-    /// One look for payments whose owner is gone; how many were asked for again.
-    pub async fn recover_once(&self) -> usize {
+    /// One look for payments whose owner is gone; how many were asked for again. None is taken over before its turn to
+    /// be asked for.
+    pub async fn recover_once(self: &Arc<Self>) -> usize {
         let now = self.means.clock.now();
-        let lease = Lease { owner: self.attempt("recovery"), until: now.plus(SETTLING_LIFE) };
-        let taken = match self.means.store.take_over(&lease, now, TAKEN_OVER_MAX).await {
+        let lease = lease(self.attempt("recovery"), now);
+        let taken = match self.means.store.take_over(&lease, now, ASKED_AT_ONCE).await {
             Ok(taken) => taken,
             Err(error) => {
                 tracing::warn!(%error, "the store does not say which payments were left");
                 return 0;
             }
         };
-        for due in &taken.due {
+        let asked = taken.due.into_iter().map(|due| {
+            let (payments, owner) = (Arc::clone(self), lease.owner.clone());
+            self.means.outbound.spawn(async move { payments.ask(&due, &owner).await })
+        });
+        let asked: Vec<_> = asked.collect();
+        let count = asked.len();
+        for answer in asked {
             // Whatever comes of it is in the log and in the store.
-            let _ = self.ask(due, &lease.owner).await;
+            let _ = answer.await;
         }
-        taken.due.len()
+        count
     }
 
     /// Asks again for one payment that a request brings a second time.
@@ -198,7 +210,7 @@ impl Payments {
         let payments = Arc::clone(self);
         let asked = self.means.outbound.spawn(async move {
             let now = payments.means.clock.now();
-            let lease = Lease { owner: payments.attempt("again"), until: now.plus(SETTLING_LIFE) };
+            let lease = lease(payments.attempt("again"), now);
             let due = payments.means.store.take_over_one(&id, &lease, now).await.map_err(unavailable)?;
             match due {
                 Some(due) => payments.ask(&due, &lease.owner).await,
@@ -209,7 +221,8 @@ impl Payments {
     }
 
     /// Asks for a settlement with the bytes of the first time.
-    async fn ask(&self, due: &Due, owner: &Owner) -> Result<Receipt, PaymentRefusal> {
+    async fn ask(self: &Arc<Self>, due: &Due, owner: &Owner) -> Result<Receipt, PaymentRefusal> {
+        let _renewal = self.renew(due.payment.id, owner.clone());
         let store::Payment { id, sale, payer, attempts, valid_until, .. } = &due.payment;
         let about = About {
             id: *id,
@@ -274,6 +287,7 @@ struct About<'w> {
     /// Whom verify named.
     named: Option<AccountKey>,
     route: &'w str,
+    /// How often the facilitator was asked, this time among them.
     attempts: usize,
     valid_until: Option<UnixTime>,
 }

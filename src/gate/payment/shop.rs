@@ -171,6 +171,7 @@ fn rule(plan: &PlanForSale) -> Rule {
         add_prefix: String::new(),
         body_bytes: None,
         shared_cache: false,
+        cors: Vec::new(),
         rate: None,
         sale: Some(Sale {
             offers: plan.offers.clone(),

@@ -19,6 +19,7 @@
 
 mod page;
 mod record;
+mod word;
 
 use super::BoxFuture;
 use crate::time::UnixTime;
@@ -29,6 +30,7 @@ pub use self::{
         Asked, BLOB_BYTES_MAX, Doubt, Lease, NewPayment, Owner, Payment, PaymentError, PaymentId, PaymentStatus,
         RESPONSE_BYTES_MAX, Receipt, Sale, Settlement,
     },
+    word::{Word, WordError},
 };
 
 /// Days that a settled payment is kept: a year of books, and a month to close them.

@@ -330,6 +330,16 @@ impl Settlement {
         }
         Ok(Self { payer, transaction: transaction.into(), response: response.into() })
     }
+
+    /// Who paid.
+    pub const fn payer(&self) -> &AccountKey {
+        &self.payer
+    }
+
+    /// The transaction; may be empty.
+    pub fn transaction(&self) -> &str {
+        &self.transaction
+    }
 }
 
 // === impl PaymentStatus ===

@@ -46,22 +46,27 @@ pub(crate) struct Client {
 }
 
 /// Fields that may stand on an answer of the gateway's own.
-const OWN_FIELDS: [&str; 9] = [
+const OWN_FIELDS: [&str; 11] = [
     "allow",
     "cache-control",
     "connection",
     "content-length",
     "content-type",
     "date",
+    "payment-required",
+    "payment-response",
     "retry-after",
     "www-authenticate",
     "x-request-id",
 ];
 
+/// Fields whose values nobody may see again.
+const SECRET_FIELDS: [&str; 3] = ["authorization", "payment-signature", "sign-in-with-x"];
+
 // === impl Secrets ===
 
 impl Secrets {
-    /// Remembers a value of `Authorization`.
+    /// Remembers the value of a field that carries a credential.
     pub(crate) fn add(&self, authorization: &str) {
         let token = authorization.split_once(' ').map_or(authorization, |(_, token)| token);
         let mut secrets = self.0.lock().expect("no panic while held");
@@ -167,6 +172,12 @@ impl Answer {
         serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error} in {self:?}"))
     }
 
+    /// The JSON in the base64 of a field.
+    pub(crate) fn decoded(&self, name: &str) -> Option<Value> {
+        let bytes = data_encoding::BASE64.decode(self.one(name)?.as_bytes()).expect("padded base64");
+        Some(serde_json::from_slice(&bytes).expect("JSON"))
+    }
+
     /// The code of a problem; empty if the answer is none.
     pub(crate) fn code(&self) -> String {
         let problem = self.one("content-type") == Some("application/problem+json");
@@ -199,10 +210,34 @@ impl Answer {
         if self.one("content-type") == Some("application/problem+json") {
             self.hold_problem_to_the_rules(head);
         }
+        if matches!(self.status, 402 | 412) && self.one("x-request-id").is_some() {
+            self.hold_unpaid_to_the_rules(head);
+        }
+    }
+
+    /// An answer about money that the protocol's clients read: x402.md section 1 and decision 2.
+    fn hold_unpaid_to_the_rules(&self, head: bool) {
+        for (name, _) in &self.headers {
+            assert!(OWN_FIELDS.contains(&name.to_lowercase().as_str()), "`{name}` on an answer of our own: {self:?}");
+        }
+        assert_eq!(self.one("content-type"), Some("application/json"), "{self:?}");
+        assert_eq!(self.one("cache-control"), Some("no-store"), "{self:?}");
+        assert_ne!(self.one("payment-required").is_some(), self.one("payment-response").is_some(), "{self:?}");
+        if let Some(required) = self.decoded("payment-required").filter(|_| !head) {
+            let mut body = self.json();
+            let members = body.as_object_mut().expect("an object");
+            assert!(members.shift_remove("code").is_some_and(|code| code.is_string()), "{self:?}");
+            members.shift_remove("siwx");
+            assert_eq!(body, required, "the body says what the header says: {self:?}");
+        }
     }
 
     fn hold_problem_to_the_rules(&self, head: bool) {
-        for (name, _) in &self.headers {
+        // What lets scripts of other origins read an answer stands together, or not at all.
+        let readable = ["access-control-allow-origin", "access-control-expose-headers", "vary"];
+        let present = readable.map(|name| self.one(name).is_some());
+        assert!(present == [true; 3] || present == [false; 3], "{self:?}");
+        for (name, _) in self.headers.iter().filter(|(name, _)| !readable.contains(&name.to_lowercase().as_str())) {
             assert!(OWN_FIELDS.contains(&name.to_lowercase().as_str()), "`{name}` on an answer of our own: {self:?}");
         }
         assert_eq!(self.one("cache-control"), Some("no-store"), "{self:?}");
@@ -211,6 +246,7 @@ impl Answer {
         assert_eq!(self.one("www-authenticate").is_some(), self.status == 401, "{self:?}");
         assert_eq!(self.one("retry-after").is_some(), matches!(self.status, 429 | 503), "{self:?}");
         assert_eq!(self.one("allow").is_some(), self.status == 405, "{self:?}");
+        assert_eq!(self.one("payment-required"), None, "{self:?}");
         if head {
             return;
         }
@@ -268,7 +304,7 @@ impl Client {
     /// Sends a request and reads its answer.
     pub(crate) fn send(&mut self, request: &Request) -> Answer {
         for (name, value) in &request.headers {
-            if name.eq_ignore_ascii_case("authorization") {
+            if SECRET_FIELDS.iter().any(|secret| name.eq_ignore_ascii_case(secret)) {
                 self.secrets.add(&String::from_utf8_lossy(value));
             }
         }

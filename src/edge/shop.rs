@@ -12,8 +12,10 @@ use crate::{
         payment::{Door, Status, response_header},
         view::RequestView,
     },
+    policy::decision::Refusal,
     store::Receipt,
     time::UnixTime,
+    x402::PAYMENT_SIGNATURE,
 };
 
 /// Names of chain families as sellers write them, and the namespaces that they are.
@@ -51,6 +53,11 @@ fn pricing(gate: &Gate) -> Value {
 
 async fn purchase(gate: &Gate, view: &RequestView<'_>, query: &str, now: UnixTime) -> Answer {
     let plan = parameter(query, "plan").unwrap_or("");
+    if view.headers.contains_key(PAYMENT_SIGNATURE)
+        && let Some(wait) = gate.exhausted(view.client, view.started)
+    {
+        return Answer::Refused(Refusal::TooManyRefusals { retry_after_secs: wait.as_secs() + 1 });
+    }
     match gate.purchase(view, plan, now).await {
         None => Answer::UnknownPlan,
         Some(Err(refusal)) => Answer::Unpaid(Box::new(refusal)),
@@ -85,7 +92,12 @@ async fn status(gate: &Gate, view: &RequestView<'_>, query: &str, now: UnixTime)
         Ok(Status { plan, expires_at, active }) => {
             shown(json!({ "plan": plan, "expiresAt": expires_at.map(|end| end.to_string()), "active": active }))
         }
-        Err(refusal) => Answer::Refused(refusal),
+        Err(refusal) => {
+            if refusal.counts_against_address() {
+                gate.count_refusal(view.client, view.started);
+            }
+            Answer::Refused(refusal)
+        }
     }
 }
 

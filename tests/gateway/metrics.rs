@@ -3,7 +3,10 @@
 
 use std::collections::BTreeSet;
 
-use crate::harness::{Gateway, Request, Setup, Upstream, Wallet, tls::Authority};
+use crate::{
+    facilitator::Act,
+    harness::{Gateway, Request, Setup, Shop, Upstream, Wallet, shop::refused, tls::Authority},
+};
 
 const ROUTES: [&str; 5] = ["none", "paid", "pro", "public", "wallet"];
 
@@ -294,5 +297,122 @@ fn a_path_that_no_route_takes_is_counted_as_rejected() {
     for (target, count) in [("/paid/a%2fb", 1.0), ("/paid/a;b", 2.0)] {
         assert_eq!(gateway.send(&Request::get(target)).outcome(), (400, "bad_path".to_owned()), "{target}");
         gateway.expect_metric("siwx_http_rejected_total{reason=\"bad_path\"}", count);
+    }
+}
+
+/// The series that taking money adds, there before the first payment: routes that sell something, and the shop.
+fn about_money() -> BTreeSet<String> {
+    let open = ["reserved", "settling", "unknown"].map(|status| format!("siwx_payments_open{{status=\"{status}\"}}"));
+    let mut series = BTreeSet::from(open);
+    for route in ["dear", "first", "shop", "weather"] {
+        for status in ["settled", "refused", "unknown", "replayed"] {
+            series.insert(format!("siwx_payments_total{{route=\"{route}\",status=\"{status}\"}}"));
+        }
+    }
+    let operations: [(&str, &[&str]); 3] = [
+        ("verify", &["ok", "refused", "error", "timeout"]),
+        ("settle", &["ok", "refused", "pending", "error", "timeout"]),
+        ("supported", &["ok", "error", "timeout"]),
+    ];
+    for (operation, results) in operations {
+        for result in results {
+            series.insert(format!(
+                "siwx_facilitator_requests_total{{facilitator=\"main\",operation=\"{operation}\",result=\"{result}\"}}"
+            ));
+        }
+    }
+    let reasons = [
+        ("allow", "paid"),
+        ("challenge", "bad_signature"),
+        ("challenge", "no_credential"),
+        ("challenge", "no_subscription"),
+        ("challenge", "payment_invalid"),
+        ("challenge", "payment_refused"),
+        ("deny", "payment_in_progress"),
+        ("deny", "payment_used"),
+        ("error", "facilitator_unavailable"),
+        ("error", "settlement_unknown"),
+    ];
+    for route in ["dear", "first", "weather"] {
+        for (decision, reason) in reasons {
+            series.insert(format!(
+                "siwx_auth_decisions_total{{decision=\"{decision}\",reason=\"{reason}\",route=\"{route}\"}}"
+            ));
+        }
+    }
+    series
+}
+
+#[test]
+fn what_is_counted_of_money_is_there_before_the_first_payment() {
+    let shop = Shop::usual();
+    let supported = "siwx_facilitator_requests_total{facilitator=\"main\",operation=\"supported\",result=\"ok\"}";
+    shop.gateway.expect_metric(supported, 1.0);
+    let metrics = shop.gateway.metrics();
+    let expected = about_money();
+    for series in &expected {
+        assert_eq!(metrics.value(series), f64::from(u8::from(series == supported)), "{series}");
+    }
+    let about = |series: &&String| {
+        let (name, labels) = series.split_once('{').unwrap_or((series, ""));
+        name.starts_with("siwx_payments")
+            || name == "siwx_facilitator_requests_total"
+            || (name == "siwx_auth_decisions_total"
+                && ["challenge", "paid", "payment", "settlement", "facilitator"]
+                    .iter()
+                    .any(|word| labels.contains(word)))
+    };
+    let found: BTreeSet<String> = metrics.0.keys().filter(about).cloned().collect();
+    assert_eq!(found, expected);
+    for operation in ["verify", "settle", "supported"] {
+        let labels = format!("{{facilitator=\"main\",operation=\"{operation}\",le=\"90\"}}");
+        metrics.value(&format!("siwx_facilitator_duration_seconds_bucket{labels}"));
+    }
+}
+
+#[test]
+fn what_payments_add() {
+    let (shop, wallet) = (Shop::usual(), Wallet::evm(1));
+    shop.everybody_is(&wallet);
+    let request = Request::get("/weather/x");
+    let paid = shop.payment(&request, &wallet, 1).with(&request);
+    assert_eq!(shop.gateway.send(&paid).status, 200);
+    assert_eq!(shop.gateway.send(&paid).status, 409);
+    assert_eq!(shop.gateway.send(&request.clone().header("PAYMENT-SIGNATURE", "e30=")).status, 402);
+    assert_eq!(shop.gateway.send(&request.clone().header("SIGN-IN-WITH-X", "e30=")).status, 402);
+    assert_eq!(shop.gateway.get("/weather/x", &Wallet::evm(2).token()).status, 402);
+    shop.facilitator.on("/verify", Act::Close);
+    assert_eq!(shop.pay(&request, &wallet, 2).status, 502);
+    let first = Request::get("/first/x");
+    shop.facilitator.on("/settle", refused("insufficient_funds"));
+    assert_eq!(shop.pay(&first, &wallet, 3).status, 402);
+    shop.facilitator.on("/settle", Act::Close);
+    assert_eq!(shop.pay(&first, &wallet, 4).status, 502);
+    assert_eq!(shop.sign_in("/weather/x", &wallet).status, 200);
+    shop.gateway.expect_metric("siwx_http_requests_in_flight", 0.0);
+    let metrics = shop.gateway.metrics();
+    for (series, value) in [
+        ("siwx_payments_total{route=\"weather\",status=\"settled\"}", 1.0),
+        ("siwx_payments_total{route=\"weather\",status=\"replayed\"}", 1.0),
+        ("siwx_payments_total{route=\"first\",status=\"refused\"}", 1.0),
+        ("siwx_payments_total{route=\"first\",status=\"unknown\"}", 1.0),
+        ("siwx_facilitator_requests_total{facilitator=\"main\",operation=\"verify\",result=\"ok\"}", 1.0),
+        ("siwx_facilitator_requests_total{facilitator=\"main\",operation=\"verify\",result=\"error\"}", 1.0),
+        ("siwx_facilitator_requests_total{facilitator=\"main\",operation=\"settle\",result=\"ok\"}", 1.0),
+        ("siwx_facilitator_requests_total{facilitator=\"main\",operation=\"settle\",result=\"refused\"}", 1.0),
+        ("siwx_facilitator_requests_total{facilitator=\"main\",operation=\"settle\",result=\"error\"}", 1.0),
+        ("siwx_auth_decisions_total{decision=\"allow\",reason=\"paid\",route=\"weather\"}", 1.0),
+        ("siwx_auth_decisions_total{decision=\"allow\",reason=\"ok\",route=\"weather\"}", 1.0),
+        ("siwx_auth_decisions_total{decision=\"deny\",reason=\"payment_used\",route=\"weather\"}", 1.0),
+        ("siwx_auth_decisions_total{decision=\"challenge\",reason=\"payment_invalid\",route=\"weather\"}", 1.0),
+        ("siwx_auth_decisions_total{decision=\"challenge\",reason=\"bad_signature\",route=\"weather\"}", 1.0),
+        ("siwx_auth_decisions_total{decision=\"challenge\",reason=\"no_subscription\",route=\"weather\"}", 1.0),
+        ("siwx_auth_decisions_total{decision=\"challenge\",reason=\"no_credential\",route=\"weather\"}", 3.0),
+        ("siwx_auth_decisions_total{decision=\"error\",reason=\"facilitator_unavailable\",route=\"weather\"}", 1.0),
+        ("siwx_auth_decisions_total{decision=\"challenge\",reason=\"payment_refused\",route=\"first\"}", 1.0),
+        ("siwx_auth_decisions_total{decision=\"error\",reason=\"settlement_unknown\",route=\"first\"}", 1.0),
+        ("siwx_http_requests_total{code=\"402\",method=\"GET\",route=\"weather\"}", 6.0),
+    ] {
+        assert_eq!(metrics.value(series), value, "{series}");
     }
 }

@@ -69,7 +69,8 @@ fn proofs() {
         let unpadded = header.trim_end_matches('=').as_bytes();
         let decoded = BASE64_NOPAD.decode(unpadded).ok().and_then(|json| serde_json::from_slice::<Value>(&json).ok());
         let nonce = decoded.as_ref().and_then(|proof| proof["nonce"].as_str()).unwrap_or(name).to_owned();
-        let verdict = case["gateway"]["verdict"].as_str().or(case["expect"]["verdict"].as_str()).expect("a verdict");
+        let verdict =
+            case["gateway"]["verdict"].as_str().or_else(|| case["expect"]["verdict"].as_str()).expect("a verdict");
         let place = match used.iter().position(|used| !used.contains(&nonce)) {
             Some(place) => place,
             None => {

@@ -335,3 +335,30 @@ fn a_used_payment_does_not_hide_bad_tokens() {
     }
     assert_eq!(shop.gateway.send(&used.token("SIWX a.b")).outcome(), (429, "too_many_refusals".to_owned()));
 }
+
+/// The shop is a door beside the routes, and strangers could try tokens and payments there without end.
+#[test]
+fn the_shop_counts_refusals_as_routes_do() {
+    let limit = "[limits]\nauth_failures = { rate = \"1/h\", burst = 2 }\n";
+    let plan = "[[plan]]\nname = \"nano\"\nprice = \"$0.50\"\nperiod = \"1h\"\n";
+    let routes = format!("{plan}{FOR_SALE}");
+    let buy = Request::get("/x402/purchase?plan=nano");
+    let doors = [
+        ("status", Request::get("/x402/status").token("SIWX a.b"), 401),
+        ("purchase", buy.clone().header("PAYMENT-SIGNATURE", "e30="), 402),
+    ];
+    for (name, request, status) in doors {
+        let (shop, wallet) =
+            (Shop::set_up(Upstream::ok(), &routes, &Till::default(), |setup| setup.tables(limit)), Wallet::evm(1));
+        shop.everybody_is(&wallet);
+        let good = shop.payment(&buy, &wallet, 1);
+        for _ in 0..2 {
+            assert_eq!(shop.gateway.send(&request).status, status, "{name}");
+        }
+        for request in [request, good.with(&buy)] {
+            let answer = shop.gateway.send(&request);
+            assert_eq!(answer.outcome(), (429, "too_many_refusals".to_owned()), "{name}: {answer:?}");
+        }
+        assert_eq!(shop.calls(), Vec::<String>::new(), "{name}");
+    }
+}

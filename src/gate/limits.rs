@@ -342,6 +342,64 @@ mod tests {
         assert!(rates.take(&"a", start).is_err(), "and once only");
     }
 
+    fn request<'r>(client: &str, account: Option<&'r AccountKey>, plan: Option<&'r Subscription>) -> Admitted<'r> {
+        let client = client.parse().expect("an address");
+        Admitted { place: Some(0), account, plan, client, started: Instant::now(), now: UnixTime::from_millis(0) }
+    }
+
+    fn scope_of(taken: Result<Taken, Short>) -> Option<RateScope> {
+        match taken {
+            Err(Short::Over(Refusal::RateLimited { scope, .. })) => Some(scope),
+            Err(_) => panic!("another refusal"),
+            Ok(_) => None,
+        }
+    }
+
+    /// A rate that lets one request through, and the next an hour later.
+    const ONE: Rate = Rate { per_second: 1.0 / 3600.0, burst: 1 };
+
+    #[test]
+    fn addresses_are_counted_as_subscribers() {
+        let by_address = Allowances::new(ONE, Instant::now());
+        let limits = Limits { routes: vec![Some(RouteLimit::Address(by_address))], plans: Vec::new(), quotas: None };
+        let over = Some(RateScope::Address);
+        let rows = [
+            ("the first", "2001:db8:1:2::1", None),
+            ("another of its /64", "2001:db8:1:2:ffff::9", over),
+            ("of the next /64", "2001:db8:1:3::1", None),
+            ("IPv4", "192.0.2.7", None),
+            ("the same, mapped", "::ffff:192.0.2.7", over),
+            ("its neighbour", "192.0.2.8", None),
+        ];
+        for (name, client, expected) in rows {
+            assert_eq!(scope_of(limits.take(&request(client, None, None))), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn all_is_taken_or_nothing() {
+        let [by_route, by_plan] = [Rate { burst: 2, ..ONE }, ONE].map(|rate| Allowances::new(rate, Instant::now()));
+        let plans = vec![PlanRate { name: "nano".into(), allowances: by_plan }];
+        let limits = Limits { routes: vec![Some(RouteLimit::Account(by_route))], plans, quotas: None };
+        let alice = AccountKey::new("eip155", "0xa");
+        let starts_at = UnixTime::from_millis(0);
+        let nano = Subscription { plan: "nano".into(), starts_at, expires_at: None, chain: None };
+        let other = Subscription { plan: "other".into(), ..nano.clone() };
+        let rows = [
+            ("by its plan", Some(&nano), None),
+            ("its plan has no more", Some(&nano), Some(RateScope::Plan)),
+            ("and what the route has was not touched", Some(&other), None),
+            ("until it has no more", Some(&other), Some(RateScope::Account)),
+        ];
+        for (name, plan, expected) in rows {
+            assert_eq!(scope_of(limits.take(&request("192.0.2.7", Some(&alice), plan))), expected, "{name}");
+        }
+        for round in 0..5 {
+            let nobody = limits.take(&request("192.0.2.7", None, None));
+            assert_eq!(scope_of(nobody), None, "nobody is no account, round {round}");
+        }
+    }
+
     #[test]
     fn waits_are_told_in_whole_seconds() {
         for (millis, secs) in [(0, 1), (1, 1), (1000, 1), (1001, 2), (59_999, 60)] {

@@ -348,3 +348,195 @@ impl Ticket {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{self, Backend, Settings, Store};
+
+    const HOUR: i64 = 3_600_000;
+
+    #[test]
+    fn windows_follow_each_other_from_the_beginning_of_the_plan() {
+        let rows = [
+            ("at its beginning", 1000, 1000),
+            ("the last moment of the first", 1000 + HOUR - 1, 1000),
+            ("the first of the second", 1000 + HOUR, 1000 + HOUR),
+            ("long after", 1000 + 50 * HOUR + 7, 1000 + 50 * HOUR),
+            ("before it, by a clock that was set back", 999, 1000 - HOUR),
+        ];
+        let at = UnixTime::from_millis;
+        for (name, now, start) in rows {
+            let window = Window::at(at(1000), Duration::from_secs(3600), at(now));
+            let expected = Window { opened: at(1000), start: at(start), end: at(start + HOUR) };
+            assert_eq!(window, expected, "{name}");
+            let from = if start == 1000 { 1001 } else { start };
+            assert_eq!(window.purchases_from(), at(from), "{name}");
+        }
+        let endless = Window::at(at(0), Duration::MAX, at(5));
+        assert_eq!((endless.start, endless.end), (at(0), at(i64::MAX)));
+    }
+
+    /// A count that the store was asked for at `asked`.
+    fn known(stored: u64, purchases: u64, asked: Instant) -> Count {
+        Count { stored, purchases, asked: Some(asked), ..Count::default() }
+    }
+
+    #[test]
+    fn a_count_lets_in_what_is_left() {
+        let start = Instant::now();
+        let rows = [
+            ("unknown", Count::default(), Turn::Ask),
+            ("nothing used", known(0, 0, start), Turn::Taken),
+            ("the last one", known(2, 0, start), Turn::Taken),
+            ("used up", known(3, 0, start), Turn::UsedUp),
+            ("more than used up", known(9, 0, start), Turn::UsedUp),
+            ("bought once more", known(5, 1, start), Turn::Taken),
+            ("and used up again", known(6, 1, start), Turn::UsedUp),
+            ("used up, and something was bought", Count { bought: true, ..known(3, 0, start) }, Turn::Ask),
+            ("what is under way counts", Count { under_way: 1, ..known(2, 0, start) }, Turn::UsedUp),
+            ("what is fresh counts", Count { fresh: 1, ..known(2, 0, start) }, Turn::UsedUp),
+            ("what was given back does not", Count { credit: 1, ..known(3, 0, start) }, Turn::Taken),
+        ];
+        for (name, mut count, expected) in rows {
+            assert_eq!(count.take(3, start), expected, "{name}");
+        }
+        let mut used_up = known(3, 0, start);
+        for (after, expected) in [(ASK_AGAIN - Duration::from_millis(1), Turn::UsedUp), (ASK_AGAIN, Turn::Ask)] {
+            assert_eq!(used_up.take(3, start + after), expected, "{after:?}");
+        }
+    }
+
+    #[test]
+    fn what_comes_of_handing_over() {
+        let timeout = || Err(StoreError::Timeout(Duration::from_secs(1)));
+        let rows = [
+            ("with what others added", Ok(vec![0, 20]), (20, 2)),
+            ("the store forgot what came after its last backup", Ok(vec![0, 5]), (5, 2)),
+            ("an answer too short", Ok(vec![0]), (10, 2)),
+            ("perhaps done: not repeated", timeout(), (15, 2)),
+            ("certainly not done: repeated", Err(StoreError::Locked), (10, 7)),
+        ];
+        for (name, answer, expected) in rows {
+            let mut count = Count { under_way: 5, fresh: 2, ..known(10, 0, Instant::now()) };
+            count.handed_over(&answer, 1);
+            assert_eq!((count.stored, count.fresh), expected, "{name}");
+            assert_eq!(count.under_way, 0, "{name}");
+        }
+    }
+
+    #[test]
+    fn what_is_given_back_is_not_used() {
+        let start = Instant::now();
+        let mut count = known(0, 0, start);
+        assert_eq!(count.take(1, start), Turn::Taken);
+        count.give_back();
+        assert_eq!((count.used(), count.fresh), (0, 0), "before it was handed over");
+        assert_eq!(count.take(1, start), Turn::Taken);
+        count.under_way = mem::take(&mut count.fresh);
+        count.give_back();
+        count.handed_over(&Ok(vec![1]), 0);
+        assert_eq!((count.used(), count.stored), (0, 1), "after it was");
+        assert_eq!((count.take(1, start), count.fresh), (Turn::Taken, 0), "the store knows of it already");
+        assert_eq!(count.take(1, start), Turn::UsedUp);
+    }
+
+    fn memory() -> Store {
+        let settings =
+            Settings { backend: Backend::SqliteMemory, timeout: Duration::from_secs(5), require_at_start: true };
+        store::open(&settings).expect("the store opens")
+    }
+
+    fn quotas(store: &Store, requests: u64) -> Quotas {
+        let quota = Some(Quota { requests, window: Duration::from_secs(3600) });
+        let plans = [PlanLimits { name: "nano".into(), rate: None, quota }];
+        Quotas::new(&plans, store.usage(), &Metrics::new()).expect("a plan with a quota")
+    }
+
+    fn held(starts: i64) -> Subscription {
+        let starts_at = UnixTime::from_millis(starts);
+        Subscription { plan: "nano".into(), starts_at, expires_at: None, chain: None }
+    }
+
+    /// Takes one, asking the store if need be; whether there was one.
+    async fn take(quotas: &Quotas, account: &AccountKey, held: &Subscription, now: i64) -> bool {
+        let now = UnixTime::from_millis(now);
+        let turn = || quotas.take(account, held, Instant::now(), now);
+        match turn() {
+            Err(Short::Ask(tally)) => {
+                quotas.ask(&tally).await;
+                turn().is_ok()
+            }
+            turn => turn.is_ok(),
+        }
+    }
+
+    fn block_on<F: Future>(future: F) -> F::Output {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        runtime.expect("a runtime").block_on(future)
+    }
+
+    #[test]
+    fn counts_reach_the_store_and_come_back_from_it() {
+        block_on(async {
+            let store = memory();
+            let (ours, others) = (quotas(&store, 5), quotas(&store, 5));
+            let (alice, plan, now) = (AccountKey::new("eip155", "0xa"), held(0), UnixTime::from_millis(1));
+            let stored = async || store.usage().usage(&alice, "nano", plan.starts_at).await.expect("an answer");
+            for _ in 0..2 {
+                assert!(take(&ours, &alice, &plan, 1).await);
+            }
+            assert_eq!(stored().await, 0, "not yet");
+            ours.hand_over(now).await;
+            ours.hand_over(now).await;
+            assert_eq!(stored().await, 2, "once");
+            assert!(take(&others, &alice, &plan, 1).await);
+            others.hand_over(now).await;
+            assert!(take(&ours, &alice, &plan, 1).await);
+            ours.hand_over(now).await;
+            assert_eq!(stored().await, 4);
+            assert!(take(&ours, &alice, &plan, 1).await, "the fifth");
+            assert!(!take(&ours, &alice, &plan, 1).await, "it has heard of the other's one");
+        });
+    }
+
+    #[test]
+    fn a_new_window_keeps_what_the_old_one_counted() {
+        block_on(async {
+            let store = memory();
+            let quotas = quotas(&store, 1);
+            let (alice, plan) = (AccountKey::new("eip155", "0xa"), held(0));
+            let rows = [
+                ("the first window", 1, true),
+                ("used up", HOUR - 1, false),
+                ("the second", HOUR, true),
+                ("used up as well", HOUR, false),
+                ("a request of the first that comes late is one of the second", HOUR - 1, false),
+            ];
+            for (name, now, expected) in rows {
+                assert_eq!(take(&quotas, &alice, &plan, now).await, expected, "{name}");
+            }
+            quotas.hand_over(UnixTime::from_millis(HOUR)).await;
+            for start in [0, HOUR] {
+                let used = store.usage().usage(&alice, "nano", UnixTime::from_millis(start)).await;
+                assert_eq!(used.expect("an answer"), 1, "from {start}");
+            }
+            assert!(take(&quotas, &alice, &held(5), HOUR).await, "the plan began anew");
+        });
+    }
+
+    #[test]
+    fn accounts_and_plans_are_counted_apart() {
+        block_on(async {
+            let quotas = quotas(&memory(), 1);
+            let [alice, bob] = ["0xa", "0xb"].map(|address| AccountKey::new("eip155", address));
+            assert!(take(&quotas, &alice, &held(0), 1).await);
+            assert!(!take(&quotas, &alice, &held(0), 1).await);
+            assert!(take(&quotas, &bob, &held(0), 1).await);
+            let other = Subscription { plan: "pro".into(), ..held(0) };
+            for _ in 0..3 {
+                assert!(take(&quotas, &alice, &other, 1).await, "a plan without a quota");
+            }
+        });
+    }
+}

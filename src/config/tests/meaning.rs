@@ -5,8 +5,8 @@ use std::time::Duration;
 use super::*;
 use crate::{
     edge::settings::{AccountShown, QueryShown, UpstreamUrl},
-    gate::settings::{CacheSettings, Rate},
-    policy::rule::{AllowEncoded, Pattern, Requirement},
+    gate::settings::{CacheSettings, PlanLimits, Quota, Rate},
+    policy::rule::{AllowEncoded, CountedBy, Pattern, Requirement, RouteRate},
     siwx::{
         claims::UriMatch,
         message::{NonceCharset, StatementCharset},
@@ -295,4 +295,28 @@ carriers = ["authorization"]"#,
     assert!(rule.shared_cache);
     let Place::File(span) = &config.places.routes[0] else { panic!("the route is in the file") };
     assert_eq!(&text[span.clone()], "\"/\"");
+}
+
+#[test]
+fn what_plans_and_routes_allow() {
+    let rows = [
+        ("", None),
+        ("rate = { rate = \"20/m\" }\n", Some((CountedBy::Account, 20.0 / 60.0, 20))),
+        ("rate = { by = \"account\", rate = \"50/s\", burst = 100 }\n", Some((CountedBy::Account, 50.0, 100))),
+        ("rate = { by = \"ip\", rate = \"50/s\", burst = 1 }\n", Some((CountedBy::Address, 50.0, 1))),
+    ];
+    for (text, expected) in rows {
+        let config = config(&format!("{SMALLEST}{text}"));
+        let expected = expected.map(|(by, per_second, burst)| RouteRate { by, rate: Rate { per_second, burst } });
+        assert_eq!(config.routes[0].rate, expected, "{text}");
+    }
+    let plans = "[[plan]]\nname = \"nano\"\n[[plan]]\nname = \"pro\"\nrate = \"20/s\"\n\
+                 quota = { requests = 100000, window = \"30d\" }\n";
+    let nothing = PlanLimits { name: "nano".into(), rate: None, quota: None };
+    let all = PlanLimits {
+        name: "pro".into(),
+        rate: Some(Rate { per_second: 20.0, burst: 20 }),
+        quota: Some(Quota { requests: 100_000, window: Duration::from_secs(30 * 86_400) }),
+    };
+    assert_eq!(config(&format!("{SMALLEST}{plans}")).gate.plan_limits, [nothing, all]);
 }

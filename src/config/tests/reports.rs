@@ -494,6 +494,52 @@ error: `log.access.sample`: expected a number from 0 to 1, found `1.5`
 "#,
     ),
     (
+        "rates of routes",
+        r#"auth = "subscription"
+"#,
+        r#"auth = "none"
+[route.rate]
+rate = "20/d"
+burst = 0
+[[route]]
+name = "other"
+path = "/other"
+upstream = "api"
+rate = { by = "wallet" }
+"#,
+        r#"warning: route "all" is public and its prefix is `/`
+ --> siwx-gateway.toml:8:10
+  |
+8 | prefix = "/"
+  |          ^^^ whatever no other route names is open to everybody
+error: route "all" is public, and has a rate by account
+  --> siwx-gateway.toml:11:8
+   |
+11 | [route.rate]
+   |        ^^^^ nobody is asked who they are there; expected `by = "ip"`
+error: `rate.rate` of route "all": expected a rate such as `50/s`, `20/m` or `100/h`, at least one, found `20/d`
+  --> siwx-gateway.toml:12:8
+   |
+12 | rate = "20/d"
+   |        ^^^^^^
+error: `route.rate.burst`: expected a whole number from 1 to 1000000, found `0`
+  --> siwx-gateway.toml:13:9
+   |
+13 | burst = 0
+   |         ^
+error: missing key `route.rate.rate`
+  --> siwx-gateway.toml:18:1
+   |
+18 | rate = { by = "wallet" }
+   | ^^^^ it has no default
+error: `route.rate.by`: expected one of `account`, `ip`, found `wallet`
+  --> siwx-gateway.toml:18:15
+   |
+18 | rate = { by = "wallet" }
+   |               ^^^^^^^^
+"#,
+    ),
+    (
         "password of an upstream",
         r#""http://127.0.0.1:3000""#,
         r#""http://me:hunter2@127.0.0.1:3000""#,

@@ -24,7 +24,7 @@ use std::{
 };
 
 use http::{
-    HeaderMap, HeaderValue, Method, Request, Response, StatusCode,
+    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode,
     header::{CONTENT_LENGTH, TRANSFER_ENCODING},
     request::Parts,
 };
@@ -124,6 +124,9 @@ pub(crate) enum UpstreamError {
     #[error("the client's body ended early")]
     RequestBody,
 }
+
+/// The field that tells a client what came of its payment.
+static RECEIPT: HeaderName = HeaderName::from_static(PAYMENT_RESPONSE);
 
 /// Idle connections kept for one upstream by one worker.
 const IDLE_MAX: usize = 64;
@@ -501,9 +504,10 @@ impl HeldResponse {
     /// Lets go of it. What it says of a payment is the upstream's own invention, and ends here.
     pub(crate) fn release(self, release: &Release) -> Response<Incoming> {
         let mut response = self.0;
-        response.headers_mut().remove(PAYMENT_RESPONSE);
+        // By a name that is one: a text would be read and checked again for every answer.
+        response.headers_mut().remove(&RECEIPT);
         if let Some(receipt) = release.payment_response() {
-            response.headers_mut().insert(PAYMENT_RESPONSE, receipt);
+            response.headers_mut().insert(RECEIPT.clone(), receipt);
         }
         response
     }

@@ -19,6 +19,7 @@
 //!    on its own, and without one the client is told what it may pay (`payment`).
 
 mod cache;
+mod identify;
 mod limits;
 pub mod payment;
 mod quotas;
@@ -34,36 +35,27 @@ use std::{
 
 use crate::{
     caip::{AccountId, AccountKey},
-    chain::{self, Scheme, SignerKey, Verified},
-    credential::{
-        self, Authorization, CREDENTIAL_BYTES_MAX, CarrierName, Carriers, CredentialError, Digest, Presented, SignIn,
-        SignInError, SignInExpectation, SignInWithX,
-    },
+    chain::Scheme,
+    credential::{Authorization, Carriers, SignInError, SignInExpectation, SignInWithX},
     metrics::{Metrics, OperationMetrics, RouteMetrics, SchemeMetrics},
     policy::{
-        decision::{self, Decision, Paid, Permit, Reason, Refusal, TokenFault, decide},
+        decision::{Decision, Reason, Refusal, TokenFault, decide},
         identity::{Identity, Known},
         routes::{Found, Routes},
         rule::{Requirement, Rule},
         subscription::Subscriptions,
         target::PathError,
     },
-    siwx::{
-        Code,
-        claims::{self, ClaimError, Expectation},
-        origin::Origin,
-        proof::Proof,
-    },
+    siwx::Code,
     store::{Claim, NonceKey, NonceStore, StoreError, SubscriptionStore, UsageStore},
     time::UnixTime,
-    x402::{PAYMENT_SIGNATURE, nonce::Purpose},
 };
 
 pub use cache::LastCredential;
 use cache::{Entry, Proofs};
 pub(crate) use limits::subscriber;
 use limits::{Admitted, Allowances, Limits, QUOTA, Short, Taken};
-use payment::{Demand, Due, PaymentRefusal, Payments, Purchase};
+use payment::{Due, PaymentRefusal, Payments};
 use quotas::Quotas;
 use settings::Settings;
 use subscriptions::Accounts;
@@ -218,7 +210,7 @@ impl Gate {
                 authorization: Some(Authorization::new(settings.schemes.clone())),
                 sign_in_with_x: sign_in.then_some(SignInWithX),
             }),
-            sign_ins: sign_ins(&settings),
+            sign_ins: identify::sign_ins(&settings),
             payments: OnceLock::new(),
             proofs: Proofs::new(settings.proofs, metrics),
             accounts: Accounts::new(&settings, stores.subscriptions, stores.foreign_writes, stores.backend, metrics),
@@ -325,140 +317,6 @@ impl Gate {
         }
     }
 
-    /// Steps 2 to 5: what was presented, who that is, and whether the message allows this request now.
-    fn look_up(&self, rule: Option<&Rule>, view: &RequestView<'_>, now: UnixTime) -> Result<Looked, Refusal> {
-        let carriers = &self.carriers[usize::from(!rule.is_some_and(|rule| rule.sign_in))];
-        let presented = credential::present(view.headers, carriers).map_err(|_| Refusal::ConflictingCredentials)?;
-        let presented = presented.ok_or(Refusal::CredentialRequired)?;
-        if presented.carrier() == CarrierName::SignInWithX {
-            return self.sign_in(&presented, view, now);
-        }
-        let (entry, warm) = self.find_or_verify(&presented, view, now)?;
-        let identity = Identity::establish(&entry.known, &self.settings.expectation, view.path.as_str(), now)
-            .map_err(|error| claim_fault(&error))?;
-        Ok(Looked { entry, identity, warm, issued: None })
-    }
-
-    /// Steps 3 to 5 for a proof that is good once: it is neither looked up nor remembered (x402.md section 9).
-    fn sign_in(&self, presented: &Presented<'_>, view: &RequestView<'_>, now: UnixTime) -> Result<Looked, Refusal> {
-        self.check_failures(view)?;
-        let payments = self.payments.get().ok_or(Refusal::CredentialRequired)?;
-        let refused = |error: &SignInError| {
-            tracing::debug!(%error, "a sign-in proof is refused");
-            Refusal::ProofRefused(error.as_str())
-        };
-        let expectation = payments.origin(view.host).and_then(|origin| {
-            self.sign_ins.iter().find(|expected| expected.claims().origins.iter().any(|one| one == origin))
-        });
-        let expectation = expectation.ok_or(Refusal::CredentialRequired)?;
-        let sign_in = SignIn::read(presented.bytes()).map_err(|error| refused(&error))?;
-        sign_in.check(expectation, now).map_err(|error| refused(&error))?;
-        let verified = sign_in.verify(&self.settings.accepts).map_err(|error| refused(&error))?;
-        let settings = payments.settings();
-        let skew = self.settings.expectation.clock_skew_secs;
-        let until = if settings.require_issued_nonce {
-            let domain = payments.origin(view.host).map_or("", |origin| origin.authority());
-            let nonce = sign_in.nonce();
-            let age = settings.proof_age_secs_max;
-            let checked = payments.issuer().check(Purpose::X402, domain, nonce, now, age, skew);
-            checked.map_err(|_| refused(&SignInError::Nonce))?
-        } else {
-            let end = sign_in.until(expectation).unwrap_or(now);
-            end.plus_millis(i64::from(skew) * 1000)
-        };
-        let known = Arc::new(Known::new(verified));
-        let account = self.accounts.account(&known.account().key(), SignerKey::default());
-        let identity = Identity::establish(&known, expectation.claims(), view.path.as_str(), now)
-            .map_err(|error| refused(&SignInError::from(error)))?;
-        let entry = Arc::new(Entry::passing(known, account, view.started));
-        let issued = Some((sign_in.nonce().to_owned(), until));
-        Ok(Looked { entry, identity, warm: false, issued })
-    }
-
-    /// Whether this client may have something cold looked at.
-    fn check_failures(&self, view: &RequestView<'_>) -> Result<(), Refusal> {
-        match self.exhausted(view.client, view.started) {
-            Some(wait) => Err(Refusal::TooManyRefusals { retry_after_secs: limits::whole_secs(wait) }),
-            None => Ok(()),
-        }
-    }
-
-    /// Steps 3 and 4. With the entry: whether it was remembered.
-    fn find_or_verify(
-        &self,
-        presented: &Presented<'_>,
-        view: &RequestView<'_>,
-        now: UnixTime,
-    ) -> Result<(Arc<Entry>, bool), Refusal> {
-        let hits = &self.metrics.cache_requests[0];
-        if let Some(entry) = self.proofs.find_last(view.last, presented.bytes(), view.started) {
-            hits.inc("hit");
-            return Ok((entry, true));
-        }
-        let flushes = self.proofs.flushes();
-        // A credential over its size is refused by that alone; nothing of it is hashed.
-        let digest = (presented.len() <= CREDENTIAL_BYTES_MAX).then(|| presented.digest());
-        // Single-use nonces make a credential good once: nothing is remembered of it.
-        let remembered = !self.settings.single_use_nonce;
-        let found = digest.as_ref().filter(|_| remembered).and_then(|digest| self.proofs.find(digest));
-        let warm = found.is_some();
-        hits.inc(if warm { "hit" } else { "miss" });
-        let entry = match found {
-            Some(entry) => entry,
-            None => self.verify(presented, digest, view, now)?,
-        };
-        if remembered {
-            self.proofs.keep_last(view.last, presented.bytes(), &entry, flushes);
-        }
-        Ok((entry, warm))
-    }
-
-    /// Step 4: a credential that is not remembered.
-    fn verify(
-        &self,
-        presented: &Presented<'_>,
-        digest: Option<Digest>,
-        view: &RequestView<'_>,
-        now: UnixTime,
-    ) -> Result<Arc<Entry>, Refusal> {
-        self.check_failures(view)?;
-        let proof = presented.decode(&self.settings.reading).map_err(|error| credential_fault(&error))?;
-        let until = claims::check(proof.claims(), &self.settings.expectation, Some(view.path.as_str()), now)
-            .map_err(|error| claim_fault(&error))?;
-        let key = proof.claims().account().map(AccountId::key);
-        let familiar = key.as_ref().and_then(|key| self.accounts.known(key));
-        let signer = SignerKey::default();
-        let verified = self.verify_signature(&proof, familiar.as_ref().map_or(&signer, |account| &account.signer))?;
-        let known = Arc::new(Known::new(verified));
-        // Only now that a signature was right: strangers make no accounts here.
-        let account = familiar.unwrap_or_else(|| self.accounts.account(&known.account().key(), signer));
-        Ok(match digest {
-            Some(digest) if !self.settings.single_use_nonce => {
-                self.proofs.remember(digest, known, account, until, (view.started, now))
-            }
-            _ => Arc::new(Entry::passing(known, account, view.started)),
-        })
-    }
-
-    fn verify_signature(&self, proof: &Proof, signer: &SignerKey) -> Result<Verified, Refusal> {
-        let begun = Instant::now();
-        let result = chain::verify_known(proof, &self.settings.accepts, signer);
-        let scheme = match &result {
-            Ok(verified) => Some(verified.scheme()),
-            // Which scheme a bad signature was meant to be cannot be told; the plain one of its family counts it.
-            Err(_) => {
-                let family = chain::CHAINS.iter().find(|chain| *chain.namespace() == *proof.message().namespace);
-                family.and_then(|family| family.schemes().first().copied())
-            }
-        };
-        let metrics = scheme.and_then(|scheme| self.schemes.iter().find(|(known, _)| *known == scheme));
-        if let Some((_, metrics)) = metrics {
-            metrics.duration.observe(begun.elapsed());
-            if result.is_ok() { metrics.valid.inc() } else { metrics.invalid.inc() }
-        }
-        result.map_err(|error| Refusal::InvalidToken(TokenFault::signature(error.as_str(), error.to_string())))
-    }
-
     /// Step 6. The list holds CAIP-10 ids and bare addresses, EVM ones in lower case.
     fn is_denied(&self, account: &AccountId) -> bool {
         if self.settings.denied.is_empty() {
@@ -551,107 +409,6 @@ impl Gate {
                 Err(Refusal::StoreUnavailable)
             }
         }
-    }
-
-    /// Step 9, and the refusal where there is nothing to pay.
-    async fn turned_down<'g>(
-        &'g self,
-        met: Met<'g>,
-        mut refusal: Refusal,
-        asked: Option<Asked>,
-        view: &RequestView<'_>,
-        now: UnixTime,
-    ) -> Judged<'g> {
-        // Boxed: this is a cold way, and every request would carry the room for it.
-        match Box::pin(self.payment_turn(&met, &mut refusal, view, now)).await {
-            None => self.refused(met, refusal, asked, view),
-            Some(Ok((permit, due))) => {
-                let after = self.auth_duration(AuthWay::VerifyStore, view);
-                let admitted = Verdict::Decided(Decision::Admit(permit));
-                Judged { due, ..self.judged(met, admitted, asked, after) }
-            }
-            Some(Err(Turned::Away(refusal))) => self.refused(met, refusal, asked, view),
-            Some(Err(Turned::Unpaid(unpaid))) => {
-                // A payment that is merely not new is no offence; the bad token beside it still is.
-                let hidden = matches!(refusal, Refusal::InvalidToken(_) | Refusal::ProofRefused(_));
-                if hidden || unpaid.counts_against_address() {
-                    self.count_refusal(view.client, view.started);
-                }
-                let after = self.auth_duration(AuthWay::Deny, view);
-                self.judged(met, Verdict::Unpaid(Box::new(unpaid)), asked, after)
-            }
-        }
-    }
-
-    /// What a payment, or the lack of one, makes of a refusal; nothing where the refusal stands, or became that of an
-    /// address whose payments are not looked at for now.
-    async fn payment_turn(
-        &self,
-        met: &Met<'_>,
-        refusal: &mut Refusal,
-        view: &RequestView<'_>,
-        now: UnixTime,
-    ) -> Option<Result<(Permit, Due), Turned>> {
-        let (payments, rule) = (self.payments.get()?, met.rule?);
-        let sells = rule.sale.is_some();
-        let invites = rule.requirement == Requirement::Wallet && rule.sign_in;
-        if !(sells || invites) {
-            return None;
-        }
-        let why = match refusal {
-            Refusal::CredentialRequired => Some(Demand::nothing_presented()),
-            Refusal::PaymentRequired | Refusal::PlanRequired { .. } | Refusal::SubscriptionRequired { .. } => {
-                Some(Demand::nothing_held())
-            }
-            Refusal::ProofRefused(code) => Some(Demand::proof_refused(Reason::ChallengeBadProof, code)),
-            // A bad token is told so, unless a payment came along.
-            Refusal::InvalidToken(_) => None,
-            Refusal::AccountDenied
-            | Refusal::ConflictingCredentials
-            | Refusal::QuotaExceeded { .. }
-            | Refusal::RateLimited { .. }
-            | Refusal::StoreUnavailable
-            | Refusal::TooManyRefusals { .. } => return None,
-        };
-        let purchase = Purchase {
-            rule,
-            method: view.method,
-            host: view.host,
-            path: view.path.as_str(),
-            target: view.target,
-            headers: view.headers,
-        };
-        if sells && view.headers.contains_key(PAYMENT_SIGNATURE) {
-            if let Err(waits) = self.check_failures(view) {
-                *refusal = waits;
-                return None;
-            }
-            if let Err(refusal) = self.take_as_nobody(met, view, now) {
-                return Some(Err(Turned::Away(refusal)));
-            }
-            let denied = |key: &AccountKey| self.is_denied_key(key);
-            let accepted = match payments.accept(purchase, denied, now).await? {
-                Ok(accepted) => accepted,
-                Err(refusal) => return Some(Err(Turned::Unpaid(refusal))),
-            };
-            let permit = decision::admit_payment(rule, Paid { payer: accepted.payer })?;
-            return Some(Ok((permit, accepted.due)));
-        }
-        Some(Err(Turned::Unpaid(payments.demand(&purchase, payment::PAYMENT_REQUIRED, why?, now))))
-    }
-
-    /// Takes payments from now on; once.
-    pub fn take_payments(&self, payments: Arc<Payments>) {
-        for rule in self.routes.rules().iter().filter(|rule| rule.sale.is_some()) {
-            self.metrics.sells(&rule.name);
-        }
-        if payments.settings().shop.is_some() {
-            self.metrics.sells(payment::SHOP);
-        }
-        for plan in &payments.settings().plans {
-            self.metrics.sells_plan(&plan.name);
-        }
-        let _ = self.payments.set(payments);
     }
 
     fn refused<'g>(
@@ -815,31 +572,4 @@ impl Judged<'_> {
             _ => None,
         }
     }
-}
-
-/// What sign-in proofs are judged by, for each origin of ours.
-fn sign_ins(settings: &Settings) -> Vec<SignInExpectation> {
-    let Some(payments) = &settings.payments else {
-        return Vec::new();
-    };
-    let Expectation { origins, chains, clock_skew_secs, .. } = &settings.expectation;
-    let one = |origin: &Origin| {
-        SignInExpectation::new(origin.clone(), chains.clone(), payments.proof_age_secs_max, *clock_skew_secs)
-    };
-    origins.iter().map(one).collect()
-}
-
-fn claim_fault(error: &ClaimError) -> Refusal {
-    Refusal::InvalidToken(TokenFault::message(error.code(), error.to_string()))
-}
-
-fn credential_fault(error: &CredentialError) -> Refusal {
-    let detail = error.to_string();
-    Refusal::InvalidToken(match error {
-        CredentialError::Conflict(_) => return Refusal::ConflictingCredentials,
-        CredentialError::Message(message) => TokenFault::message(message.code(), detail),
-        CredentialError::TooLarge(_) => TokenFault::too_large(detail),
-        CredentialError::Encoding | CredentialError::Form => TokenFault::malformed(error.code(), detail),
-        CredentialError::SignatureForm(_) => TokenFault::signature(error.code(), detail),
-    })
 }

@@ -13,6 +13,7 @@ mod challenge;
 mod lease;
 mod settle;
 mod shop;
+mod turn;
 
 use std::{
     fmt,

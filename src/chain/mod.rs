@@ -4,7 +4,8 @@
 //!    rebuilt from parsed fields.
 //! 2. The CAIP-2 namespace of the message picks the [`Chain`], never a word the client sends beside it.
 //! 3. A carrier may narrow what is taken, through [`Accepts`]; nothing widens it.
-//! 4. Everything here is a function of its arguments: no clock, no network, no state.
+//! 4. Everything here is a function of its arguments: no clock, no network, no state. What only a contract on a
+//!    chain could tell comes out as a [`Question`]; who can ask a node of that chain brings the answer back to it.
 //!
 //! A new chain is a file with an `impl Chain` and a line in [`CHAINS`]; the wording of its texts is a row of
 //! [`DIALECTS`], where the families known today stand already. Grammar, domain, nonce and times are judged in
@@ -21,7 +22,11 @@ use std::sync::OnceLock;
 
 use thiserror::Error;
 
-pub use self::{dialects::DIALECTS, solana::encoding::Encoding};
+pub use self::{
+    dialects::DIALECTS,
+    eip155::contract::{CallAnswer, ContractCall, ContractKey, ContractVerdict, EthCall, UnclearAnswer},
+    solana::encoding::Encoding,
+};
 use crate::{
     caip::{AccountId, ChainId},
     siwx::{claims::Claims, proof::Proof},
@@ -36,9 +41,9 @@ const SIGNATURE_BYTES_MAX: usize = 32 * 1024;
 
 /// A family of chains: how its accounts sign.
 ///
-/// `verify` must answer `Ok` only if the holder of the account's key signed exactly `signed.text`, in a form
-/// that `accepts` allows. When in doubt it refuses: whoever gets a false `Ok` is that account. It must not
-/// panic and must do a bounded amount of work whatever the address, the text and the signature hold.
+/// `verify` must answer [`Outcome::Valid`] only if the holder of the account's key signed exactly `signed.text`, in a
+/// form that `accepts` allows. When in doubt it refuses: whoever gets a false yes is that account. It must not panic
+/// and must do a bounded amount of work whatever the address, the text and the signature hold.
 pub trait Chain: Sync {
     /// The CAIP-2 namespace.
     fn namespace(&self) -> &'static str;
@@ -46,8 +51,8 @@ pub trait Chain: Sync {
     /// The schemes in which accounts of this family sign.
     fn schemes(&self) -> &'static [Scheme];
 
-    /// Which scheme the signature is good in.
-    fn verify(&self, signed: &Signed<'_>, accepts: &Accepts) -> Result<Scheme, SignatureError>;
+    /// Which scheme the signature is good in, or whom to ask.
+    fn verify(&self, signed: &Signed<'_>, accepts: &Accepts) -> Result<Outcome, SignatureError>;
 
     /// The same, with what was learnt of the account's key before, and learning it. The verdict is the same.
     fn verify_known(
@@ -55,9 +60,18 @@ pub trait Chain: Sync {
         signed: &Signed<'_>,
         accepts: &Accepts,
         _known: &SignerKey,
-    ) -> Result<Scheme, SignatureError> {
+    ) -> Result<Outcome, SignatureError> {
         self.verify(signed, accepts)
     }
+}
+
+/// What a chain knows of a signature that it does not refuse.
+#[derive(Debug)]
+pub enum Outcome {
+    /// The account's key made it.
+    Valid(Scheme),
+    /// If it is good, then because a contract says so.
+    AskContract(Box<ContractCall>),
 }
 
 /// How a signature was made, and so how it is checked.
@@ -65,6 +79,10 @@ pub trait Chain: Sync {
 pub enum Scheme {
     /// `personal_sign` by the key of an EVM account (EIP-191, version 0x45).
     Eip191,
+    /// Whatever the contract at an EVM account takes for its signature (EIP-1271).
+    Eip1271,
+    /// The same for a contract that is not deployed yet, with what would deploy it (ERC-6492).
+    Eip6492,
     /// Ed25519 over the text itself (RFC 8032, verified strictly).
     Ed25519,
     /// Ed25519 over Solana's off-chain message envelope around the text.
@@ -78,6 +96,10 @@ pub enum Scheme {
 pub struct Accepts {
     /// EVM signatures of 64 bytes (EIP-2098).
     pub compact: bool,
+    /// Signatures that the contract at an EVM account is asked about (EIP-1271).
+    pub eip1271: bool,
+    /// Signatures of EVM contracts that are not deployed yet (ERC-6492).
+    pub eip6492: bool,
     /// Solana's off-chain message envelopes, which hardware wallets sign.
     pub offchain: bool,
     /// Solana memo transactions. Such a proof is a transaction that anyone who sees it could broadcast.
@@ -118,9 +140,32 @@ pub struct Verified {
     scheme: Scheme,
 }
 
+/// What became of a proof.
+#[derive(Debug)]
+pub enum Verification {
+    /// Its signature is right.
+    Verified(Verified),
+    /// A contract decides.
+    AskContract(Box<Question>),
+}
+
+/// A message whose signature only a contract can judge. With the contract's yes it becomes a [`Verified`].
+#[derive(Debug)]
+pub struct Question {
+    claims: Claims,
+    account: AccountId,
+    call: Box<ContractCall>,
+}
+
 /// Why a signature is refused. All of these are the client's: trying again with the same bytes is no use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Error)]
 pub enum SignatureError {
+    /// The contract was asked, and does not take it.
+    #[error("expected a signature that the account's contract takes, found one that it refuses")]
+    ContractRefused,
+    /// An ERC-8010 signature, of an account that is not delegated yet.
+    #[error("expected another form of signature, found an ERC-8010 one, which is not verified here")]
+    Erc8010Unsupported,
     /// A form that the chain could verify, and this carrier or configuration does not take.
     #[error("expected a form of signature that is taken here, found a 64-byte or memo transaction signature")]
     FormNotAccepted,
@@ -156,13 +201,17 @@ pub enum SignatureError {
     ZeroAccount,
 }
 
-/// Verifies the signature of a proof over its text, as the account that its message names.
+/// Verifies the signature of a proof over its text, as the account that its message names, where no contract can be
+/// asked.
 pub fn verify(proof: &Proof, accepts: &Accepts) -> Result<Verified, SignatureError> {
-    verify_known(proof, accepts, &SignerKey::default())
+    match verify_known(proof, accepts, &SignerKey::default())? {
+        Verification::Verified(verified) => Ok(verified),
+        Verification::AskContract(question) => Err(question.unasked()),
+    }
 }
 
-/// The same for an account of which signatures were verified before.
-pub fn verify_known(proof: &Proof, accepts: &Accepts, known: &SignerKey) -> Result<Verified, SignatureError> {
+/// Verifies the signature of a proof, of an account of which signatures may have been verified before.
+pub fn verify_known(proof: &Proof, accepts: &Accepts, known: &SignerKey) -> Result<Verification, SignatureError> {
     let message = proof.message();
     let account = message.account.as_ref().ok_or(SignatureError::NoChain)?;
     let signed = Signed {
@@ -172,12 +221,25 @@ pub fn verify_known(proof: &Proof, accepts: &Accepts, known: &SignerKey) -> Resu
         domain: Some(&message.domain),
         signature: proof.signature(),
     };
-    let scheme = chain_of(&signed)?.verify_known(&signed, accepts, known)?;
-    Ok(Verified { claims: proof.claims().clone(), account: account.clone(), scheme })
+    let outcome = chain_of(&signed)?.verify_known(&signed, accepts, known)?;
+    let (claims, account) = (proof.claims().clone(), account.clone());
+    Ok(match outcome {
+        Outcome::Valid(scheme) => Verification::Verified(Verified { claims, account, scheme }),
+        Outcome::AskContract(call) => Verification::AskContract(Box::new(Question { claims, account, call })),
+    })
 }
 
-/// Verifies a signature. Grammar, domain, nonce and times of the text are not looked at.
+/// Verifies a signature where no contract can be asked. Grammar, domain, nonce and times of the text are not looked
+/// at.
 pub fn verify_signature(signed: &Signed<'_>, accepts: &Accepts) -> Result<Scheme, SignatureError> {
+    match outcome_of(signed, accepts)? {
+        Outcome::Valid(scheme) => Ok(scheme),
+        Outcome::AskContract(call) => Err(call.unasked()),
+    }
+}
+
+/// The same where a contract may be asked.
+pub fn outcome_of(signed: &Signed<'_>, accepts: &Accepts) -> Result<Outcome, SignatureError> {
     chain_of(signed)?.verify(signed, accepts)
 }
 
@@ -195,16 +257,24 @@ fn chain_of(signed: &Signed<'_>) -> Result<&'static dyn Chain, SignatureError> {
 
 impl Scheme {
     /// Every scheme.
-    pub const ALL: &'static [Self] = &[Self::Eip191, Self::Ed25519, Self::SolanaOffchain, Self::SolanaMemo];
+    pub const ALL: &'static [Self] =
+        &[Self::Eip191, Self::Eip1271, Self::Eip6492, Self::Ed25519, Self::SolanaOffchain, Self::SolanaMemo];
 
     /// The name in metrics, headers and session answers.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Eip191 => "eip191",
+            Self::Eip1271 => "eip1271",
+            Self::Eip6492 => "eip6492",
             Self::Ed25519 => "ed25519",
             Self::SolanaOffchain => "solana-offchain",
             Self::SolanaMemo => "solana-memo",
         }
+    }
+
+    /// Whether a contract said yes, and may say no tomorrow: owners change.
+    pub const fn is_contract(self) -> bool {
+        matches!(self, Self::Eip1271 | Self::Eip6492)
     }
 }
 
@@ -213,14 +283,21 @@ impl Scheme {
 impl Accepts {
     /// Everything that the chains can verify.
     pub const fn all() -> Self {
-        Self { compact: true, offchain: true, memo: true, solana_encodings: Encoding::ALL }
+        Self {
+            compact: true,
+            eip1271: true,
+            eip6492: true,
+            offchain: true,
+            memo: true,
+            solana_encodings: Encoding::ALL,
+        }
     }
 }
 
 /// What header carriers take unless configuration says otherwise.
 impl Default for Accepts {
     fn default() -> Self {
-        Self { compact: false, memo: false, ..Self::all() }
+        Self { compact: false, eip1271: false, eip6492: false, memo: false, ..Self::all() }
     }
 }
 
@@ -243,11 +320,45 @@ impl Verified {
     }
 }
 
+// === impl Question ===
+
+impl Question {
+    /// What the contract is to be asked.
+    pub fn call(&self) -> &ContractCall {
+        &self.call
+    }
+
+    /// Who would have signed.
+    pub fn account(&self) -> &AccountId {
+        &self.account
+    }
+
+    /// What the message says.
+    pub fn claims(&self) -> &Claims {
+        &self.claims
+    }
+
+    /// Takes the contract's answer. One to another question is a refusal.
+    pub fn conclude(self, verdict: &ContractVerdict) -> Result<Verified, SignatureError> {
+        if !verdict.is_yes_to(&self.call) {
+            return Err(SignatureError::ContractRefused);
+        }
+        Ok(Verified { claims: self.claims, account: self.account, scheme: self.call.scheme() })
+    }
+
+    /// Why it is refused where nobody can be asked.
+    pub fn unasked(&self) -> SignatureError {
+        self.call.unasked()
+    }
+}
+
 // === impl SignatureError ===
 
 impl SignatureError {
     /// Every reason.
     pub const ALL: &'static [Self] = &[
+        Self::ContractRefused,
+        Self::Erc8010Unsupported,
         Self::FormNotAccepted,
         Self::HighS,
         Self::MalformedAddress,
@@ -264,6 +375,8 @@ impl SignatureError {
     /// The name in logs. To clients all of these are one `bad_signature`.
     pub const fn as_str(self) -> &'static str {
         match self {
+            Self::ContractRefused => "contract_refused",
+            Self::Erc8010Unsupported => "erc8010_unsupported",
             Self::FormNotAccepted => "form_not_accepted",
             Self::HighS => "high_s",
             Self::MalformedAddress => "malformed_address",

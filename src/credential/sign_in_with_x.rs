@@ -312,7 +312,7 @@ impl SignInExpectation {
 
 /// What this carrier takes of what a gateway takes elsewhere.
 const fn narrowed(accepts: &Accepts) -> Accepts {
-    Accepts { compact: false, memo: false, solana_encodings: &[Encoding::Base58], offchain: accepts.offchain }
+    Accepts { compact: false, memo: false, solana_encodings: &[Encoding::Base58], ..*accepts }
 }
 
 /// The canonical spelling of a CAIP-2 chain id. On EVM only that spelling is one; Solana has words for some chains.

@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Instant};
 use super::{Gate, Looked, cache::Entry, limits, settings::Settings, view::RequestView};
 use crate::{
     caip::AccountId,
-    chain::{self, SignerKey, Verified},
+    chain::{self, SignerKey, Verification, Verified},
     credential::{
         self, CREDENTIAL_BYTES_MAX, CarrierName, CredentialError, Digest, Presented, SignIn, SignInError,
         SignInExpectation,
@@ -148,7 +148,11 @@ impl Gate {
 
     fn verify_signature(&self, proof: &Proof, signer: &SignerKey) -> Result<Verified, Refusal> {
         let begun = Instant::now();
-        let result = chain::verify_known(proof, &self.settings.accepts, signer);
+        let result = match chain::verify_known(proof, &self.settings.accepts, signer) {
+            Ok(Verification::Verified(verified)) => Ok(verified),
+            Ok(Verification::AskContract(question)) => Err(question.unasked()),
+            Err(error) => Err(error),
+        };
         let scheme = match &result {
             Ok(verified) => Some(verified.scheme()),
             // Which scheme a bad signature was meant to be cannot be told; the plain one of its family counts it.

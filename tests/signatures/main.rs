@@ -1,5 +1,7 @@
-//! Signatures of key-pair wallets, judged by what others published and by a second implementation.
+//! Signatures, judged by what others published, by a second implementation and, where a contract decides, by the
+//! recorded answers of a node.
 
+mod contract;
 mod mutation;
 mod proof;
 mod second_opinion;
@@ -7,7 +9,9 @@ mod vectors;
 
 use siwx_gateway::{
     caip::ChainId,
-    chain::{Accepts, Chain as _, Scheme, SignatureError, Signed, SignerKey, eip155::Eip155, verify_signature},
+    chain::{
+        Accepts, Chain as _, Outcome, Scheme, SignatureError, Signed, SignerKey, eip155::Eip155, verify_signature,
+    },
 };
 
 /// A signature with everything it is judged by.
@@ -27,7 +31,10 @@ impl Case {
 
     /// The verdict on an EVM signature by whoever has a memory of keys.
     fn verify_known(&self, accepts: &Accepts, known: &SignerKey) -> Result<Scheme, SignatureError> {
-        Eip155.verify_known(&self.signed(), accepts, known)
+        match Eip155.verify_known(&self.signed(), accepts, known)? {
+            Outcome::Valid(scheme) => Ok(scheme),
+            Outcome::AskContract(call) => Err(call.unasked()),
+        }
     }
 
     fn signed(&self) -> Signed<'_> {

@@ -5,17 +5,20 @@
 //! 2. The signature is 65 bytes `r ‖ s ‖ v` with v 0, 1, 27 or 28, or, where the carrier takes them, the 64
 //!    bytes of EIP-2098; hex of either letter case, `0x` before it or not.
 //! 3. r and s are from 1 to below the group order, and s at most half of it (EIP-2).
-//! 4. Contract wallets are not asked. What only a contract could answer, a wrapped signature (ERC-6492,
-//!    ERC-8010) or one of another length, is refused by a name of its own, so that the log tells an operator
-//!    which users are shut out.
+//! 4. The account's own key comes first, and needs nobody. This is right for delegated accounts (EIP-7702) too: their
+//!    key stays good even when what they delegate to knows no signatures.
+//! 5. What the key did not make, a contract may take: that is a question ([`contract`]), if such schemes are accepted.
+//!    Where they are not, what only a contract could answer, a wrapped signature (ERC-6492, ERC-8010) or one of
+//!    another length, is refused by a name of its own, so that the log tells an operator which users are shut out.
 
 pub mod address;
+pub mod contract;
 pub(super) mod signature;
 
 use sha3::{Digest as _, Keccak256};
 
-use self::signature::Signature;
-use super::{Accepts, Chain, Scheme, SignatureError, Signed, SignerKey};
+use self::{contract::ContractCall, signature::Signature};
+use super::{Accepts, Chain, Outcome, Scheme, SignatureError, Signed, SignerKey};
 
 /// The chains of namespace `eip155`.
 #[derive(Debug)]
@@ -27,10 +30,10 @@ impl Chain for Eip155 {
     }
 
     fn schemes(&self) -> &'static [Scheme] {
-        &[Scheme::Eip191]
+        &[Scheme::Eip191, Scheme::Eip1271, Scheme::Eip6492]
     }
 
-    fn verify(&self, signed: &Signed<'_>, accepts: &Accepts) -> Result<Scheme, SignatureError> {
+    fn verify(&self, signed: &Signed<'_>, accepts: &Accepts) -> Result<Outcome, SignatureError> {
         self.verify_known(signed, accepts, &SignerKey::default())
     }
 
@@ -39,25 +42,31 @@ impl Chain for Eip155 {
         signed: &Signed<'_>,
         accepts: &Accepts,
         known: &SignerKey,
-    ) -> Result<Scheme, SignatureError> {
+    ) -> Result<Outcome, SignatureError> {
         let account = address::parse(signed.address).map_err(|_| SignatureError::MalformedAddress)?;
         if account == [0; 20] {
             return Err(SignatureError::ZeroAccount);
         }
         let signature = Signature::read(signed.signature)?;
+        let digest = digest(signed.text);
         let signer = match signature {
             Signature::Compact(_) if !accepts.compact => Err(SignatureError::FormNotAccepted),
-            _ => signature.signer(&digest(signed.text), known.eip155.get()),
+            _ => signature.signer(&digest, known.eip155.get()),
         };
-        match signer {
+        let refused = match signer {
             Ok(signer) if signer.account == account => {
                 known.eip155.get_or_init(|| signer);
-                Ok(Scheme::Eip191)
+                return Ok(Outcome::Valid(Scheme::Eip191));
             }
-            _ if signature.asks_contract() => Err(SignatureError::RpcNotConfigured),
-            Ok(_) => Err(SignatureError::SignatureMismatch),
-            Err(error) => Err(error),
-        }
+            Ok(_) => SignatureError::SignatureMismatch,
+            Err(error) => error,
+        };
+        let refused = if signature.asks_contract() { SignatureError::RpcNotConfigured } else { refused };
+        let Some(scheme) = signature.contract_scheme(accepts)? else {
+            return Err(refused);
+        };
+        let call = ContractCall::new(scheme, signed.chain.clone(), account, digest, signature.into_bytes(), refused)?;
+        Ok(Outcome::AskContract(Box::new(call)))
     }
 }
 

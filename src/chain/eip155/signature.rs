@@ -18,11 +18,16 @@ use k256::{
 };
 
 use super::address::{decode_hex, of_key};
-use crate::chain::SignatureError;
+use crate::chain::{Accepts, Scheme, SignatureError};
 
-/// What the last 32 bytes of a wrapped signature repeat 16 times: ERC-6492, for accounts not deployed yet,
-/// and ERC-8010, for accounts not delegated yet.
-const WRAPPER_MAGICS: [[u8; 2]; 2] = [[0x64, 0x92], [0x80, 0x10]];
+/// Whom a signature is wrapped for, by what its last 32 bytes repeat 16 times.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wrapper {
+    /// For a contract that is not deployed yet.
+    Erc6492,
+    /// For an account that is not delegated yet.
+    Erc8010,
+}
 
 /// A signature by its length.
 pub(super) enum Signature {
@@ -31,7 +36,7 @@ pub(super) enum Signature {
     /// `r ‖ (parity << 255 | s)` (EIP-2098).
     Compact([u8; 64]),
     /// Any other length: only a contract could make sense of it.
-    Contract,
+    Contract(Vec<u8>),
 }
 
 /// A key that made a signature, and the account it is the key of.
@@ -52,8 +57,9 @@ impl Signature {
             130 => decoded(digits).map(Self::Full),
             128 => decoded(digits).map(Self::Compact),
             length => {
-                let hex = prefixed && length % 2 == 0 && digits.iter().all(u8::is_ascii_hexdigit);
-                hex.then_some(Self::Contract)
+                let mut bytes = vec![0; length / 2];
+                let hex = prefixed && length % 2 == 0 && decode_hex(digits, &mut bytes);
+                hex.then_some(Self::Contract(bytes))
             }
         };
         form.ok_or(SignatureError::MalformedSignature)
@@ -73,7 +79,7 @@ impl Signature {
                 s[0] &= 0x7f;
                 (r, s, odd)
             }
-            Self::Contract => return Err(SignatureError::RpcNotConfigured),
+            Self::Contract(_) => return Err(SignatureError::RpcNotConfigured),
         };
         let signature = Ecdsa::from_scalars(r, s).map_err(|_| SignatureError::MalformedSignature)?;
         if signature.s().is_high().into() {
@@ -87,12 +93,48 @@ impl Signature {
         Ok(Signer { account, key })
     }
 
-    /// Whether the form is one that a contract should be asked about, whatever the recovery said.
+    /// Whether the form is one that only a contract could take, whatever the recovery said.
     pub(super) fn asks_contract(&self) -> bool {
+        matches!(self, Self::Contract(_)) || self.wrapper().is_some()
+    }
+
+    /// In which scheme a contract is to be asked about it, if those that are accepted have one for its form.
+    pub(super) fn contract_scheme(&self, accepts: &Accepts) -> Result<Option<Scheme>, SignatureError> {
+        match self.wrapper() {
+            None => Ok(accepts.eip1271.then_some(Scheme::Eip1271)),
+            Some(Wrapper::Erc6492) => Ok(accepts.eip6492.then_some(Scheme::Eip6492)),
+            Some(Wrapper::Erc8010) if accepts.eip1271 || accepts.eip6492 => Err(SignatureError::Erc8010Unsupported),
+            Some(Wrapper::Erc8010) => Ok(None),
+        }
+    }
+
+    /// Its bytes.
+    pub(super) fn into_bytes(self) -> Vec<u8> {
         match self {
-            Self::Full(bytes) => is_wrapped(bytes),
-            Self::Compact(bytes) => is_wrapped(bytes),
-            Self::Contract => true,
+            Self::Full(bytes) => bytes.to_vec(),
+            Self::Compact(bytes) => bytes.to_vec(),
+            Self::Contract(bytes) => bytes,
+        }
+    }
+
+    fn wrapper(&self) -> Option<Wrapper> {
+        Wrapper::of(match self {
+            Self::Full(bytes) => bytes,
+            Self::Compact(bytes) => bytes,
+            Self::Contract(bytes) => bytes,
+        })
+    }
+}
+
+impl Wrapper {
+    /// Whom a signature of these bytes is wrapped for, if it is.
+    fn of(bytes: &[u8]) -> Option<Self> {
+        let (pairs, _) = bytes.last_chunk::<32>()?.as_chunks::<2>();
+        let all = |magic: [u8; 2]| pairs.iter().all(|pair| *pair == magic);
+        match pairs[0] {
+            [0x64, 0x92] if all([0x64, 0x92]) => Some(Self::Erc6492),
+            [0x80, 0x10] if all([0x80, 0x10]) => Some(Self::Erc8010),
+            _ => None,
         }
     }
 }
@@ -145,13 +187,6 @@ fn halves(bytes: &[u8; 64]) -> ([u8; 32], [u8; 32]) {
     (r, s)
 }
 
-fn is_wrapped(bytes: &[u8]) -> bool {
-    let Some(suffix) = bytes.last_chunk::<32>() else {
-        return false;
-    };
-    WRAPPER_MAGICS.iter().any(|magic| suffix.chunks_exact(2).all(|pair| pair == magic))
-}
-
 fn decoded<const N: usize>(digits: &[u8]) -> Option<[u8; N]> {
     let mut bytes = [0; N];
     decode_hex(digits, &mut bytes).then_some(bytes)
@@ -166,7 +201,7 @@ mod tests {
         Signature::read(text).map(|signature| match signature {
             Signature::Full(_) => "full",
             Signature::Compact(_) => "compact",
-            Signature::Contract => "contract",
+            Signature::Contract(_) => "contract",
         })
     }
 

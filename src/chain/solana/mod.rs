@@ -13,7 +13,7 @@ pub mod encoding;
 mod memo;
 mod offchain;
 
-use super::{Accepts, Chain, Scheme, SignatureError, Signed, ed25519::PublicKey};
+use super::{Accepts, Chain, Outcome, Scheme, SignatureError, Signed, ed25519::PublicKey};
 
 /// As many as there are candidates for one decoding: the text, six envelopes of version 0, one of version 1
 /// and two of the first design. Each costs tens of microseconds.
@@ -35,22 +35,27 @@ impl Chain for Solana {
         &[Scheme::Ed25519, Scheme::SolanaOffchain, Scheme::SolanaMemo]
     }
 
-    fn verify(&self, signed: &Signed<'_>, accepts: &Accepts) -> Result<Scheme, SignatureError> {
-        let account = address::parse(signed.address).map_err(|_| SignatureError::MalformedAddress)?;
-        let key = PublicKey::read(&account).ok_or(SignatureError::WeakKey)?;
-        if let Some(transaction) = signed.signature.strip_prefix(TRANSACTION_PREFIX) {
-            if !accepts.memo {
-                return Err(SignatureError::FormNotAccepted);
-            }
-            let bytes = encoding::base64(transaction).ok_or(SignatureError::MalformedSignature)?;
-            return memo::verify(&bytes, &account, &key, signed.text).map(|()| Scheme::SolanaMemo);
-        }
-        let signatures = encoding::decode(signed.signature, accepts.solana_encodings);
-        if signatures.is_empty() {
-            return Err(SignatureError::MalformedSignature);
-        }
-        verify_text(signed, accepts, &account, &key, &signatures)
+    fn verify(&self, signed: &Signed<'_>, accepts: &Accepts) -> Result<Outcome, SignatureError> {
+        scheme_of(signed, accepts).map(Outcome::Valid)
     }
+}
+
+/// Which scheme the signature is good in.
+fn scheme_of(signed: &Signed<'_>, accepts: &Accepts) -> Result<Scheme, SignatureError> {
+    let account = address::parse(signed.address).map_err(|_| SignatureError::MalformedAddress)?;
+    let key = PublicKey::read(&account).ok_or(SignatureError::WeakKey)?;
+    if let Some(transaction) = signed.signature.strip_prefix(TRANSACTION_PREFIX) {
+        if !accepts.memo {
+            return Err(SignatureError::FormNotAccepted);
+        }
+        let bytes = encoding::base64(transaction).ok_or(SignatureError::MalformedSignature)?;
+        return memo::verify(&bytes, &account, &key, signed.text).map(|()| Scheme::SolanaMemo);
+    }
+    let signatures = encoding::decode(signed.signature, accepts.solana_encodings);
+    if signatures.is_empty() {
+        return Err(SignatureError::MalformedSignature);
+    }
+    verify_text(signed, accepts, &account, &key, &signatures)
 }
 
 /// Tries the signatures over the text, then over its envelopes.
@@ -92,7 +97,7 @@ mod tests {
         let chain = ChainId::new("solana", address::MAINNET).expect("a CAIP-2 id");
         let address = bs58::encode(key.to_bytes()).into_string();
         let signed = Signed { chain: &chain, address: &address, text: text.as_bytes(), domain: None, signature };
-        Solana.verify(&signed, &Accepts::all())
+        scheme_of(&signed, &Accepts::all())
     }
 
     /// Found by counting texts up: the first signatures that are good in the other alphabet too. About one in

@@ -155,7 +155,9 @@ const fn of_signature(error: SignatureError) -> &'static str {
             "invalid_siwx_malformed_signature"
         }
         SignatureError::NoChain | SignatureError::UnknownNamespace => "invalid_siwx_unsupported_chain",
-        SignatureError::HighS
+        SignatureError::ContractRefused
+        | SignatureError::Erc8010Unsupported
+        | SignatureError::HighS
         | SignatureError::RpcNotConfigured
         | SignatureError::SignatureMismatch
         | SignatureError::UnexpectedTransaction

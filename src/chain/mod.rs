@@ -144,7 +144,7 @@ pub struct Verified {
 #[derive(Debug)]
 pub enum Verification {
     /// Its signature is right.
-    Verified(Verified),
+    Verified(Box<Verified>),
     /// A contract decides.
     AskContract(Box<Question>),
 }
@@ -205,7 +205,7 @@ pub enum SignatureError {
 /// asked.
 pub fn verify(proof: &Proof, accepts: &Accepts) -> Result<Verified, SignatureError> {
     match verify_known(proof, accepts, &SignerKey::default())? {
-        Verification::Verified(verified) => Ok(verified),
+        Verification::Verified(verified) => Ok(*verified),
         Verification::AskContract(question) => Err(question.unasked()),
     }
 }
@@ -224,7 +224,7 @@ pub fn verify_known(proof: &Proof, accepts: &Accepts, known: &SignerKey) -> Resu
     let outcome = chain_of(&signed)?.verify_known(&signed, accepts, known)?;
     let (claims, account) = (proof.claims().clone(), account.clone());
     Ok(match outcome {
-        Outcome::Valid(scheme) => Verification::Verified(Verified { claims, account, scheme }),
+        Outcome::Valid(scheme) => Verification::Verified(Box::new(Verified { claims, account, scheme })),
         Outcome::AskContract(call) => Verification::AskContract(Box::new(Question { claims, account, call })),
     })
 }

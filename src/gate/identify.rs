@@ -149,7 +149,7 @@ impl Gate {
     fn verify_signature(&self, proof: &Proof, signer: &SignerKey) -> Result<Verified, Refusal> {
         let begun = Instant::now();
         let result = match chain::verify_known(proof, &self.settings.accepts, signer) {
-            Ok(Verification::Verified(verified)) => Ok(verified),
+            Ok(Verification::Verified(verified)) => Ok(*verified),
             Ok(Verification::AskContract(question)) => Err(question.unasked()),
             Err(error) => Err(error),
         };

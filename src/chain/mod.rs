@@ -16,6 +16,7 @@ pub mod bip122;
 pub mod dialects;
 pub mod ed25519;
 pub mod eip155;
+mod recovery;
 mod secp256k1;
 pub mod solana;
 
@@ -129,7 +130,7 @@ pub struct Signed<'a> {
 /// here, even the key of another account, changes no verdict.
 #[derive(Debug, Default)]
 pub struct SignerKey {
-    eip155: OnceLock<eip155::signature::Signer>,
+    eip155: OnceLock<recovery::Signer>,
 }
 
 /// A message whose signature was verified: who says what. [`verify`] is the only maker, so that having one is

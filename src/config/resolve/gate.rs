@@ -123,11 +123,9 @@ fn expectation(auth: &Section, chains: &Section, served: &[Served], report: &mut
         }
     }
     let mut expectation = Expectation::new(origins);
-    expectation.labels = labels(auth, report);
-    expectation.chains = ["eip155", "solana"]
-        .into_iter()
-        .flat_map(|namespace| allowed_chains(namespace, chains.section(namespace), report))
-        .collect();
+    expectation.labels = labels(auth, chains, report);
+    let allowed = chains.tables().flat_map(|(namespace, family)| allowed_chains(namespace, family, report));
+    expectation.chains = allowed.collect();
     schemes_of_eip155(chains.section("eip155"), report);
     expectation.uri_match = match auth.text("uri_match").value.as_str() {
         "off" => UriMatch::Off,
@@ -143,12 +141,13 @@ fn expectation(auth: &Section, chains: &Section, served: &[Served], report: &mut
     expectation
 }
 
-fn labels(auth: &Section, report: &mut Report) -> Vec<(String, Vec<String>)> {
-    let known = ["eip155", "solana", "bip122"];
+/// The words for each family that are welcome. They may be set for a family before it is let in.
+fn labels(auth: &Section, chains: &Section, report: &mut Report) -> Vec<(String, Vec<String>)> {
+    let known: Vec<&str> = chains.keys.iter().map(|key| key.name).collect();
     let lists = auth.lists("labels").iter().map(|(namespace, labels)| {
         if !known.contains(&namespace.value.as_str()) {
             let title = format!("`auth.labels` has no chain family `{}`", namespace.shown);
-            report.error(&namespace.place, title, "expected `eip155`, `solana` or `bip122`");
+            report.error(&namespace.place, title, format!("known are: {}", known.join(", ")));
         }
         (namespace.value.clone(), labels.iter().map(|label| label.value.clone()).collect())
     });

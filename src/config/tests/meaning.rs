@@ -243,7 +243,7 @@ fn values_of_auth_and_chains_that_are_refused() {
         ("auth", "lifetime_max = \"1500ms\""),
         ("auth", "lifetime_max = \"\""),
         ("auth", "clock_skew = \"601s\""),
-        ("auth", "labels = { tron = [\"TRON\"] }"),
+        ("auth", "labels = { polkadot = [\"Polkadot\"] }"),
         ("auth", "labels = { eip155 = \"Ethereum\" }"),
         ("auth", "deny_accounts = [\"not an account\"]"),
         ("auth", "identity_prefix = \"X-SIWX\""),

@@ -231,6 +231,30 @@ hosts = ["api.internal", "Other.example:8443"]
     assert_eq!(config.edge.identity_prefix, "X-Wallet-");
 }
 
+/// The gate looks an account up in one spelling; denied in another it would be let in.
+#[test]
+fn denied_accounts_are_held_in_the_spelling_of_their_family() {
+    let (evm, solana) = ("0xab5801a7d398351b8be11c439e05c5b3259aec9b", "AB3FQHskSYuWVw4M9EpGdxNzrAjBNiYGpbH4CVzLFene");
+    let on_mainnet = format!("solana:5eykt4UsFv8P8NJdTREpY1vzqKqZKvdp:{solana}");
+    let rows = [
+        ("EIP-55", "0xAb5801a7D398351b8bE11C439e05C5B3259aeC9B".to_owned(), evm),
+        ("a wrong checksum", "0xAb5801a7D398351b8bE11C439e05C5B3259aeC9b".to_owned(), evm),
+        (
+            "a wrong checksum on a chain",
+            format!("eip155:1:{}", evm.replace("ab58", "aB58")),
+            &format!("eip155:1:{evm}"),
+        ),
+        ("Solana", solana.to_owned(), solana),
+        ("Solana by a word", format!("solana:mainnet:{solana}"), &on_mainnet),
+        ("an unknown family", "fuel:9889:0xAB".to_owned(), "fuel:9889:0xAB"),
+        ("an address of no family", "0xAB".to_owned(), "0xAB"),
+    ];
+    for (name, text, expected) in rows {
+        let config = config(&changed("[server]\n", &format!("[auth]\ndeny_accounts = [\"{text}\"]\n[server]\n")));
+        assert_eq!(config.gate.denied.iter().collect::<Vec<_>>(), [expected], "{name}");
+    }
+}
+
 #[test]
 fn values_of_auth_and_chains_that_are_refused() {
     let rows = [

@@ -21,20 +21,15 @@ pub(super) struct Arguments {
     /// The family of chains
     #[arg(long, value_enum)]
     chain: Family,
-    /// The file of the key [default: evm.key or solana.key]
+    /// The file of the key [default: the family's name with `.key` after it]
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
-    let path = arguments.out.as_deref().unwrap_or_else(|| {
-        Path::new(match arguments.chain {
-            Family::Evm => "evm.key",
-            Family::Solana => "solana.key",
-        })
-    });
+    let path = arguments.out.clone().unwrap_or_else(|| PathBuf::from(format!("{}.key", arguments.chain.name())));
     let wallet = Wallet::generate(arguments.chain).map_err(Failure::failed)?;
-    write_key(path, &wallet).map_err(|error| {
+    write_key(&path, &wallet).map_err(|error| {
         Failure::Failed(match error.kind() {
             io::ErrorKind::AlreadyExists => {
                 format!("`{}` exists already, and a key is never overwritten; name another file", path.display())

@@ -9,6 +9,7 @@
 
 use std::fmt;
 
+use clap::ValueEnum;
 use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
 use ed25519_dalek::Signer as _;
 use thiserror::Error;
@@ -30,7 +31,7 @@ pub(super) enum Wallet {
 }
 
 /// A family of wallets, as `keygen` calls it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum Family {
     /// Ethereum and its kin
     Evm,
@@ -54,12 +55,21 @@ pub(super) enum WalletError {
     #[error("the system gives no random numbers: {0}")]
     Random(String),
     /// Typed data is of EVM chains.
-    #[error("expected an EVM wallet to sign typed data, found a Solana one")]
+    #[error("expected an EVM wallet to sign typed data, found one of another family")]
     TypedData,
 }
 
 /// Bytes of a key file at most: an array of 64 numbers, generously spaced.
 pub(super) const KEY_FILE_BYTES_MAX: u64 = 4096;
+
+// === impl Family ===
+
+impl Family {
+    /// The word for it on the command line.
+    pub(super) fn name(self) -> String {
+        self.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
+    }
+}
 
 // === impl Wallet ===
 
@@ -154,7 +164,7 @@ impl Wallet {
     pub(super) fn sign_typed(&self, digest: &[u8; 32]) -> Result<String, WalletError> {
         match self {
             Self::Evm(key) => Ok(evm_signature(key, digest)),
-            Self::Solana(_) => Err(WalletError::TypedData),
+            _ => Err(WalletError::TypedData),
         }
     }
 }
@@ -213,8 +223,8 @@ mod tests {
 
     #[test]
     fn key_files_are_read_as_they_are_written() {
-        for family in [Family::Evm, Family::Solana] {
-            let wallet = Wallet::generate(family).expect("random numbers");
+        for family in Family::value_variants() {
+            let wallet = Wallet::generate(*family).expect("random numbers");
             let read = Wallet::read(wallet.write().expose()).expect("a key file");
             assert_eq!(format!("{read:?}"), format!("{wallet:?}"), "{family:?}");
         }
@@ -241,8 +251,8 @@ mod tests {
 
     #[test]
     fn signatures_are_good_by_the_rules_of_headers() {
-        for family in [Family::Evm, Family::Solana] {
-            let wallet = Wallet::generate(family).expect("random numbers");
+        for family in Family::value_variants() {
+            let wallet = Wallet::generate(*family).expect("random numbers");
             let chain = ChainId::new(wallet.namespace(), wallet.main_chain()).expect("a CAIP-2 id");
             let (address, signature) = (wallet.address(), wallet.sign(b"text"));
             let signed =

@@ -221,6 +221,8 @@ fn key(arguments: &Arguments) -> Result<Secret<String>, Failure> {
 
 #[cfg(test)]
 mod tests {
+    use clap::ValueEnum as _;
+
     use super::*;
     use crate::cli::wallet::Family;
 
@@ -289,8 +291,8 @@ mod tests {
 
     #[test]
     fn every_family_of_wallets_has_a_dialect() {
-        for family in [Family::Evm, Family::Solana] {
-            let wallet = Wallet::generate(family).expect("a wallet");
+        for family in Family::value_variants() {
+            let wallet = Wallet::generate(*family).expect("a wallet");
             assert_eq!(dialect(&wallet).namespace, wallet.namespace());
         }
     }

@@ -12,6 +12,7 @@
 //! [`siwx`](crate::siwx), before, because they are cheaper.
 
 pub mod account;
+mod base58check;
 pub mod bip122;
 pub mod dialects;
 pub mod ed25519;

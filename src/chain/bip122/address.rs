@@ -6,9 +6,7 @@
 //! 2. A reference is the first 32 hex digits of the hash of the first block (CAIP-4).
 //! 3. An address says whether it is of the main network; on that chain no other is taken.
 
-use sha2::{Digest as _, Sha256};
-
-use crate::siwx::dialect::AddressError;
+use crate::{chain::base58check, siwx::dialect::AddressError};
 
 /// CAIP-2 reference of the main network.
 pub const MAINNET: &str = "000000000019d6689c085ae165831e93";
@@ -47,24 +45,9 @@ pub fn on_chain(address: &str, reference: &str) -> bool {
     reference != MAINNET || ["bc1", "1", "3"].iter().any(|prefix| address.starts_with(prefix))
 }
 
-/// A version byte, 20 bytes of hash, 4 bytes of checksum.
 fn check_base58(text: &str) -> Result<(), AddressError> {
-    // The longest that 25 bytes can take. Decoding takes quadratic time, so length comes first.
-    if text.len() > 35 {
-        return Err(AddressError::Form);
-    }
-    let mut bytes = [0; 25];
-    if bs58::decode(text).onto(&mut bytes) != Ok(25) {
-        return Err(AddressError::Form);
-    }
-    let (payload, checksum) = bytes.split_at(21);
-    if Sha256::digest(Sha256::digest(payload))[..4] != *checksum {
-        return Err(AddressError::Checksum);
-    }
-    if !BASE58_VERSIONS.contains(&payload[0]) {
-        return Err(AddressError::Form);
-    }
-    Ok(())
+    let (version, _) = base58check::decode(text)?;
+    BASE58_VERSIONS.contains(&version).then_some(()).ok_or(AddressError::Form)
 }
 
 /// A version digit, a witness program, six digits of checksum.

@@ -20,6 +20,7 @@ pub mod eip155;
 mod recovery;
 mod secp256k1;
 pub mod solana;
+pub mod tron;
 
 use std::sync::OnceLock;
 
@@ -36,7 +37,7 @@ use crate::{
 };
 
 /// The chains whose signatures are verified. Their order has no meaning.
-pub static CHAINS: &[&dyn Chain] = &[&eip155::Eip155, &solana::Solana];
+pub static CHAINS: &[&dyn Chain] = &[&eip155::Eip155, &solana::Solana, &tron::Tron];
 
 /// The longest signature text looked at, in bytes: contract wallets not deployed yet wrap what deploys them,
 /// and of what such a wrapping holds 2 to 8 KiB are usual (ERC-6492). Carriers have tighter limits of their own.
@@ -92,12 +93,14 @@ pub enum Scheme {
     SolanaOffchain,
     /// A Solana transaction, never sent, whose one memo is the text.
     SolanaMemo,
+    /// `signMessageV2` by the key of a Tron account (TIP-191).
+    Tip191,
 }
 
 /// What a carrier takes of what the chains can verify.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Accepts {
-    /// EVM signatures of 64 bytes (EIP-2098).
+    /// EVM and Tron signatures of 64 bytes (EIP-2098).
     pub compact: bool,
     /// Signatures that the contract at an EVM account is asked about (EIP-1271).
     pub eip1271: bool,
@@ -260,8 +263,15 @@ fn chain_of(signed: &Signed<'_>) -> Result<&'static dyn Chain, SignatureError> {
 
 impl Scheme {
     /// Every scheme.
-    pub const ALL: &'static [Self] =
-        &[Self::Eip191, Self::Eip1271, Self::Eip6492, Self::Ed25519, Self::SolanaOffchain, Self::SolanaMemo];
+    pub const ALL: &'static [Self] = &[
+        Self::Eip191,
+        Self::Eip1271,
+        Self::Eip6492,
+        Self::Ed25519,
+        Self::SolanaOffchain,
+        Self::SolanaMemo,
+        Self::Tip191,
+    ];
 
     /// The name in metrics, headers and session answers.
     pub const fn as_str(self) -> &'static str {
@@ -272,6 +282,7 @@ impl Scheme {
             Self::Ed25519 => "ed25519",
             Self::SolanaOffchain => "solana-offchain",
             Self::SolanaMemo => "solana-memo",
+            Self::Tip191 => "tip191",
         }
     }
 

@@ -16,7 +16,8 @@ use super::{
 /// Arguments of `keygen`.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "The file holds `0x` and 64 hex digits for an EVM wallet, a JSON array of 64 bytes for a \
-    Solana one,\nas the tools of those chains write them. An existing file is never overwritten.")]
+    Solana one,\nas the tools of those chains write them, and for a Tron one `tron:` and what an EVM wallet has.\n\
+    An existing file is never overwritten.")]
 pub(super) struct Arguments {
     /// The family of chains
     #[arg(long, value_enum)]

@@ -2,10 +2,13 @@
 //!
 //! 1. A key file holds one key in the form that the tools of its chain write: `0x` and 64 hex digits for EVM
 //!    (a private key as wallets export it), a JSON array of 64 bytes for Solana (as `solana-keygen` writes it: the
-//!    seed and the public key). Which one it is shows by its first character.
+//!    seed and the public key). Which one it is shows by how it begins; where the tools of two families write the
+//!    same, as those of Tron and of EVM do, a word before it tells.
 //! 2. A key comes from a file, standard input or the environment, never from an argument, which every user of the
 //!    machine can read.
 //! 3. Keys are wiped from memory when they are dropped, and `Debug` does not show them.
+
+mod tron;
 
 use std::fmt;
 
@@ -16,6 +19,7 @@ use thiserror::Error;
 
 use crate::{
     chain::{
+        self,
         eip155::{self, address::checksummed},
         solana,
     },
@@ -28,6 +32,8 @@ pub(super) enum Wallet {
     Evm(Box<k256::ecdsa::SigningKey>),
     /// A key on Ed25519, whose account is of the namespace `solana`.
     Solana(Box<ed25519_dalek::SigningKey>),
+    /// A key on secp256k1, whose account is of the namespace `tron`.
+    Tron(Box<tron::Key>),
 }
 
 /// A family of wallets, as `keygen` calls it.
@@ -37,13 +43,18 @@ pub(super) enum Family {
     Evm,
     /// Solana
     Solana,
+    /// Tron
+    Tron,
 }
 
 /// Why there is no wallet. The text of a key file is never part of it.
 #[derive(Debug, PartialEq, Eq, Error)]
 pub(super) enum WalletError {
-    /// Neither form of a key file.
-    #[error("expected a key as `0x` and 64 hex digits (EVM) or as a JSON array of 64 bytes (Solana), found neither")]
+    /// No form of a key file.
+    #[error(
+        "expected a key as `0x` and 64 hex digits (EVM), the same after `tron:` (Tron), or as a JSON array of 64 bytes \
+         (Solana), found something else"
+    )]
     Form,
     /// Zero, or not below the group order.
     #[error("expected a private key of secp256k1, found a number outside its range")]
@@ -96,6 +107,7 @@ impl Wallet {
                 let seed = seed.try_into().map_err(|_| WalletError::Form)?;
                 Ok(Self::Solana(Box::new(ed25519_dalek::SigningKey::from_bytes(seed))))
             }
+            Family::Tron => tron::Key::of_seed(seed).map(|key| Self::Tron(Box::new(key))),
         }
     }
 
@@ -109,12 +121,16 @@ impl Wallet {
             let key = ed25519_dalek::SigningKey::from_keypair_bytes(pair).map_err(|_| WalletError::Halves)?;
             return Ok(Self::Solana(Box::new(key)));
         }
+        let (family, text) = match text.strip_prefix(tron::PREFIX) {
+            Some(text) => (Family::Tron, text),
+            None => (Family::Evm, text),
+        };
         let digits = text.strip_prefix("0x").unwrap_or(text);
         if digits.len() != 64 {
             return Err(WalletError::Form);
         }
         let seed = HEXLOWER_PERMISSIVE.decode(digits.as_bytes()).map_err(|_| WalletError::Form)?;
-        Self::of_seed(Family::Evm, Secret::new(seed).expose())
+        Self::of_seed(family, Secret::new(seed).expose())
     }
 
     /// The text of its key file, line end included.
@@ -125,6 +141,7 @@ impl Wallet {
                 let numbers: Vec<String> = key.to_keypair_bytes().iter().map(u8::to_string).collect();
                 format!("[{}]\n", numbers.join(","))
             }
+            Self::Tron(key) => format!("{}\n", key.write()),
         })
     }
 
@@ -133,6 +150,7 @@ impl Wallet {
         match self {
             Self::Evm(_) => "eip155",
             Self::Solana(_) => "solana",
+            Self::Tron(_) => "tron",
         }
     }
 
@@ -141,6 +159,7 @@ impl Wallet {
         match self {
             Self::Evm(_) => "1",
             Self::Solana(_) => solana::address::MAINNET,
+            Self::Tron(_) => chain::tron::MAINNET,
         }
     }
 
@@ -149,6 +168,7 @@ impl Wallet {
         match self {
             Self::Evm(key) => checksummed(&eip155::address::of_key(key.verifying_key())),
             Self::Solana(key) => bs58::encode(key.verifying_key().as_bytes()).into_string(),
+            Self::Tron(key) => key.address(),
         }
     }
 
@@ -157,6 +177,7 @@ impl Wallet {
         match self {
             Self::Evm(key) => evm_signature(key, &eip155::digest(text)),
             Self::Solana(key) => bs58::encode(key.sign(text).to_bytes()).into_string(),
+            Self::Tron(key) => key.sign(text),
         }
     }
 
@@ -230,6 +251,15 @@ mod tests {
         }
     }
 
+    /// One key, two wallets: the word before it decides.
+    #[test]
+    fn a_key_is_of_evm_unless_it_says_otherwise() {
+        let namespace = |text: &str| Wallet::read(text).expect("a key").namespace();
+        let digits = &EVM.0[2..];
+        assert_eq!((namespace(EVM.0), namespace(digits)), ("eip155", "eip155"));
+        assert_eq!((namespace(&format!("tron:{}", EVM.0)), namespace(&format!("tron:{digits}"))), ("tron", "tron"));
+    }
+
     #[test]
     fn what_is_no_key_file() {
         let halves = solana().write().expose().replacen("[7,", "[8,", 1);
@@ -241,6 +271,9 @@ mod tests {
             ("zero", &"0".repeat(64), WalletError::Range),
             ("above the group order", &"f".repeat(64), WalletError::Range),
             ("half a Solana key", "[1,2,3]", WalletError::Form),
+            ("the word of Tron alone", "tron:", WalletError::Form),
+            ("the word of Tron in upper case", &format!("TRON:{}", EVM.0), WalletError::Form),
+            ("zero for Tron", &format!("tron:{}", "0".repeat(64)), WalletError::Range),
             ("numbers above a byte", "[256]", WalletError::Form),
             ("halves that do not belong together", &halves, WalletError::Halves),
         ];

@@ -53,11 +53,12 @@ pub(crate) enum Expect {
 pub(crate) const SOLANA: &str = "solana:5eykt4UsFv8P8NJdTREpY1vzqKqZKvdp";
 
 /// The files that hold texts, with the schemes in which they are good.
-pub(crate) const TEXT_FILES: [(&str, &[Scheme]); 4] = [
+pub(crate) const TEXT_FILES: &[(&str, &[Scheme])] = &[
     ("signatures-eip191.json", &[Scheme::Eip191]),
     ("signatures-solana.json", &[Scheme::Ed25519]),
     ("signatures-solana-offchain.json", &[Scheme::SolanaOffchain]),
     ("signatures-solana-memo.json", &[Scheme::SolanaMemo]),
+    ("signatures-tron.json", &[Scheme::Tip191]),
 ];
 
 /// Reads a file of texts: each case with its name and verdict.
@@ -169,6 +170,18 @@ fn reasons_of_refusals() {
         ("signatures-solana-memo.json", "memo-other-text", UnexpectedTransaction),
         ("signatures-solana-memo.json", "memo-two-signers", UnexpectedTransaction),
         ("signatures-solana-memo.json", "memo-trailing-bytes", MalformedSignature),
+        ("signatures-tron.json", "high-s", HighS),
+        ("signatures-tron.json", "ethereum-prefix", SignatureMismatch),
+        ("signatures-tron.json", "other-account", SignatureMismatch),
+        ("signatures-tron.json", "claimed-by-another", SignatureMismatch),
+        ("signatures-tron.json", "v-37", MalformedSignature),
+        ("signatures-tron.json", "63-bytes", MalformedSignature),
+        ("signatures-tron.json", "wrapped-6492", MalformedSignature),
+        ("signatures-tron.json", "only-0x", MalformedSignature),
+        ("signatures-tron.json", "address-checksum", MalformedAddress),
+        ("signatures-tron.json", "address-evm", MalformedAddress),
+        ("signatures-tron.json", "zero-account-garbage", ZeroAccount),
+        ("signatures-tron.json", "namespace-of-evm", SignatureMismatch),
     ];
     for (file, id, expected) in rows {
         assert_eq!(case(file, id).verify(&Accepts::all()), Err(expected), "{file} {id}");
@@ -196,6 +209,7 @@ fn carriers_narrow_what_is_taken() {
     let base58 = Accepts { solana_encodings: &[Encoding::Base58], ..all };
     let rows = [
         ("signatures-eip191.json", "compact-2098", Accepts { compact: false, ..all }, SignatureError::FormNotAccepted),
+        ("signatures-tron.json", "compact-2098", Accepts { compact: false, ..all }, SignatureError::FormNotAccepted),
         ("signatures-solana.json", "hex", base58, SignatureError::MalformedSignature),
         ("signatures-solana.json", "base64", base58, SignatureError::MalformedSignature),
         (

@@ -40,7 +40,8 @@ const CHALLENGE_BYTES_MAX: u64 = 64 * 1024;
 /// Arguments of `token mint`.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "The key is never an argument, which every user of the machine could read: it is in a \
-    file, on standard input (-),\nor in the environment variable SIWX_KEY.")]
+    file, on standard input (-),\nor in the environment variable SIWX_KEY. A key in hex is an EVM one; with `tron:` \
+    before it, it is a Tron one.")]
 pub(in crate::cli) struct Arguments {
     /// The key file, as keygen writes it; `-` is standard input [default: the variable SIWX_KEY]
     #[arg(long, value_name = "FILE")]

@@ -175,7 +175,12 @@ const AUTH: &[Key] = &[
     Key::new(
         "labels",
         Kind::Lists,
-        Fallback::Lists(&[("eip155", &["Ethereum"]), ("solana", &["Solana"]), ("bip122", &["Bitcoin"])]),
+        Fallback::Lists(&[
+            ("eip155", &["Ethereum"]),
+            ("solana", &["Solana"]),
+            ("bip122", &["Bitcoin"]),
+            ("tron", &["TRON"]),
+        ]),
         "The words for a chain family that messages may use (\"... with your Ethereum account\"); \"*\" is any.",
     ),
     texts("deny_accounts", &[], "Accounts that are refused whatever they hold: CAIP-10 ids or bare addresses."),
@@ -189,7 +194,7 @@ const CHAINS: &[Key] = &[
     section("eip155", EIP155, "Ethereum and its kin."),
     section("solana", SOLANA, "Solana."),
     later("bip122"),
-    later("tron"),
+    section("tron", TRON, "Tron."),
     later("sui"),
 ];
 
@@ -209,6 +214,12 @@ const SOLANA: &[Key] = &[
     flag("offchain", true, "Whether the off-chain envelopes of Ledger and SIWS 1.1 are taken."),
     flag("memo", false, "Whether a signed memo transaction is taken in place of a message."),
 ];
+
+const TRON: &[Key] = &[texts(
+    "allow",
+    &[],
+    "Chains as CAIP-2 ids, such as \"tron:0x2b6653dc\", or \"tron:*\"; none turns the family off.",
+)];
 
 const STORE: &[Key] = &[
     text_or(

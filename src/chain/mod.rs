@@ -173,10 +173,10 @@ pub enum SignatureError {
     #[error("expected another form of signature, found an ERC-8010 one, which is not verified here")]
     Erc8010Unsupported,
     /// A form that the chain could verify, and this carrier or configuration does not take.
-    #[error("expected a form of signature that is taken here, found a 64-byte or memo transaction signature")]
+    #[error("expected a form of signature that is taken here, found another one that its chain has")]
     FormNotAccepted,
     /// ECDSA's s is above n/2: a second signature that anyone can make from the first (EIP-2).
-    #[error("expected an s of at most half the order of secp256k1, found a higher one")]
+    #[error("expected an s of at most half the order of its curve, found a higher one")]
     HighS,
     /// The address is none of its chain.
     #[error("expected an address of the message's chain, found something else")]

@@ -6,7 +6,7 @@
 //! one family above and mean another below. Being in this table does not make a family's signatures verifiable, nor its
 //! messages welcome.
 
-use super::{bip122, eip155, solana, tron};
+use super::{bip122, eip155, solana, sui, tron};
 use crate::siwx::dialect::{AddressError, Dialect, Template};
 
 /// The table that the message layer reads by.
@@ -45,7 +45,7 @@ pub static DIALECTS: &[Dialect] = &[
     Dialect::plain("arweave", &["Arweave"]),
     Dialect::plain("polkadot", &["Polkadot", "Substrate"]),
     Dialect::plain("cosmos", &["Cosmos"]),
-    Dialect::plain("sui", &["Sui"]),
+    Dialect { address: sui::canonical, reference: sui::reference, ..Dialect::plain("sui", &["Sui"]) },
     Dialect::plain("ton", &["TON"]),
     Dialect { address: tron::canonical, reference: tron::reference, ..Dialect::plain("tron", &["TRON"]) },
 ];

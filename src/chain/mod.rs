@@ -20,6 +20,7 @@ pub mod eip155;
 mod recovery;
 mod secp256k1;
 pub mod solana;
+pub mod sui;
 pub mod tron;
 
 use std::sync::OnceLock;
@@ -37,7 +38,7 @@ use crate::{
 };
 
 /// The chains whose signatures are verified. Their order has no meaning.
-pub static CHAINS: &[&dyn Chain] = &[&eip155::Eip155, &solana::Solana, &tron::Tron];
+pub static CHAINS: &[&dyn Chain] = &[&eip155::Eip155, &solana::Solana, &tron::Tron, &sui::Sui];
 
 /// The longest signature text looked at, in bytes: contract wallets not deployed yet wrap what deploys them,
 /// and of what such a wrapping holds 2 to 8 KiB are usual (ERC-6492). Carriers have tighter limits of their own.
@@ -95,6 +96,8 @@ pub enum Scheme {
     SolanaMemo,
     /// `signMessageV2` by the key of a Tron account (TIP-191).
     Tip191,
+    /// `signPersonalMessage` by a key of a Sui account, of whichever curve.
+    Sui,
 }
 
 /// What a carrier takes of what the chains can verify.
@@ -271,6 +274,7 @@ impl Scheme {
         Self::SolanaOffchain,
         Self::SolanaMemo,
         Self::Tip191,
+        Self::Sui,
     ];
 
     /// The name in metrics, headers and session answers.
@@ -283,6 +287,7 @@ impl Scheme {
             Self::SolanaOffchain => "solana-offchain",
             Self::SolanaMemo => "solana-memo",
             Self::Tip191 => "tip191",
+            Self::Sui => "sui",
         }
     }
 

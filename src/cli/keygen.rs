@@ -15,9 +15,11 @@ use super::{
 
 /// Arguments of `keygen`.
 #[derive(Debug, clap::Args)]
-#[command(after_long_help = "The file holds `0x` and 64 hex digits for an EVM wallet, a JSON array of 64 bytes for a \
-    Solana one,\nas the tools of those chains write them, and for a Tron one `tron:` and what an EVM wallet has.\n\
-    An existing file is never overwritten.")]
+#[command(
+    after_long_help = "The file is one that the tools of the chain write: `0x` and 64 hex digits for evm, a JSON \
+    array of 64 bytes\nfor solana, `suiprivkey1…` for sui. For tron it is `tron:` and then as for evm, since those tools \
+    write both alike.\nAn existing file is never overwritten."
+)]
 pub(super) struct Arguments {
     /// The family of chains
     #[arg(long, value_enum)]

@@ -2,12 +2,13 @@
 //!
 //! 1. A key file holds one key in the form that the tools of its chain write: `0x` and 64 hex digits for EVM
 //!    (a private key as wallets export it), a JSON array of 64 bytes for Solana (as `solana-keygen` writes it: the
-//!    seed and the public key). Which one it is shows by how it begins; where the tools of two families write the
-//!    same, as those of Tron and of EVM do, a word before it tells.
+//!    seed and the public key), `suiprivkey1…` for Sui (bech32). Which one it is shows by how it begins; where the tools
+//!    of two families write the same, as those of Tron and of EVM do, a word before it tells.
 //! 2. A key comes from a file, standard input or the environment, never from an argument, which every user of the
 //!    machine can read.
 //! 3. Keys are wiped from memory when they are dropped, and `Debug` does not show them.
 
+mod sui;
 mod tron;
 
 use std::fmt;
@@ -34,6 +35,8 @@ pub(super) enum Wallet {
     Solana(Box<ed25519_dalek::SigningKey>),
     /// A key on secp256k1, whose account is of the namespace `tron`.
     Tron(Box<tron::Key>),
+    /// A key on Ed25519, whose account is of the namespace `sui`.
+    Sui(Box<sui::Key>),
 }
 
 /// A family of wallets, as `keygen` calls it.
@@ -45,6 +48,8 @@ pub(super) enum Family {
     Solana,
     /// Tron
     Tron,
+    /// Sui
+    Sui,
 }
 
 /// Why there is no wallet. The text of a key file is never part of it.
@@ -52,10 +57,13 @@ pub(super) enum Family {
 pub(super) enum WalletError {
     /// No form of a key file.
     #[error(
-        "expected a key as `0x` and 64 hex digits (EVM), the same after `tron:` (Tron), or as a JSON array of 64 bytes \
-         (Solana), found something else"
+        "expected a key as `0x` and 64 hex digits (EVM), the same after `tron:` (Tron), as a JSON array of 64 bytes \
+         (Solana), or as `suiprivkey1…` (Sui), found something else"
     )]
     Form,
+    /// A Sui key, and not on Ed25519.
+    #[error("expected a Sui key on Ed25519, found one on another curve")]
+    Curve,
     /// Zero, or not below the group order.
     #[error("expected a private key of secp256k1, found a number outside its range")]
     Range,
@@ -108,6 +116,7 @@ impl Wallet {
                 Ok(Self::Solana(Box::new(ed25519_dalek::SigningKey::from_bytes(seed))))
             }
             Family::Tron => tron::Key::of_seed(seed).map(|key| Self::Tron(Box::new(key))),
+            Family::Sui => sui::Key::of_seed(seed).map(|key| Self::Sui(Box::new(key))),
         }
     }
 
@@ -120,6 +129,9 @@ impl Wallet {
             let pair: &[u8; 64] = bytes.expose().as_slice().try_into().map_err(|_| WalletError::Form)?;
             let key = ed25519_dalek::SigningKey::from_keypair_bytes(pair).map_err(|_| WalletError::Halves)?;
             return Ok(Self::Solana(Box::new(key)));
+        }
+        if text.starts_with(sui::PREFIX) {
+            return sui::Key::read(text).map(|key| Self::Sui(Box::new(key)));
         }
         let (family, text) = match text.strip_prefix(tron::PREFIX) {
             Some(text) => (Family::Tron, text),
@@ -142,6 +154,7 @@ impl Wallet {
                 format!("[{}]\n", numbers.join(","))
             }
             Self::Tron(key) => format!("{}\n", key.write()),
+            Self::Sui(key) => format!("{}\n", key.write()),
         })
     }
 
@@ -151,6 +164,7 @@ impl Wallet {
             Self::Evm(_) => "eip155",
             Self::Solana(_) => "solana",
             Self::Tron(_) => "tron",
+            Self::Sui(_) => "sui",
         }
     }
 
@@ -160,6 +174,7 @@ impl Wallet {
             Self::Evm(_) => "1",
             Self::Solana(_) => solana::address::MAINNET,
             Self::Tron(_) => chain::tron::MAINNET,
+            Self::Sui(_) => chain::sui::MAINNET,
         }
     }
 
@@ -169,6 +184,7 @@ impl Wallet {
             Self::Evm(key) => checksummed(&eip155::address::of_key(key.verifying_key())),
             Self::Solana(key) => bs58::encode(key.verifying_key().as_bytes()).into_string(),
             Self::Tron(key) => key.address(),
+            Self::Sui(key) => key.address(),
         }
     }
 
@@ -178,6 +194,7 @@ impl Wallet {
             Self::Evm(key) => evm_signature(key, &eip155::digest(text)),
             Self::Solana(key) => bs58::encode(key.sign(text).to_bytes()).into_string(),
             Self::Tron(key) => key.sign(text),
+            Self::Sui(key) => key.sign(text),
         }
     }
 

@@ -130,6 +130,7 @@ fn tokens_are_good_for_every_family_and_each_of_its_own() {
         ("evm", "eip155:8453", "eip191"),
         ("solana", "solana:5eykt4UsFv8P8NJdTREpY1vzqKqZKvdp", "ed25519"),
         ("tron", "tron:0x2b6653dc", "tip191, where the gateway takes that"),
+        ("sui", "sui:mainnet", "sui, where the gateway takes that"),
     ] {
         let address = desk.run(&["keygen", "--chain", family]).out.trim().to_owned();
         let key = &format!("{family}.key");
@@ -159,7 +160,7 @@ fn tokens_are_good_for_every_family_and_each_of_its_own() {
 /// What a family needs that is off by default: to be let in, and an account that says whose it is.
 #[test]
 fn families_that_are_off_until_they_are_let_in() {
-    for (family, namespace, chain) in [("tron", "tron", "tron:0x2b6653dc")] {
+    for (family, namespace, chain) in [("tron", "tron", "tron:0x2b6653dc"), ("sui", "sui", "sui:mainnet")] {
         let desk = Desk::new();
         let address = desk.run(&["keygen", "--chain", family]).out.trim().to_owned();
         let key = format!("{family}.key");

@@ -59,6 +59,7 @@ pub(crate) const TEXT_FILES: &[(&str, &[Scheme])] = &[
     ("signatures-solana-offchain.json", &[Scheme::SolanaOffchain]),
     ("signatures-solana-memo.json", &[Scheme::SolanaMemo]),
     ("signatures-tron.json", &[Scheme::Tip191]),
+    ("signatures-sui.json", &[Scheme::Sui]),
 ];
 
 /// Reads a file of texts: each case with its name and verdict.
@@ -182,6 +183,34 @@ fn reasons_of_refusals() {
         ("signatures-tron.json", "address-evm", MalformedAddress),
         ("signatures-tron.json", "zero-account-garbage", ZeroAccount),
         ("signatures-tron.json", "namespace-of-evm", SignatureMismatch),
+        ("signatures-sui.json", "secp256k1-high-s", HighS),
+        ("signatures-sui.json", "secp256r1-high-s", HighS),
+        ("signatures-sui.json", "secp256k1-r-zero", MalformedSignature),
+        ("signatures-sui.json", "secp256r1-s-n", MalformedSignature),
+        ("signatures-sui.json", "ed25519-pk-of-another", SignatureMismatch),
+        ("signatures-sui.json", "secp256k1-pk-of-another", SignatureMismatch),
+        ("signatures-sui.json", "secp256r1-pk-of-another", SignatureMismatch),
+        ("signatures-sui.json", "ed25519-transaction", SignatureMismatch),
+        ("signatures-sui.json", "ed25519-s-plus-l", SignatureMismatch),
+        ("signatures-sui.json", "ed25519-small-order-0", WeakKey),
+        ("signatures-sui.json", "ed25519-small-order-3", WeakKey),
+        ("signatures-sui.json", "ed25519-key-off-curve", WeakKey),
+        ("signatures-sui.json", "secp256r1-key-compact", SignatureMismatch),
+        ("signatures-sui.json", "secp256k1-key-65-bytes", MalformedSignature),
+        ("signatures-sui.json", "multisig", FormNotAccepted),
+        ("signatures-sui.json", "flag-5-on-ed25519", FormNotAccepted),
+        ("signatures-sui.json", "flag-6-on-ed25519", FormNotAccepted),
+        ("signatures-sui.json", "flag-4-on-ed25519", MalformedSignature),
+        ("signatures-sui.json", "flag-1-on-ed25519", MalformedSignature),
+        ("signatures-sui.json", "flag-2-on-secp256k1", SignatureMismatch),
+        ("signatures-sui.json", "flag-2-own-address", SignatureMismatch),
+        ("signatures-sui.json", "no-key", MalformedSignature),
+        ("signatures-sui.json", "a-byte-less", MalformedSignature),
+        ("signatures-sui.json", "a-byte-more", MalformedSignature),
+        ("signatures-sui.json", "no-padding", MalformedSignature),
+        ("signatures-sui.json", "stray-bits", MalformedSignature),
+        ("signatures-sui.json", "address-without-0x", MalformedAddress),
+        ("signatures-sui.json", "address-20-bytes", MalformedAddress),
     ];
     for (file, id, expected) in rows {
         assert_eq!(case(file, id).verify(&Accepts::all()), Err(expected), "{file} {id}");

@@ -180,7 +180,7 @@ const fn is_about_times(code: Code) -> bool {
 fn signature_check(proof: &Proof) -> Outcome {
     match chain::verify(proof, &Accepts { memo: true, ..Accepts::default() }) {
         Ok(verified) => Outcome::Passed(match verified.scheme() {
-            scheme @ (Scheme::SolanaMemo | Scheme::Tip191) => {
+            scheme @ (Scheme::SolanaMemo | Scheme::Tip191 | Scheme::Sui) => {
                 format!("{}, where the gateway takes that", scheme.as_str())
             }
             scheme => scheme.as_str().to_owned(),

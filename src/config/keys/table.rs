@@ -180,6 +180,7 @@ const AUTH: &[Key] = &[
             ("solana", &["Solana"]),
             ("bip122", &["Bitcoin"]),
             ("tron", &["TRON"]),
+            ("sui", &["Sui"]),
         ]),
         "The words for a chain family that messages may use (\"... with your Ethereum account\"); \"*\" is any.",
     ),
@@ -195,7 +196,7 @@ const CHAINS: &[Key] = &[
     section("solana", SOLANA, "Solana."),
     later("bip122"),
     section("tron", TRON, "Tron."),
-    later("sui"),
+    section("sui", SUI, "Sui."),
 ];
 
 const EIP155: &[Key] = &[
@@ -220,6 +221,9 @@ const TRON: &[Key] = &[texts(
     &[],
     "Chains as CAIP-2 ids, such as \"tron:0x2b6653dc\", or \"tron:*\"; none turns the family off.",
 )];
+
+const SUI: &[Key] =
+    &[texts("allow", &[], "Chains as CAIP-2 ids, such as \"sui:mainnet\", or \"sui:*\"; none turns the family off.")];
 
 const STORE: &[Key] = &[
     text_or(

@@ -12,6 +12,10 @@ use crate::{
     vectors::{Expect, TEXT_FILES, cases},
 };
 
+/// A chain of each family, and one that no family has.
+const CHAINS: [&str; 5] =
+    ["eip155:1", "solana:5eykt4UsFv8P8NJdTREpY1vzqKqZKvdp", "tron:0x2b6653dc", "sui:mainnet", "bip122:0"];
+
 /// For each accepted vector so many changes of each kind.
 const ROUNDS: usize = 40;
 
@@ -121,7 +125,7 @@ proptest! {
     /// Nobody can sign by chance, so every verdict on arbitrary input is a refusal, and none is a panic.
     #[test]
     fn arbitrary_texts_are_refused(
-        chain in select(vec!["eip155:1", "solana:5eykt4UsFv8P8NJdTREpY1vzqKqZKvdp", "tron:0x2b6653dc", "sui:mainnet", "bip122:0"]),
+        chain in select(CHAINS.to_vec()),
         address in addresses(),
         text in prop_oneof![vec(any::<u8>(), 0..1300), any::<String>().prop_map(String::into_bytes)],
         domain in proptest::option::of(any::<String>()),

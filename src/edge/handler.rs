@@ -30,7 +30,7 @@ use super::{
     access_log::{Line, Log},
     body::{BodyError, Breach, RequestBody, ResponseBody},
     cors,
-    headers::{HeaderRules, Origin, transfer_encoding_is_plain},
+    headers::{HeaderRules, Origin, Seen, transfer_encoding_is_plain},
     record::{Head, Outcome, Record},
     respond::Answer,
     settings::Settings,
@@ -205,7 +205,8 @@ impl Worker {
                 live.metrics.http_rejected.inc(reason);
             }
         };
-        let target = self.target(peer, &parts).inspect_err(rejected)?;
+        let seen = Seen::among(&parts.headers);
+        let target = self.target(peer, &parts, seen).inspect_err(rejected)?;
         let view = RequestView {
             method: &parts.method,
             host: target.host.as_str(),
@@ -257,6 +258,7 @@ impl Worker {
 
         live.headers.forward(
             &mut parts.headers,
+            seen,
             Origin { client: &peer.shown, host: host.clone(), request_id: arrival.id.clone() },
         );
         live.headers.attach_identity(&mut parts.headers, &permit);
@@ -336,7 +338,7 @@ impl Worker {
     }
 
     /// Judges method, target, host and framing (hardening.md section 3, steps 1 and 2, and rows S2, S7, S11).
-    fn target<'r>(&self, peer: &Peer, parts: &'r http::request::Parts) -> Result<Target<'r>, Answer> {
+    fn target<'r>(&self, peer: &Peer, parts: &'r http::request::Parts, seen: Seen) -> Result<Target<'r>, Answer> {
         let live = &*self.live;
         let limits = &live.settings.limits;
         let in_flight = usize::try_from(live.metrics.http_requests_in_flight.get()).unwrap_or(0);
@@ -362,10 +364,10 @@ impl Worker {
         {
             return Err(Answer::UnknownHost);
         }
-        if !transfer_encoding_is_plain(&parts.headers) {
+        if seen.transfer_encoding && !transfer_encoding_is_plain(&parts.headers) {
             return Err(Answer::TransferCodingNotSupported);
         }
-        if expects_something_else(&parts.headers) {
+        if seen.expect && expects_something_else(&parts.headers) {
             return Err(Answer::ExpectationFailed);
         }
         let Asked::Path(path, query) = asked else {

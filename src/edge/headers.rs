@@ -14,7 +14,7 @@
 use http::{
     HeaderMap, HeaderName, HeaderValue,
     header::{
-        AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, EXPECT, HOST, TE,
+        AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, EXPECT, Entry, HOST, TE,
         TRANSFER_ENCODING,
     },
 };
@@ -239,9 +239,12 @@ impl HeaderRules {
         let mut doomed = if seen.connection { end_connection(headers) } else { Vec::new() };
         doomed.retain(|name| !UNREMOVABLE.contains(&name.as_str()));
         doomed.extend(headers.keys().filter(|name| !self.passes(name)).cloned());
-        let is_ours = |value: &HeaderValue| self.carrier.ours(value.as_bytes()).is_some();
-        if seen.authorization && !self.forward_credential && headers.get_all(AUTHORIZATION).iter().any(is_ours) {
-            headers.remove(AUTHORIZATION);
+        if seen.authorization
+            && !self.forward_credential
+            && let Entry::Occupied(found) = headers.entry(AUTHORIZATION)
+            && found.iter().any(|value| self.carrier.ours(value.as_bytes()).is_some())
+        {
+            found.remove_entry_mult();
         }
         for name in doomed {
             headers.remove(name);
@@ -270,11 +273,13 @@ impl HeaderRules {
         headers.insert(self.names.chain.clone(), values.chain.clone());
         headers.insert(self.names.account.clone(), values.account.clone());
         headers.insert(self.names.scheme.clone(), values.scheme.clone());
-        if let Some(plan) = permit.opened_by().and_then(|opened| HeaderValue::from_str(&opened.plan).ok()) {
+        let Some(until) = permit.valid_until() else {
+            return;
+        };
+        let opened = identity.opened(until, permit.opened_by().map(|opened| &*opened.plan));
+        headers.insert(self.names.expires.clone(), opened.until);
+        if let Some(plan) = opened.plan {
             headers.insert(self.names.plan.clone(), plan);
-        }
-        if let Some(until) = permit.valid_until() {
-            headers.insert(self.names.expires.clone(), identity.until(until));
         }
     }
 
@@ -311,12 +316,23 @@ impl HeaderRules {
     pub(crate) fn answer(&self, headers: &mut HeaderMap, private: bool) {
         let mut doomed = end_connection(headers);
         doomed.retain(|name| !matches!(*name, CONTENT_LENGTH | CONTENT_TYPE));
-        doomed.extend(headers.keys().filter(|name| !self.answer_passes(name.as_str())).cloned());
+        let mut kept_by_caches = false;
+        for name in headers.keys() {
+            let text = name.as_str();
+            if !self.answer_passes(text) || (private && is_for_shared_caches(text)) {
+                doomed.push(name.clone());
+            }
+            kept_by_caches |= *name == CACHE_CONTROL;
+        }
         for name in doomed {
             headers.remove(name);
         }
         if private {
-            make_private(headers);
+            if kept_by_caches {
+                make_private(headers);
+            } else {
+                headers.insert(CACHE_CONTROL, HeaderValue::from_static("private"));
+            }
         }
     }
 
@@ -389,18 +405,21 @@ fn begins_in_normal_form(name: &str, prefix: &str) -> bool {
 
 /// Takes `Connection` out, and says which other fields end here by its word.
 fn end_connection(headers: &mut HeaderMap) -> Vec<HeaderName> {
+    let Entry::Occupied(found) = headers.entry(CONNECTION) else {
+        return Vec::new();
+    };
     // What connections themselves are asked names no field that passes; these two are nearly all there is.
     let of_connections = |name: &[u8]| name.eq_ignore_ascii_case(b"keep-alive") || name.eq_ignore_ascii_case(b"close");
-    let named = headers
-        .get_all(CONNECTION)
-        .iter()
-        .flat_map(|value| value.as_bytes().split(|b| *b == b','))
-        .map(<[u8]>::trim_ascii)
-        .filter(|name| !of_connections(name))
-        .filter_map(|name| HeaderName::from_bytes(name).ok())
-        .collect();
-    headers.remove(CONNECTION);
-    named
+    let named = |value: &HeaderValue| -> Vec<HeaderName> {
+        let words = value.as_bytes().split(|b| *b == b',').map(<[u8]>::trim_ascii);
+        words.filter(|name| !of_connections(name)).filter_map(|name| HeaderName::from_bytes(name).ok()).collect()
+    };
+    let mut ending = Vec::new();
+    for value in found.iter().filter(|value| !of_connections(value.as_bytes())) {
+        ending.extend(named(value));
+    }
+    found.remove_entry_mult();
+    ending
 }
 
 /// HTTP/2 lets a client send a cookie in pieces; HTTP/1.1 knows one field (RFC 9113 §8.2.3).
@@ -419,18 +438,9 @@ fn join_cookies(headers: &mut HeaderMap) {
     }
 }
 
-/// `private` in place of whatever would let a shared cache keep an answer (hardening.md row U9). `no-store` and
-/// `private` are stricter, or the same, and stay.
+/// `private` in place of whatever in `Cache-Control` would let a shared cache keep an answer (hardening.md row U9).
+/// `no-store` and `private` are stricter, or the same, and stay.
 fn make_private(headers: &mut HeaderMap) {
-    let targeted: Vec<HeaderName> =
-        headers.keys().filter(|name| is_for_shared_caches(name.as_str())).cloned().collect();
-    for name in targeted {
-        headers.remove(name);
-    }
-    if !headers.contains_key(CACHE_CONTROL) {
-        headers.insert(CACHE_CONTROL, HeaderValue::from_static("private"));
-        return;
-    }
     let values = headers.get_all(CACHE_CONTROL).iter();
     let directives: Vec<&str> = values.flat_map(|value| directives(value.to_str().unwrap_or(""))).collect();
     let named = |directive: &str, name: &str| {

@@ -16,6 +16,7 @@ pub mod bip122;
 pub mod dialects;
 pub mod ed25519;
 pub mod eip155;
+mod secp256k1;
 pub mod solana;
 
 use std::sync::OnceLock;

@@ -2,8 +2,8 @@
 //!
 //! 1. P2WPKH, bare and nested in P2SH: a signature in strict DER with SIGHASH_ALL behind it, and the compressed key.
 //!    The nested kind is not in the document's list for this form, but wallets send it (Xverse).
-//! 2. P2TR by the key path: 64 bytes with SIGHASH_DEFAULT, or 65 of which the last is SIGHASH_ALL. An explicit 0 there is
-//!    another spelling and refused (BIP-341), and so is an annex.
+//! 2. P2TR by the key path: 64 bytes with SIGHASH_DEFAULT, or 65 of which the last is SIGHASH_ALL. An explicit 0
+//!    there is another spelling and refused (BIP-341). A second item would be an annex, or a script with what satisfies it.
 //! 3. The witness ends where its last item does. Counts and lengths of good ones fit one byte each, so no other form of
 //!    them is read.
 //! 4. P2PKH has no witness.
@@ -57,10 +57,6 @@ fn verify_key_hash(
 
 /// A signature by the output key.
 fn verify_taproot(key: &[u8; 32], to_sign: &ToSign<'_>, witness: &[u8]) -> Result<(), SignatureError> {
-    if witness.first().is_some_and(|count| *count > 1) {
-        // With more items it is a script and what satisfies it, or has an annex.
-        return Err(SignatureError::Inconclusive);
-    }
     let [item] = items(witness)?;
     let (signature, sighash) = match item.split_first_chunk::<64>() {
         Some((signature, [])) => (signature, SIGHASH_DEFAULT),

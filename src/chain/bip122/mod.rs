@@ -1,11 +1,11 @@
 //! Signatures of Bitcoin accounts, on the main network and on the test networks (BIP-137 and BIP-322).
 //!
 //! 1. The address is of the network that the chain is, and the chain is one whose network is known.
-//! 2. The signature is standard base64 with its padding. 65 bytes of which the first is from 27 to 42 are a recoverable
-//!    signature in the old form ([`bip137`]); everything else is a witness, the simple form of [`bip322`], which may have
+//! 2. The signature is standard base64 with its padding. 65 bytes of which the first is from 27 to 42 are of the old
+//!    form, from which the key is recovered; everything else is a witness, the simple form of BIP-322, which may have
 //!    `smp` before it, once and in lower case. No text can be both.
-//! 3. What only a script interpreter could judge is refused as inconclusive: P2WSH, unknown witness programs, the
-//!    script path of taproot, and the full and proof-of-funds forms (`ful`, `pof`), which no wallet sends to sign in.
+//! 3. What only a script interpreter could judge is refused as inconclusive: P2WSH, unknown witness programs, and the
+//!    full and proof-of-funds forms (`ful`, `pof`), which no wallet sends to sign in.
 //! 4. There is one spelling of each signature but for the prefix and the header: no trailing bytes, strict DER, low s.
 //!
 //! Own code, because the crate for BIP-322 brings a second C library of the curve and does not look at trailing bytes.

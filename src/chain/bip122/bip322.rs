@@ -3,7 +3,7 @@
 //! 1. P2WPKH, bare and nested in P2SH: a signature in strict DER with SIGHASH_ALL behind it, and the compressed key.
 //!    The nested kind is not in the document's list for this form, but wallets send it (Xverse).
 //! 2. P2TR by the key path: 64 bytes with SIGHASH_DEFAULT, or 65 of which the last is SIGHASH_ALL. An explicit 0
-//!    there is another spelling and refused (BIP-341). A second item would be an annex, or a script with what satisfies it.
+//!    there is another spelling and refused (BIP-341). A second item is an annex, or a script and what satisfies it.
 //! 3. The witness ends where its last item does. Counts and lengths of good ones fit one byte each, so no other form of
 //!    them is read.
 //! 4. P2PKH has no witness.

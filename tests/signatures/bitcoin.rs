@@ -163,7 +163,7 @@ fn a_high_s() {
     let mut bytes = wallet.recoverable(TEXT, 31);
     negate(&mut bytes[33..]);
     // The id of the twin is the other one.
-    bytes[0] = 31 + (bytes[0] - 31 ^ 1);
+    bytes[0] = 31 + ((bytes[0] - 31) ^ 1);
     for kind in KINDS {
         assert_eq!(wallet.verdict(kind, &bytes), Err(SignatureError::HighS), "{kind:?}");
     }
@@ -232,7 +232,7 @@ fn an_annex() {
 fn an_explicit_sighash_of_0() {
     let wallet = wallet();
     let mut signature = wallet.taproot(TEXT, TapSighashType::Default);
-    assert_eq!(wallet.verdict(Kind::P2tr, &encoded(&[signature.clone()])), Ok(Scheme::Bip322));
+    assert_eq!(wallet.verdict(Kind::P2tr, &encoded(std::slice::from_ref(&signature))), Ok(Scheme::Bip322));
     signature.push(0);
     assert_eq!(wallet.verdict(Kind::P2tr, &encoded(&[signature])), Err(SignatureError::MalformedSignature));
 }
@@ -241,7 +241,7 @@ fn an_explicit_sighash_of_0() {
 fn a_sighash_other_than_all() {
     let wallet = wallet();
     let all = wallet.taproot(TEXT, TapSighashType::All);
-    assert_eq!(wallet.verdict(Kind::P2tr, &encoded(&[all.clone()])), Ok(Scheme::Bip322));
+    assert_eq!(wallet.verdict(Kind::P2tr, &encoded(std::slice::from_ref(&all))), Ok(Scheme::Bip322));
     assert_eq!(
         wallet.verdict(Kind::P2tr, &encoded(&[all[..64].to_vec()])),
         Err(SignatureError::SignatureMismatch),

@@ -59,7 +59,7 @@ fn scheme_of(signed: &Signed<'_>) -> Result<Scheme, SignatureError> {
     if OTHER_PREFIXES.iter().any(|prefix| signed.signature.starts_with(prefix)) {
         return Err(SignatureError::Inconclusive);
     }
-    // Neither form begins with these letters in base64: the first byte would be 178, a header or a number of items.
+    // In base64 these letters would be a first byte of 178, which is neither a header nor a number of items.
     let (digits, prefixed) = match signed.signature.strip_prefix(SIMPLE_PREFIX) {
         Some(digits) => (digits, true),
         None => (signed.signature, false),

@@ -1,7 +1,7 @@
 //! ECDSA on secp256k1, as signatures of texts have it (SEC 1, section 4.1).
 //!
 //! 1. r and s are from 1 to below the group order, and s at most half of it: else anyone could make a second signature
-//!    from the first (EIP-2).
+//!    from the first (EIP-2, BIP-62 rule 5).
 //! 2. A key is recovered for an r below the group order alone. Recovery ids 2 and 3 are for the others; no wallet
 //!    makes them for a text.
 
@@ -21,6 +21,11 @@ use super::SignatureError;
 /// Reads `r ‖ s`.
 pub(super) fn read(bytes: &[u8; 64]) -> Result<Signature, SignatureError> {
     low(Signature::from_slice(bytes).map_err(|_| SignatureError::MalformedSignature)?)
+}
+
+/// Reads the DER form of r and s, the strict one alone (BIP-66).
+pub(super) fn read_der(bytes: &[u8]) -> Result<Signature, SignatureError> {
+    low(Signature::from_der(bytes).map_err(|_| SignatureError::MalformedSignature)?)
 }
 
 fn low(signature: Signature) -> Result<Signature, SignatureError> {

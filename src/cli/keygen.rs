@@ -10,20 +10,23 @@ use std::{
 
 use super::{
     console::{Failure, complain, say},
-    wallet::{Family, Wallet},
+    wallet::{AddressType, Family, Wallet},
 };
 
 /// Arguments of `keygen`.
 #[derive(Debug, clap::Args)]
 #[command(
     after_long_help = "The file is one that the tools of the chain write: `0x` and 64 hex digits for evm, a JSON \
-    array of 64 bytes\nfor solana, `suiprivkey1…` for sui. For tron it is `tron:` and then as for evm, since those tools \
-    write both alike.\nAn existing file is never overwritten."
+    array of 64 bytes\nfor solana, WIF for bitcoin, `suiprivkey1…` for sui. For tron it is `tron:` and then as for evm, \
+    since those tools\nwrite both alike. An existing file is never overwritten."
 )]
 pub(super) struct Arguments {
     /// The family of chains
     #[arg(long, value_enum)]
     chain: Family,
+    /// The type of the address that is printed, for a Bitcoin wallet [default: p2wpkh]
+    #[arg(long, value_enum)]
+    address_type: Option<AddressType>,
     /// The file of the key [default: the family's name with `.key` after it]
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
@@ -32,6 +35,7 @@ pub(super) struct Arguments {
 pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let path = arguments.out.clone().unwrap_or_else(|| PathBuf::from(format!("{}.key", arguments.chain.name())));
     let wallet = Wallet::generate(arguments.chain).map_err(Failure::failed)?;
+    let wallet = wallet.with_address_type(arguments.address_type).map_err(Failure::usage)?;
     write_key(&path, &wallet).map_err(|error| {
         Failure::Failed(match error.kind() {
             io::ErrorKind::AlreadyExists => {

@@ -2,12 +2,14 @@
 //!
 //! 1. A key file holds one key in the form that the tools of its chain write: `0x` and 64 hex digits for EVM
 //!    (a private key as wallets export it), a JSON array of 64 bytes for Solana (as `solana-keygen` writes it: the
-//!    seed and the public key), `suiprivkey1…` for Sui (bech32). Which one it is shows by how it begins; where the tools
-//!    of two families write the same, as those of Tron and of EVM do, a word before it tells.
+//!    seed and the public key), WIF for Bitcoin, `suiprivkey1…` for Sui (bech32). Which one it is shows by how it begins
+//!    and by its length; where the tools of two families write the same, as those of Tron and of EVM do, a word before
+//!    it tells.
 //! 2. A key comes from a file, standard input or the environment, never from an argument, which every user of the
 //!    machine can read.
 //! 3. Keys are wiped from memory when they are dropped, and `Debug` does not show them.
 
+mod bitcoin;
 mod sui;
 mod tron;
 
@@ -18,6 +20,8 @@ use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
 use ed25519_dalek::Signer as _;
 use thiserror::Error;
 
+pub(super) use self::bitcoin::AddressType;
+use self::bitcoin::BitcoinKey;
 use crate::{
     chain::{
         self,
@@ -33,6 +37,8 @@ pub(super) enum Wallet {
     Evm(Box<k256::ecdsa::SigningKey>),
     /// A key on Ed25519, whose account is of the namespace `solana`.
     Solana(Box<ed25519_dalek::SigningKey>),
+    /// A key on secp256k1, whose account is of the namespace `bip122`.
+    Bitcoin(Box<BitcoinKey>),
     /// A key on secp256k1, whose account is of the namespace `tron`.
     Tron(Box<tron::Key>),
     /// A key on Ed25519, whose account is of the namespace `sui`.
@@ -46,6 +52,8 @@ pub(super) enum Family {
     Evm,
     /// Solana
     Solana,
+    /// Bitcoin
+    Bitcoin,
     /// Tron
     Tron,
     /// Sui
@@ -55,15 +63,21 @@ pub(super) enum Family {
 /// Why there is no wallet. The text of a key file is never part of it.
 #[derive(Debug, PartialEq, Eq, Error)]
 pub(super) enum WalletError {
-    /// No form of a key file.
-    #[error(
-        "expected a key as `0x` and 64 hex digits (EVM), the same after `tron:` (Tron), as a JSON array of 64 bytes \
-         (Solana), or as `suiprivkey1…` (Sui), found something else"
-    )]
-    Form,
+    /// Only Bitcoin has types of addresses.
+    #[error("expected a Bitcoin wallet to have an address of a type, found one of another family")]
+    AddressType,
+    /// A key in WIF that does not add up.
+    #[error("the checksum of the key is wrong; is it mistyped?")]
+    Checksum,
     /// A Sui key, and not on Ed25519.
     #[error("expected a Sui key on Ed25519, found one on another curve")]
     Curve,
+    /// None of the forms of a key file.
+    #[error(
+        "expected a key as `0x` and 64 hex digits (EVM), the same after `tron:` (Tron), as a JSON array of 64 bytes \
+         (Solana), in WIF (Bitcoin) or as `suiprivkey1…` (Sui), found none of them"
+    )]
+    Form,
     /// Zero, or not below the group order.
     #[error("expected a private key of secp256k1, found a number outside its range")]
     Range,
@@ -76,6 +90,9 @@ pub(super) enum WalletError {
     /// Typed data is of EVM chains.
     #[error("expected an EVM wallet to sign typed data, found one of another family")]
     TypedData,
+    /// A key for addresses that have no witness.
+    #[error("expected a Bitcoin key in its compressed form, found an uncompressed one")]
+    Uncompressed,
 }
 
 /// Bytes of a key file at most: an array of 64 numbers, generously spaced.
@@ -115,6 +132,7 @@ impl Wallet {
                 let seed = seed.try_into().map_err(|_| WalletError::Form)?;
                 Ok(Self::Solana(Box::new(ed25519_dalek::SigningKey::from_bytes(seed))))
             }
+            Family::Bitcoin => Ok(Self::Bitcoin(Box::new(BitcoinKey::of_seed(seed)?))),
             Family::Tron => tron::Key::of_seed(seed).map(|key| Self::Tron(Box::new(key))),
             Family::Sui => sui::Key::of_seed(seed).map(|key| Self::Sui(Box::new(key))),
         }
@@ -129,6 +147,9 @@ impl Wallet {
             let pair: &[u8; 64] = bytes.expose().as_slice().try_into().map_err(|_| WalletError::Form)?;
             let key = ed25519_dalek::SigningKey::from_keypair_bytes(pair).map_err(|_| WalletError::Halves)?;
             return Ok(Self::Solana(Box::new(key)));
+        }
+        if bitcoin::is_wif(text) {
+            return Ok(Self::Bitcoin(Box::new(BitcoinKey::read(text)?)));
         }
         if text.starts_with(sui::PREFIX) {
             return sui::Key::read(text).map(|key| Self::Sui(Box::new(key)));
@@ -145,6 +166,15 @@ impl Wallet {
         Self::of_seed(family, Secret::new(seed).expose())
     }
 
+    /// The same wallet with an address of this type; without one it is as it was.
+    pub(super) fn with_address_type(self, kind: Option<AddressType>) -> Result<Self, WalletError> {
+        match (self, kind) {
+            (wallet, None) => Ok(wallet),
+            (Self::Bitcoin(key), Some(kind)) => Ok(Self::Bitcoin(Box::new(key.with(kind)?))),
+            (_, Some(_)) => Err(WalletError::AddressType),
+        }
+    }
+
     /// The text of its key file, line end included.
     pub(super) fn write(&self) -> Secret<String> {
         Secret::new(match self {
@@ -153,6 +183,7 @@ impl Wallet {
                 let numbers: Vec<String> = key.to_keypair_bytes().iter().map(u8::to_string).collect();
                 format!("[{}]\n", numbers.join(","))
             }
+            Self::Bitcoin(key) => format!("{}\n", key.write()),
             Self::Tron(key) => format!("{}\n", key.write()),
             Self::Sui(key) => format!("{}\n", key.write()),
         })
@@ -163,6 +194,7 @@ impl Wallet {
         match self {
             Self::Evm(_) => "eip155",
             Self::Solana(_) => "solana",
+            Self::Bitcoin(_) => "bip122",
             Self::Tron(_) => "tron",
             Self::Sui(_) => "sui",
         }
@@ -173,8 +205,17 @@ impl Wallet {
         match self {
             Self::Evm(_) => "1",
             Self::Solana(_) => solana::address::MAINNET,
+            Self::Bitcoin(key) => key.main_chain(),
             Self::Tron(_) => chain::tron::MAINNET,
             Self::Sui(_) => chain::sui::MAINNET,
+        }
+    }
+
+    /// Whether its address is one of a chain of its namespace; where addresses do not say, it is.
+    pub(super) fn is_on(&self, reference: &str) -> bool {
+        match self {
+            Self::Bitcoin(key) => key.is_on(reference),
+            _ => true,
         }
     }
 
@@ -183,16 +224,18 @@ impl Wallet {
         match self {
             Self::Evm(key) => checksummed(&eip155::address::of_key(key.verifying_key())),
             Self::Solana(key) => bs58::encode(key.verifying_key().as_bytes()).into_string(),
+            Self::Bitcoin(key) => key.address(),
             Self::Tron(key) => key.address(),
             Self::Sui(key) => key.address(),
         }
     }
 
-    /// Signs a text as a wallet does, EIP-191 or plain Ed25519, in the spelling that `Authorization` carries.
+    /// Signs a text as a wallet of its family does, in the spelling that `Authorization` carries.
     pub(super) fn sign(&self, text: &[u8]) -> String {
         match self {
             Self::Evm(key) => evm_signature(key, &eip155::digest(text)),
             Self::Solana(key) => bs58::encode(key.sign(text).to_bytes()).into_string(),
+            Self::Bitcoin(key) => key.sign(text),
             Self::Tron(key) => key.sign(text),
             Self::Sui(key) => key.sign(text),
         }

@@ -9,12 +9,20 @@ use siwx_gateway::{
 
 use crate::{
     Case, Random,
+    bitcoin::wallet::MAINNET,
     vectors::{Expect, TEXT_FILES, cases},
 };
 
-/// A chain of each family, and one that no family has.
-const CHAINS: [&str; 5] =
-    ["eip155:1", "solana:5eykt4UsFv8P8NJdTREpY1vzqKqZKvdp", "tron:0x2b6653dc", "sui:mainnet", "bip122:0"];
+/// A chain of each family, Bitcoin's twice since it has two forms, and one whose addresses are not known.
+const CHAINS: [&str; 7] = [
+    "eip155:1",
+    "solana:5eykt4UsFv8P8NJdTREpY1vzqKqZKvdp",
+    MAINNET,
+    MAINNET,
+    "tron:0x2b6653dc",
+    "sui:mainnet",
+    "bip122:0",
+];
 
 /// For each accepted vector so many changes of each kind.
 const ROUNDS: usize = 40;
@@ -40,7 +48,7 @@ fn changed_vectors_are_refused() {
             }
         }
     }
-    assert_eq!(tried, (21 + 8 + 10 + 4 + 21 + 16) * 3 * ROUNDS);
+    assert_eq!(tried, (21 + 8 + 10 + 4 + 17 + 13 + 21 + 16) * 3 * ROUNDS);
 }
 
 /// Exchanges one letter or digit for another that is not the same in the other case.
@@ -79,6 +87,7 @@ fn addresses() -> impl Strategy<Value = String> {
             "TMVQGm1qAQYVdetCeGRRkTWYYrLXuHK2HC".to_owned(),
             "0xa0ccc8bcc83f6c628340134f8546a21e0618fd1aaa02432bba454c4a2c2233da".to_owned(),
         ]),
+        select(cases("signatures-bip322.json")).prop_map(|(_, case, _)| case.address),
     ]
 }
 
@@ -94,7 +103,21 @@ fn signatures() -> impl Strategy<Value = String> {
         (0..8_u8, vec(any::<u8>(), 94..100)).prop_map(|(flag, bytes)| BASE64.encode(&[&[flag], &bytes[..]].concat())),
         vec(any::<u8>(), 0..400).prop_map(|bytes| format!("tx:{}", BASE64.encode(&bytes))),
         transactions(),
+        "(smp|ful|pof|smpsmp)?[A-Za-z0-9+/]{84,90}={0,3}",
+        (proptest::option::of(Just("smp")), witnesses()).prop_map(|(prefix, bytes)| format!(
+            "{}{}",
+            prefix.unwrap_or_default(),
+            BASE64.encode(&bytes)
+        )),
     ]
+}
+
+/// The signatures of Bitcoin's vectors, with some bytes exchanged and the end cut off or doubled.
+fn witnesses() -> impl Strategy<Value = Vec<u8>> {
+    let of_file = |file| cases(file).into_iter().map(|(_, case, _)| case.signature);
+    let all = of_file("signatures-bip137.json").chain(of_file("signatures-bip322.json"));
+    let all = all.filter_map(|text| BASE64.decode(text.trim_start_matches("smp").as_bytes()).ok());
+    spoiled(all.filter(|bytes| !bytes.is_empty()).collect())
 }
 
 /// The transactions of the vectors, with some bytes exchanged and the end cut off or doubled.
@@ -103,6 +126,11 @@ fn transactions() -> impl Strategy<Value = String> {
         .into_iter()
         .map(|(_, case, _)| BASE64.decode(&case.signature.as_bytes()[3..]).expect("base64"))
         .collect();
+    spoiled(all).prop_map(|bytes| format!("tx:{}", BASE64.encode(&bytes)))
+}
+
+/// One of these, with some bytes exchanged and the end cut off or doubled.
+fn spoiled(all: Vec<Vec<u8>>) -> impl Strategy<Value = Vec<u8>> {
     let changes = vec((any::<prop::sample::Index>(), any::<u8>()), 0..6);
     (select(all), changes, any::<prop::sample::Index>(), 0..3).prop_map(|(mut bytes, changes, end, cut)| {
         for (at, byte) in changes {
@@ -115,7 +143,7 @@ fn transactions() -> impl Strategy<Value = String> {
             1 => bytes.extend_from_within(end..),
             _ => {}
         }
-        format!("tx:{}", BASE64.encode(&bytes))
+        bytes
     })
 }
 

@@ -58,6 +58,8 @@ pub(crate) const TEXT_FILES: &[(&str, &[Scheme])] = &[
     ("signatures-solana.json", &[Scheme::Ed25519]),
     ("signatures-solana-offchain.json", &[Scheme::SolanaOffchain]),
     ("signatures-solana-memo.json", &[Scheme::SolanaMemo]),
+    ("signatures-bip137.json", &[Scheme::Bip137]),
+    ("signatures-bip322.json", &[Scheme::Bip322]),
     ("signatures-tron.json", &[Scheme::Tip191]),
     ("signatures-sui.json", &[Scheme::Sui]),
 ];

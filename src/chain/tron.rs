@@ -4,8 +4,8 @@
 //! 1. An address is base58check of 0x41 and the 20 bytes that an EVM address of the same key has. Their spelling in
 //!    hex, `41…` or `0x…`, is for contracts and is none here.
 //! 2. The zero account is refused before anything else, for the reason that the [EVM's](super::eip155) is.
-//! 3. A signature is 65 bytes, or 64 where the carrier takes them, as [`recovery`](super::recovery) reads them. The line
-//!    is part of what is hashed, so that none is good both here and on an EVM chain, though key and bytes are the same.
+//! 3. A signature is 65 bytes, or 64 where the carrier takes them, by the rules of `recovery`. The line is part of what
+//!    is hashed, so that none is good both here and on an EVM chain, though key and bytes are the same.
 //! 4. A reference is the last four bytes of the first block's hash, `0x` and 8 digits in lower case, as wallets write
 //!    it. The decimal number that CAIP-2's profile of Tron has for the same chain is read as that.
 //!

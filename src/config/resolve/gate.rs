@@ -1,13 +1,13 @@
 //! `[auth]`, `[chains.*]`, `[cache]`: what requests are judged by.
 
-use std::{collections::HashSet, time::Duration};
+use std::collections::HashSet;
 
 use super::edge::Served;
 use crate::{
     caip::{AccountId, AccountKey, ChainId, is_address},
     chain::{Accepts, DIALECTS},
     config::{report::Report, section::Section, tree::Text},
-    gate::settings::{CacheSettings, Rate, Settings},
+    gate::settings::{CacheSettings, Settings},
     siwx::{
         claims::{Expectation, Origin, UriMatch},
         message::{NonceCharset, Reading, StatementCharset},
@@ -30,6 +30,7 @@ pub(super) fn settings(root: &Section, served: &[Served], report: &mut Report) -
     let denied = denied(auth.texts("deny_accounts"), report);
     let expectation = expectation(auth, chains, served, report);
     let (proofs, subscriptions) = (cache.section("proofs"), cache.section("subscriptions"));
+    let contracts = cache.section("contracts");
     let solana = chains.section("solana");
     Settings {
         reading: reading(auth),
@@ -43,11 +44,11 @@ pub(super) fn settings(root: &Section, served: &[Served], report: &mut Report) -
         proofs: remembered(proofs),
         subscriptions: remembered(subscriptions),
         negative_ttl: subscriptions.duration("negative_ttl"),
-        contracts: CacheSettings { entries: 10_000, ttl: Duration::from_secs(30) },
-        contracts_negative_ttl: Duration::from_secs(5),
+        contracts: remembered(contracts),
+        contracts_negative_ttl: contracts.duration("negative_ttl"),
         stale_if_error: root.section("store").duration("stale_if_error"),
         auth_failures: root.section("limits").rate("auth_failures"),
-        rpc_per_ip: Some(Rate { per_second: 5.0, burst: 20 }),
+        rpc_per_ip: chains.section("eip155").rate("rpc_per_ip"),
     }
 }
 
@@ -131,7 +132,6 @@ fn expectation(auth: &Section, chains: &Section, served: &[Served], report: &mut
         .into_iter()
         .flat_map(|namespace| allowed_chains(namespace, chains.section(namespace), report))
         .collect();
-    schemes_of_eip155(chains.section("eip155"), report);
     expectation.uri_match = match auth.text("uri_match").value.as_str() {
         "off" => UriMatch::Off,
         "request" => UriMatch::Request,
@@ -153,7 +153,7 @@ fn labels(auth: &Section, report: &mut Report) -> Vec<(String, Vec<String>)> {
             let title = format!("`auth.labels` has no chain family `{}`", namespace.shown);
             report.error(&namespace.place, title, "expected `eip155`, `solana` or `bip122`");
         }
-        (namespace.value.clone(), labels.iter().map(|label| label.value.clone()).collect())
+        (namespace.value.clone(), labels.iter().flatten().map(|label| label.value.clone()).collect())
     });
     lists.collect()
 }
@@ -180,23 +180,6 @@ fn allowed_chain(namespace: &str, text: &str) -> Option<String> {
     let dialect = DIALECTS.iter().find(|dialect| dialect.namespace == namespace)?;
     let chain = ChainId::new(namespace, &(dialect.reference)(reference)?).ok()?;
     Some(chain.as_str().to_owned())
-}
-
-fn schemes_of_eip155(section: &Section, report: &mut Report) {
-    let texts = section.texts("schemes");
-    if texts.is_empty() {
-        report.error(section.place("schemes"), "`chains.eip155.schemes` is empty", "expected `eip191`");
-    }
-    for text in texts {
-        match text.value.as_str() {
-            "eip191" => {}
-            "eip1271" | "eip6492" => {
-                let title = format!("scheme `{}` is not built yet", text.shown);
-                report.error(&text.place, title, "expected `eip191`");
-            }
-            _ => report.error(&text.place, format!("unknown scheme `{}`", text.shown), "expected `eip191`"),
-        }
-    }
 }
 
 /// Accounts that are refused, as the gate looks them up: EVM ones in lower case, because one account has many

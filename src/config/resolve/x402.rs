@@ -2,10 +2,10 @@
 
 use http::HeaderValue;
 
-use super::{Routed, is_name, listed, routes, sales::Market};
+use super::{Routed, chain, is_name, listed, routes, sales::Market};
 use crate::{
     caip::ChainId,
-    chain::{CHAINS, DIALECTS},
+    chain::CHAINS,
     config::{
         report::{Place, Report},
         section::Section,
@@ -97,14 +97,6 @@ fn accept(section: &Section, report: &mut Report) -> Option<Accept> {
     Some(Accept { pay_to: pay_to?, asset: asset?, scheme: scheme?, network, timeout_secs })
 }
 
-/// A chain as its family spells it, and the family.
-fn chain(text: &str) -> Option<(ChainId, &'static Dialect)> {
-    let (namespace, reference) = text.split_once(':')?;
-    let dialect = DIALECTS.iter().find(|dialect| dialect.namespace == namespace)?;
-    let chain = ChainId::new(namespace, &(dialect.reference)(reference)?).ok()?;
-    Some((chain, dialect))
-}
-
 fn network(text: &Text, report: &mut Report) -> Option<(ChainId, &'static Dialect)> {
     let found = chain(&text.value).filter(|(chain, _)| matches!(chain.namespace(), "eip155" | "solana"));
     if found.is_none() {
@@ -115,7 +107,7 @@ fn network(text: &Text, report: &mut Report) -> Option<(ChainId, &'static Dialec
 }
 
 /// An address in the spelling of its family.
-fn address(text: &Text, dialect: &Dialect, report: &mut Report) -> Option<String> {
+pub(super) fn address(text: &Text, dialect: &Dialect, report: &mut Report) -> Option<String> {
     let (title, hint) = match (dialect.address)(&text.value) {
         Ok(address) => return Some(address),
         Err(AddressError::Checksum) => {

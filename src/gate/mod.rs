@@ -317,17 +317,16 @@ impl Gate {
         }
     }
 
-    /// Step 6. The list holds CAIP-10 ids and bare addresses, EVM ones in lower case.
+    /// Step 6, for who signed.
     fn is_denied(&self, account: &AccountId) -> bool {
-        if self.settings.denied.is_empty() {
-            return false;
-        }
-        let key = account.key();
-        self.is_denied_key(&key) || self.settings.denied.contains(&format!("{}:{}", account.chain_str(), key.address()))
+        !self.settings.denied.is_empty() && self.is_denied_on(account.chain_str(), &account.key())
     }
 
-    fn is_denied_key(&self, key: &AccountKey) -> bool {
-        self.settings.denied.contains(key.address())
+    /// Step 6, for whoever signs or pays on this chain. The list holds CAIP-10 ids and bare addresses, EVM ones in lower
+    /// case.
+    fn is_denied_on(&self, chain: &str, key: &AccountKey) -> bool {
+        let denied = &self.settings.denied;
+        denied.contains(key.address()) || denied.contains(&format!("{chain}:{}", key.address()))
     }
 
     /// Takes what an admitted request uses of its route and plan.

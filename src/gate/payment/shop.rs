@@ -105,7 +105,7 @@ impl Gate {
             target: view.target,
             headers: view.headers,
         };
-        let denied = |key: &AccountKey| self.is_denied_key(key);
+        let denied = |chain: &str, payer: &AccountKey| self.is_denied_on(chain, payer);
         let accepted = match payments.accept(purchase, denied, now).await {
             None => return Some(Err(payments.demand(&purchase, PAYMENT_REQUIRED, Demand::nothing_presented(), now))),
             Some(Err(PaymentRefusal::AlreadyUsed(receipt))) if receipt.scope == Scope::Plan(plan.to_owned()) => {

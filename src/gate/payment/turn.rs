@@ -91,7 +91,7 @@ impl Gate {
             if let Err(refusal) = self.take_as_nobody(met, view, now) {
                 return Some(Err(Turned::Away(refusal)));
             }
-            let denied = |key: &AccountKey| self.is_denied_key(key);
+            let denied = |chain: &str, payer: &AccountKey| self.is_denied_on(chain, payer);
             let accepted = match payments.accept(purchase, denied, now).await? {
                 Ok(accepted) => accepted,
                 Err(refusal) => return Some(Err(Turned::Unpaid(refusal))),

@@ -383,7 +383,7 @@ mod tests {
         let limits = Limits { routes: vec![Some(RouteLimit::Account(by_route))], plans, quotas: None };
         let alice = AccountKey::new("eip155", "0xa");
         let starts_at = UnixTime::from_millis(0);
-        let nano = Subscription { plan: "nano".into(), starts_at, expires_at: None, chain: None };
+        let nano = Subscription { plan: "nano".into(), starts_at, expires_at: None, chain: None, shares: Vec::new() };
         let other = Subscription { plan: "other".into(), ..nano.clone() };
         let rows = [
             ("by its plan", Some(&nano), None),

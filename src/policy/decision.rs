@@ -9,6 +9,7 @@ use std::sync::Arc;
 use crate::{
     caip::AccountId,
     policy::{
+        holder::Holder,
         identity::Identity,
         rule::{Requirement, Rule},
         subscription::{Standing, Subscription, Subscriptions},
@@ -182,7 +183,7 @@ pub fn decide(
     let plans = match &rule.requirement {
         Requirement::Public | Requirement::Wallet => return admit(Some(identity), None),
         Requirement::Payment { plans } => {
-            let opened_by = has.and_then(|held| paid(&rule.name, path, plans, held, now));
+            let opened_by = has.and_then(|held| paid(&rule.name, path, plans, held, identity.holder(), now));
             return match opened_by {
                 Some(opened_by) => admit(Some(identity), Some(opened_by)),
                 None => Decision::Refuse(Refusal::PaymentRequired),
@@ -193,7 +194,7 @@ pub fn decide(
     let Some(held) = has else {
         return Decision::Refuse(Refusal::SubscriptionRequired { ended: false });
     };
-    match held.standing(plans, now) {
+    match held.standing(plans, identity.holder(), now) {
         Standing::Active(subscription) => {
             let place = plan_place(&held, subscription);
             admit(Some(identity), Some(OpenedBy { held, place }))
@@ -212,15 +213,22 @@ pub fn admit_payment(rule: &Rule, paid: Paid) -> Option<Permit> {
 }
 
 /// What opens a route that is paid for: access to it, or one of the plans that open it too. No plan named is none.
-fn paid(route: &str, path: &str, plans: &[String], held: Arc<Subscriptions>, now: UnixTime) -> Option<OpenedBy> {
-    if let Some(access) = held.opens(route, path, now) {
+fn paid(
+    route: &str,
+    path: &str,
+    plans: &[String],
+    held: Arc<Subscriptions>,
+    holder: Holder<'_>,
+    now: UnixTime,
+) -> Option<OpenedBy> {
+    if let Some(access) = held.opens(route, path, holder, now) {
         let place = held.access().position(|one| std::ptr::eq(one, access)).unwrap_or(0);
         return Some(OpenedBy { held, place: Place::Access(place) });
     }
     if plans.is_empty() {
         return None;
     }
-    let place = plan_place(&held, held.opening(plans, now)?);
+    let place = plan_place(&held, held.opening(plans, holder, now)?);
     Some(OpenedBy { held, place })
 }
 
@@ -248,9 +256,10 @@ impl Permit {
     /// The end of what opened the route; nothing: none, or nothing was demanded.
     fn opened_until(&self) -> Option<UnixTime> {
         let OpenedBy { held, place } = self.opened_by.as_ref()?;
+        let holder = self.identity.as_ref().map_or(Holder::KeyPair, Identity::holder);
         match *place {
-            Place::Access(place) => held.access().nth(place)?.expires_at,
-            Place::Plan(place) => held.iter().nth(place)?.expires_at,
+            Place::Access(place) => held.access().nth(place)?.span_for(holder)?.expires_at,
+            Place::Plan(place) => held.iter().nth(place)?.span_for(holder)?.expires_at,
         }
     }
 

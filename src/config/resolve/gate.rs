@@ -1,13 +1,13 @@
 //! `[auth]`, `[chains.*]`, `[cache]`: what requests are judged by.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, time::Duration};
 
 use super::edge::Served;
 use crate::{
     caip::{AccountId, AccountKey, ChainId, is_address},
     chain::{Accepts, DIALECTS},
     config::{report::Report, section::Section, tree::Text},
-    gate::settings::{CacheSettings, Settings},
+    gate::settings::{CacheSettings, Rate, Settings},
     siwx::{
         claims::{Expectation, Origin, UriMatch},
         message::{NonceCharset, Reading, StatementCharset},
@@ -43,8 +43,11 @@ pub(super) fn settings(root: &Section, served: &[Served], report: &mut Report) -
         proofs: remembered(proofs),
         subscriptions: remembered(subscriptions),
         negative_ttl: subscriptions.duration("negative_ttl"),
+        contracts: CacheSettings { entries: 10_000, ttl: Duration::from_secs(30) },
+        contracts_negative_ttl: Duration::from_secs(5),
         stale_if_error: root.section("store").duration("stale_if_error"),
         auth_failures: root.section("limits").rate("auth_failures"),
+        rpc_per_ip: Some(Rate { per_second: 5.0, burst: 20 }),
     }
 }
 

@@ -1,7 +1,5 @@
 //! `[x402]`: where money goes, who moves it, and how a wallet that has paid signs in.
 
-use std::net::IpAddr;
-
 use http::HeaderValue;
 
 use super::{Routed, is_name, listed, routes, sales::Market};
@@ -240,13 +238,12 @@ fn url(text: &Text, report: &mut Report) -> Option<Endpoint> {
     let endpoint = match Endpoint::parse(&text.value) {
         Ok(endpoint) => endpoint,
         Err(error) => {
-            report.error(&text.place, format!("`{}` is no URL of a facilitator", text.shown), error.to_string());
+            let hint = format!("expected one such as `https://facilitator.example/x402`: {}", error.why());
+            report.error(&text.place, format!("`{}` is no URL of a facilitator", text.shown), hint);
             return None;
         }
     };
-    let host = endpoint.host();
-    let is_loopback = host == "localhost" || host.parse().is_ok_and(|address: IpAddr| address.is_loopback());
-    if !endpoint.is_tls() && !is_loopback {
+    if !endpoint.is_tls() && !endpoint.is_loopback() {
         let title = format!("`{}` speaks plain HTTP and is not on loopback", text.shown);
         report.error(&text.place, title, "expected `https://`: whoever answers in its place says what is paid");
         return None;

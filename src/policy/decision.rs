@@ -101,6 +101,8 @@ pub enum Refusal {
         /// When the next one is looked at.
         retry_after_secs: u64,
     },
+    /// The signature is one for a contract to judge, and nobody could ask it.
+    VerifierUnavailable,
 }
 
 /// Whose rate a request is over.
@@ -110,6 +112,8 @@ pub enum RateScope {
     Account,
     /// The client address's on its route.
     Address,
+    /// The client address's of questions to contracts.
+    Contracts,
     /// The account's by its plan.
     Plan,
 }
@@ -161,6 +165,7 @@ pub enum Reason {
     SubscriptionExpired,
     TooLarge,
     UriMismatch,
+    VerifierUnavailable,
 }
 
 /// Judges a request that has a route. `who` is nobody on a public route, and may be nobody elsewhere; `has` is
@@ -307,6 +312,7 @@ impl Refusal {
             Self::SubscriptionRequired { ended: true } => Reason::SubscriptionExpired,
             Self::SubscriptionRequired { ended: false } => Reason::NoSubscription,
             Self::RateLimited { .. } | Self::TooManyRefusals { .. } => Reason::RateLimited,
+            Self::VerifierUnavailable => Reason::VerifierUnavailable,
         }
     }
 
@@ -324,7 +330,8 @@ impl Refusal {
             | Self::QuotaExceeded { .. }
             | Self::RateLimited { .. }
             | Self::StoreUnavailable
-            | Self::TooManyRefusals { .. } => false,
+            | Self::TooManyRefusals { .. }
+            | Self::VerifierUnavailable => false,
         }
     }
 }
@@ -337,6 +344,7 @@ impl RateScope {
         match self {
             Self::Account => "account",
             Self::Address => "ip",
+            Self::Contracts => "rpc",
             Self::Plan => "plan",
         }
     }
@@ -385,7 +393,7 @@ impl TokenFault {
 
 impl Reason {
     /// All of them, in the order of their place in a route's counters.
-    pub const ALL: [Self; 34] = [
+    pub const ALL: [Self; 35] = [
         Self::AccountDenied,
         Self::BadSignature,
         Self::ChainNotAllowed,
@@ -420,6 +428,7 @@ impl Reason {
         Self::SubscriptionExpired,
         Self::TooLarge,
         Self::UriMismatch,
+        Self::VerifierUnavailable,
     ];
 
     /// Its place in [`Self::ALL`].
@@ -464,6 +473,7 @@ impl Reason {
             Self::SubscriptionExpired => "subscription_expired",
             Self::TooLarge => "too_large",
             Self::UriMismatch => "uri_mismatch",
+            Self::VerifierUnavailable => "verifier_unavailable",
         }
     }
 
@@ -472,7 +482,11 @@ impl Reason {
         match self {
             Self::Ok | Self::Paid => "allow",
             Self::Public => "public",
-            Self::FacilitatorUnavailable | Self::Internal | Self::SettlementUnknown | Self::StoreUnavailable => "error",
+            Self::FacilitatorUnavailable
+            | Self::Internal
+            | Self::SettlementUnknown
+            | Self::StoreUnavailable
+            | Self::VerifierUnavailable => "error",
             Self::ChallengeBadProof
             | Self::ChallengeNoCredential
             | Self::ChallengeNoSubscription

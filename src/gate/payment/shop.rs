@@ -138,7 +138,10 @@ impl Gate {
         let (account, holder) = match asked {
             Some(key) if public => (self.accounts.account(&key, SignerKey::default()), Holder::KeyPair),
             asked => {
-                looked = self.look_up(None, view, now)?;
+                looked = match self.look_up(None, view, now) {
+                    Ok(looked) => looked,
+                    Err(halt) => self.go_on(halt, view, now).await?,
+                };
                 let own = looked.identity.account().key();
                 if asked.is_some_and(|asked| asked != own) {
                     return Err(Refusal::AccountDenied);

@@ -73,7 +73,8 @@ impl Gate {
             | Refusal::QuotaExceeded { .. }
             | Refusal::RateLimited { .. }
             | Refusal::StoreUnavailable
-            | Refusal::TooManyRefusals { .. } => return None,
+            | Refusal::TooManyRefusals { .. }
+            | Refusal::VerifierUnavailable => return None,
         };
         let purchase = Purchase {
             rule,

@@ -30,7 +30,7 @@ pub const REJECTED: [&str; 9] = [
 ];
 
 /// Caches.
-pub const CACHES: [&str; 2] = ["proofs", "subscriptions"];
+pub const CACHES: [&str; 3] = ["proofs", "subscriptions", "contracts"];
 
 /// What became of a look into a cache.
 pub const CACHE_RESULTS: [&str; 5] = ["hit", "miss", "stale", "negative", "coalesced"];
@@ -132,9 +132,9 @@ pub struct Metrics {
     pub http_requests_in_flight: Gauge,
     pub http_rejected: Words<REJECTED_LEN>,
     pub auth_duration: [Histogram; 4],
-    pub cache_requests: [Words<5>; 2],
-    pub cache_entries: [Gauge; 2],
-    pub cache_evictions: [Words<4>; 2],
+    pub cache_requests: [Words<5>; 3],
+    pub cache_entries: [Gauge; 3],
+    pub cache_evictions: [Words<4>; 3],
     pub payments_open: [Gauge; 3],
     rate_limited: Family<Counter>,
     pub connections: [Gauge; 2],
@@ -199,6 +199,8 @@ pub struct SchemeMetrics {
     pub valid: Counter,
     /// Signatures that did not.
     pub invalid: Counter,
+    /// Signatures of which nobody could say.
+    pub error: Counter,
     /// Time of a verification.
     pub duration: Histogram,
 }
@@ -491,10 +493,10 @@ impl Metrics {
     /// The series of a signature scheme, made at 0.
     pub fn scheme(&self, scheme: &'static str) -> SchemeMetrics {
         let verifications = |result| self.signature_verifications.with_label_values(&[scheme, result]);
-        verifications("error");
         SchemeMetrics {
             valid: verifications("valid"),
             invalid: verifications("invalid"),
+            error: verifications("error"),
             duration: self.signature_verify_duration.with_label_values(&[scheme]),
         }
     }

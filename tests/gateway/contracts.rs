@@ -4,7 +4,7 @@
 use std::{
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, Ordering::SeqCst},
+        atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
     },
     time::{Duration, Instant},
 };
@@ -263,24 +263,37 @@ fn what_is_counted_of_contracts_is_there_before_the_first() {
 /// What an operator forgets is forgotten, also what rests on it.
 #[test]
 fn a_flush_makes_contracts_be_asked_again() {
-    let (upstream, latch) = (Upstream::ok(), Latch::default());
-    let node = held(&latch, YES);
+    let (upstream, latches, asked) = (Upstream::ok(), [(); 2].map(|()| Latch::default()), AtomicUsize::new(0));
+    let held = latches.clone();
+    let node = Node::on(8453, move |request| {
+        let answer = result(request, &json!(YES));
+        match held.get(asked.fetch_add(1, SeqCst)) {
+            Some(latch) => answer.held(latch),
+            None => answer,
+        }
+    });
     let gateway = before(&upstream, &[&node], "").start();
     let request = Request::get("/wallet/x").token(&contract_token(1));
     let flush = || assert_eq!(gateway.admin(Request::new("POST", "/admin/cache/flush")).status, 204);
     // In the middle of a question: whoever waits is answered, and nobody after them by the same answer.
-    let mut waits = gateway.client();
-    waits.write(&request.bytes());
+    let [mut before, mut after, mut last] = [(); 3].map(|()| gateway.client());
+    before.write(&request.bytes());
     node.wait_asked(2);
     flush();
-    latch.open();
-    assert_eq!(waits.read().outcome(), ok());
-    assert_eq!(waits.send(&request).outcome(), ok());
-    assert_eq!(node.calls(), 2, "asked again after the flush");
-    assert_eq!(waits.send(&request).outcome(), ok());
-    assert_eq!(node.calls(), 2, "remembered");
+    after.write(&request.bytes());
+    node.wait_asked(3);
+    latches[0].open();
+    assert_eq!(before.read().outcome(), ok());
+    last.write(&request.bytes());
+    gateway.expect_metric(&contracts("coalesced"), 1.0);
+    latches[1].open();
+    assert_eq!((after.read().outcome(), last.read().outcome()), (ok(), ok()));
+    for client in [&mut before, &mut after, &mut last] {
+        assert_eq!(client.send(&request).outcome(), ok());
+    }
+    assert_eq!(node.calls(), 2, "remembered from the second on");
     flush();
-    assert_eq!(waits.send(&request).outcome(), ok());
+    assert_eq!(before.send(&request).outcome(), ok());
     assert_eq!(node.calls(), 3);
 }
 

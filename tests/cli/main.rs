@@ -1,8 +1,12 @@
 //! The command line as its users meet it: the real binary, its exit codes, and what it prints where.
 
+mod contracts;
 mod harness;
 mod journey;
 mod payments;
+#[path = "../facilitator/server.rs"]
+#[allow(dead_code, reason = "the tests of the facilitator use it too, and other parts of it")]
+mod server;
 mod vectors;
 
 use std::{

@@ -230,17 +230,13 @@ impl Gate {
         self.contracts.get().filter(|contracts| contracts.covers(question.call().chain()))
     }
 
-    /// What becomes of a credential that could not be judged at once.
-    pub(super) async fn go_on(&self, halt: Halt, view: &RequestView<'_>, now: UnixTime) -> Result<Looked, Refusal> {
-        match halt {
-            Halt::Refused(refusal) => Err(refusal),
-            // Boxed: this is a cold way, and every request would carry the room for it.
-            Halt::Ask(pending) => Box::pin(self.ask_contract(*pending, view, now)).await,
-        }
-    }
-
-    /// Step 4, where a contract decides.
-    async fn ask_contract(&self, pending: Pending, view: &RequestView<'_>, now: UnixTime) -> Result<Looked, Refusal> {
+    /// Steps 4 and 5, where a contract decides. Large and cold: whoever awaits it boxes it.
+    pub(super) async fn ask_contract(
+        &self,
+        pending: Pending,
+        view: &RequestView<'_>,
+        now: UnixTime,
+    ) -> Result<Looked, Refusal> {
         let Pending { questions, begun, then } = pending;
         let mut refused = (None, SignatureError::ContractRefused);
         for question in questions {

@@ -58,6 +58,7 @@ use crate::{
 pub use cache::LastCredential;
 use cache::{Entry, Proofs};
 use contracts::Contracts;
+use identify::Halt;
 pub(crate) use limits::subscriber;
 use limits::{Admitted, Allowances, Limits, QUOTA, Short, Taken};
 use payment::{Due, PaymentRefusal, Payments};
@@ -269,11 +270,14 @@ impl Gate {
             return self.judged(met, verdict, None, Duration::ZERO);
         }
         let looked = match self.look_up(met.rule, view, now) {
+            Ok(looked) => Ok(looked),
+            Err(Halt::Refused(refusal)) => Err(refusal),
+            // Boxed: this is a cold way, and every request would carry the room for it.
+            Err(Halt::Ask(pending)) => Box::pin(self.ask_contract(*pending, view, now)).await,
+        };
+        let looked = match looked {
             Ok(looked) => looked,
-            Err(halt) => match self.go_on(halt, view, now).await {
-                Ok(looked) => looked,
-                Err(refusal) => return self.turned_down(met, refusal, None, view, now).await,
-            },
+            Err(refusal) => return self.turned_down(met, refusal, None, view, now).await,
         };
         if self.is_denied(looked.identity.account()) {
             return self.refused(met, Refusal::AccountDenied, Some(looked.asked()), view);

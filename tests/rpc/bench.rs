@@ -1,14 +1,7 @@
-//! Nodes and who asks them.
+//! Who asks nodes.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering::SeqCst},
-    },
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
-use serde_json::{Value, json};
 use siwx_gateway::{
     caip::ChainId,
     chain::{Accepts, ContractCall, ContractVerdict, Outcome, Signed, outcome_of},
@@ -17,83 +10,12 @@ use siwx_gateway::{
     rpc::{ChainSettings, Rpc, RpcError, Settings},
 };
 
-use crate::server::{Act, Seen, Server};
-
-/// The key in the path of every node. Whatever says it says too much.
-pub(crate) const KEY: &str = "s3cret-k3y";
-
-/// What a contract returns for yes.
-pub(crate) const YES: &str = "0x1626ba7e00000000000000000000000000000000000000000000000000000000";
-
-/// What one returns for no.
-pub(crate) const NO: &str = "0xffffffff00000000000000000000000000000000000000000000000000000000";
-
-/// A node that does what a test says.
-pub(crate) struct Node {
-    server: Server,
-    calls: Arc<AtomicUsize>,
-}
+use crate::node::{KEY, Node};
 
 /// Who asks, and what is counted.
 pub(crate) struct Bench {
     pub(crate) rpc: Rpc,
     metrics: Arc<Metrics>,
-}
-
-impl Node {
-    /// One of a chain that is asked about nothing else.
-    pub(crate) fn on(chain: u64, call: impl Fn(&Value) -> Act + Send + Sync + 'static) -> Self {
-        Self::doing(move |request| match request["method"].as_str() {
-            Some("eth_chainId") => result(request, &json!(format!("0x{chain:x}"))),
-            Some("eth_call") => call(request),
-            other => panic!("asked for {other:?}"),
-        })
-    }
-
-    /// One of Ethereum.
-    pub(crate) fn new(call: impl Fn(&Value) -> Act + Send + Sync + 'static) -> Self {
-        Self::on(1, call)
-    }
-
-    /// One of Ethereum whose contracts return this.
-    pub(crate) fn saying(returned: &'static str) -> Self {
-        Self::new(move |request| result(request, &json!(returned)))
-    }
-
-    /// One that does this whatever it is asked.
-    pub(crate) fn doing(act: impl Fn(&Value) -> Act + Send + Sync + 'static) -> Self {
-        let (server, calls) = (Server::start([]), Arc::new(AtomicUsize::new(0)));
-        let count = Arc::clone(&calls);
-        let act = move |seen: &Seen| {
-            let request: Value = serde_json::from_slice(&seen.body).expect("JSON");
-            count.fetch_add(usize::from(request["method"] == "eth_call"), SeqCst);
-            act(&request)
-        };
-        server.always(&format!("/v2/{KEY}"), Act::by(act));
-        Self { server, calls }
-    }
-
-    pub(crate) fn endpoint(&self) -> Endpoint {
-        Endpoint::parse_whole(&format!("{}/v2/{KEY}", self.server.url())).expect("a URL")
-    }
-
-    /// How often a contract was asked.
-    pub(crate) fn calls(&self) -> usize {
-        self.calls.load(SeqCst)
-    }
-
-    /// The methods of what it was asked, in their order.
-    pub(crate) fn methods(&self) -> Vec<String> {
-        let method = |seen: Seen| {
-            let request: Value = serde_json::from_slice(&seen.body).expect("JSON");
-            request["method"].as_str().expect("a method").to_owned()
-        };
-        self.server.seen().into_iter().map(method).collect()
-    }
-
-    pub(crate) fn wait_asked(&self, count: usize) {
-        self.server.wait_seen(count);
-    }
 }
 
 impl Bench {
@@ -109,7 +31,7 @@ impl Bench {
 
     /// The same with other settings.
     pub(crate) fn with(nodes: &[&Node], change: impl FnOnce(Settings) -> Settings) -> Self {
-        let endpoints = nodes.iter().map(|node| node.endpoint()).collect();
+        let endpoints = nodes.iter().map(|node| endpoint(node)).collect();
         Self::of(change(Settings {
             chains: vec![ChainSettings { chain: chain(1), endpoints, validator: None }],
             timeout: Duration::from_secs(20),
@@ -146,6 +68,11 @@ impl Bench {
     }
 }
 
+/// Where a node is.
+pub(crate) fn endpoint(node: &Node) -> Endpoint {
+    Endpoint::parse_whole(&node.url()).expect("a URL")
+}
+
 /// A verdict, or why there is none, in the words an operator reads, without ports. A key in them is found here.
 pub(crate) fn said(asked: Result<ContractVerdict, RpcError>) -> Result<bool, String> {
     asked.map(|verdict| verdict.is_yes()).map_err(|error| {
@@ -177,15 +104,4 @@ pub(crate) fn question(reference: u64) -> Box<ContractCall> {
 
 pub(crate) fn chain(reference: u64) -> ChainId {
     ChainId::new("eip155", &reference.to_string()).expect("a CAIP-2 id")
-}
-
-/// A good answer to a request.
-pub(crate) fn result(request: &Value, result: &Value) -> Act {
-    Act::json(200, &json!({"jsonrpc": "2.0", "id": request["id"], "result": result}))
-}
-
-/// An error for a request.
-pub(crate) fn error(request: &Value, code: i64, message: &str) -> Act {
-    let error = json!({"code": code, "message": message});
-    Act::json(200, &json!({"jsonrpc": "2.0", "id": request["id"], "error": error}))
 }

@@ -12,7 +12,8 @@ use serde_json::json;
 use siwx_gateway::rpc::{ChainSettings, RpcError, Settings};
 
 use crate::{
-    bench::{Bench, NO, Node, YES, chain, question, result, said, silent},
+    bench::{Bench, chain, endpoint, question, said, silent},
+    node::{NO, Node, YES, result},
     server::{Act, Latch},
 };
 
@@ -186,7 +187,7 @@ async fn too_few_answers_are_neither_yes_nor_no() {
 async fn each_chain_has_its_own_nodes() {
     let (ethereum, base) = (Node::saying(YES), Node::on(8453, |request| result(request, &json!(NO))));
     let bench = Bench::with(&[&ethereum], |mut settings| {
-        settings.chains.push(ChainSettings { chain: chain(8453), endpoints: vec![base.endpoint()], validator: None });
+        settings.chains.push(ChainSettings { chain: chain(8453), endpoints: vec![endpoint(&base)], validator: None });
         settings.chains.push(ChainSettings { chain: chain(10), endpoints: Vec::new(), validator: None });
         settings
     });

@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 use siwx_gateway::rpc::Settings;
 
 use crate::{
-    bench::{Bench, NO, Node, YES, error, result, silent},
+    bench::{Bench, silent},
+    node::{NO, Node, YES, error, result},
     server::{Act, Server},
 };
 

@@ -4,7 +4,9 @@
 mod bench;
 mod failures;
 mod hostile;
+mod node;
 mod recorded;
+mod recording;
 #[path = "../facilitator/server.rs"]
 #[allow(dead_code, reason = "the tests of the facilitator use it too, and other parts of it")]
 mod server;

@@ -11,7 +11,7 @@ use super::{Demand, PAYMENT_REQUIRED, PaymentRefusal, Purchase};
 use crate::{
     caip::AccountKey,
     chain::SignerKey,
-    gate::{Gate, settings::PlanForSale, view::RequestView},
+    gate::{Gate, identify::Halt, settings::PlanForSale, view::RequestView},
     policy::{
         access::Scope,
         decision::Refusal,
@@ -140,7 +140,8 @@ impl Gate {
             asked => {
                 looked = match self.look_up(None, view, now) {
                     Ok(looked) => looked,
-                    Err(halt) => self.go_on(halt, view, now).await?,
+                    Err(Halt::Refused(refusal)) => return Err(refusal),
+                    Err(Halt::Ask(pending)) => Box::pin(self.ask_contract(*pending, view, now)).await?,
                 };
                 let own = looked.identity.account().key();
                 if asked.is_some_and(|asked| asked != own) {

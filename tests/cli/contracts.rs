@@ -4,12 +4,10 @@ use serde_json::{Value, json};
 
 use crate::{
     harness::{Desk, Ran, small_configuration},
-    server::{Act, Seen, Server},
+    node::{KEY, NO, Node, YES},
+    server::Act,
     vectors::cases,
 };
-
-/// The key in the path of the node. Whatever says it says too much.
-const KEY: &str = "s3cret-k3y";
 
 /// A signature that the account's key did not make, and what a node says of it.
 fn verify(configuration: Option<&str>, chain: &str) -> Ran {
@@ -29,43 +27,27 @@ fn verify(configuration: Option<&str>, chain: &str) -> Ran {
 }
 
 /// A configuration with a node of Ethereum.
-fn configuration(node: &Server, schemes: &str) -> String {
+fn configuration(node: &Node, schemes: &str) -> String {
     let (url, table) = (node.url(), "[upstreams.api]");
-    let chains = format!("[chains.eip155]\nschemes = {schemes}\nrpc = {{ \"eip155:1\" = [\"{url}/{KEY}\"] }}\n{table}");
+    let chains = format!("[chains.eip155]\nschemes = {schemes}\nrpc = {{ \"eip155:1\" = [\"{url}\"] }}\n{table}");
     let text = small_configuration(":memory:");
     assert!(text.contains(table), "{text}");
     text.replacen(table, &chains, 1)
 }
 
-/// A node of Ethereum whose contracts return this; nothing: which is not well.
-fn node(returned: Option<&'static str>) -> Server {
-    let server = Server::start([]);
-    let act = move |seen: &Seen| {
-        let request: Value = serde_json::from_slice(&seen.body).expect("JSON");
-        let answer = |result: &str| Act::json(200, &json!({"jsonrpc": "2.0", "id": request["id"], "result": result}));
-        match (request["method"].as_str(), returned) {
-            (Some("eth_chainId"), _) => answer("0x1"),
-            (Some("eth_call"), Some(returned)) => answer(returned),
-            _ => Act::text(500, "text/plain", "not well"),
-        }
-    };
-    server.always(&format!("/{KEY}"), Act::by(act));
-    server
-}
-
 #[test]
 fn the_contract_is_asked_at_the_configured_node() {
     const BOTH: &str = "[\"eip191\", \"eip1271\"]";
-    let yes = "0x1626ba7e00000000000000000000000000000000000000000000000000000000";
+    let (yes, no) = (|| Node::saying(YES), || Node::saying(NO));
+    let unwell = || Node::new(|_| Act::text(500, "text/plain", "not well"));
     let rows = [
-        ("yes", Some(yes), BOTH, "eip155:1", 0, json!(["valid", "eip1271", null])),
-        ("no", Some("0x"), BOTH, "eip155:1", 1, json!(["invalid", null, "contract_refused"])),
-        ("no answer", None, BOTH, "eip155:1", 2, json!(["unavailable", null, "verifier_unavailable"])),
-        ("no node", Some(yes), BOTH, "eip155:10", 1, json!(["invalid", null, "signature_mismatch"])),
-        ("not let", Some(yes), "[\"eip191\"]", "eip155:1", 1, json!(["invalid", null, "signature_mismatch"])),
+        ("yes", yes(), BOTH, "eip155:1", 0, json!(["valid", "eip1271", null])),
+        ("no", no(), BOTH, "eip155:1", 1, json!(["invalid", null, "contract_refused"])),
+        ("no answer", unwell(), BOTH, "eip155:1", 2, json!(["unavailable", null, "verifier_unavailable"])),
+        ("no node", yes(), BOTH, "eip155:10", 1, json!(["invalid", null, "signature_mismatch"])),
+        ("not let", yes(), "[\"eip191\"]", "eip155:1", 1, json!(["invalid", null, "signature_mismatch"])),
     ];
-    for (name, returned, schemes, chain, code, expected) in rows {
-        let node = node(returned);
+    for (name, node, schemes, chain, code, expected) in rows {
         let ran = verify(Some(&configuration(&node, schemes)), chain);
         let verdict: Value = serde_json::from_str(&ran.out).expect(&ran.err);
         let found = json!([verdict["verdict"], verdict["scheme"], verdict["reason"]]);

@@ -3,6 +3,9 @@
 mod contracts;
 mod harness;
 mod journey;
+#[path = "../rpc/node.rs"]
+#[allow(dead_code, reason = "the tests of the room use it too, and other parts of it")]
+mod node;
 mod payments;
 #[path = "../facilitator/server.rs"]
 #[allow(dead_code, reason = "the tests of the facilitator use it too, and other parts of it")]

@@ -8,7 +8,7 @@
 //!    whoever gives no answer is replaced by the next, at once. If one says yes and one says no, or too few say
 //!    anything, nobody knows: [`RpcError::Unavailable`].
 //! 4. That a call failed on the node, by a revert or for want of gas, is a no. Everything else that is no answer is the
-//!    endpoint's failure, and three of them in a row shut it off for half a minute ([`health`]).
+//!    endpoint's failure, and three of them in a row shut it off for half a minute (`health`).
 //! 5. Everything is bounded: each call in time and bytes, a question in time, questions in number. What is over the
 //!    number is not queued: who waits for a slow node would wait behind all others who do.
 //! 6. Only `eth_chainId` and `eth_call` are sent. Bodies are never logged, and of URLs the host alone.

@@ -19,7 +19,7 @@ pub(super) const ANSWER_BYTES_MAX: usize = 2 * RESULT_BYTES_MAX + 1024;
 /// Bytes that a call may return, once decoded. A contract that says yes needs 32.
 const RESULT_BYTES_MAX: usize = 64 * 1024;
 
-/// "Execution error" (EIP-1474 has no such code; geth's since 1.9.15).
+/// What geth and those who follow it report a revert with.
 const EXECUTION_ERROR: i64 = 3;
 
 /// Codes under which nodes report failed execution among other things: "server error" and "internal error" of JSON-RPC,

@@ -122,15 +122,21 @@ async fn all_attempts_of_a_question_end_within_five_seconds() {
 async fn no_more_questions_at_once_than_the_bound() {
     let latch = Latch::default();
     let held = latch.clone();
-    let node = Node::new(move |request| result(request, &json!(YES)).held(&held));
+    let known = AtomicBool::new(false);
+    let node = Node::new(move |request| match known.swap(true, SeqCst) {
+        false => result(request, &json!(YES)),
+        true => result(request, &json!(YES)).held(&held),
+    });
     let bench = Arc::new(Bench::with(&[&node], |settings| Settings { concurrency: 2, ..settings }));
     let ask = |bench: &Arc<Bench>| {
         let bench = Arc::clone(bench);
         tokio::spawn(async move { bench.ask().await })
     };
+    // From here on it need not say its chain.
+    assert_eq!(bench.ask().await, Ok(true));
     let (first, second) = (ask(&bench), ask(&bench));
     let waited = tokio::task::spawn_blocking(move || {
-        // Two that say their chain, and two calls.
+        // Its chain, the call before, and these two.
         node.wait_asked(4);
         node
     });

@@ -1,4 +1,4 @@
-//! `signature verify` of a contract's signature: what the configured node says is the verdict.
+//! `signature verify` and `token verify` of a contract's signature: what the configured node says is the verdict.
 
 use serde_json::{Value, json};
 
@@ -54,6 +54,34 @@ fn the_contract_is_asked_at_the_configured_node() {
         assert_eq!((ran.code, found), (code, expected), "{name}: {}", ran.err);
         let told = ran.err.contains("error: eip155:1: too few endpoints answered: http://127.0.0.1:");
         assert_eq!(told, code == 2, "{name}: {}", ran.err);
+    }
+}
+
+/// The decision that a server would make, by the same question.
+#[test]
+fn a_token_of_a_contract_is_verified_at_the_configured_node() {
+    let desk = Desk::new();
+    let address = desk.run(&["keygen", "--chain", "evm"]).out.trim().to_owned();
+    let mint = ["token", "mint", "--key", "evm.key", "--domain", "gateway.test", "--uri", "http://gateway.test"];
+    let token = desk.run(&mint).out.trim().to_owned();
+    let message = token.split_once('.').expect("a dot").0;
+    // Of a length that no key's signature has.
+    let token = format!("{message}.0x{}", "ab".repeat(66));
+    let account = json!(format!("eip155:1:{address}"));
+    let unwell = Node::new(|_| Act::text(500, "text/plain", "not well"));
+    let rows = [
+        ("yes", Node::saying(YES), json!(["deny", 403, "subscription_required", "no_subscription", account])),
+        ("no", Node::saying(NO), json!(["deny", 401, "invalid_token", "bad_signature", null])),
+        ("no answer", unwell, json!(["error", 503, "verifier_unavailable", "verifier_unavailable", null])),
+    ];
+    for (name, node, expected) in rows {
+        desk.write("g.toml", &configuration(&node, "[\"eip191\", \"eip1271\"]").replace(":memory:", "a.db"));
+        let ran =
+            desk.run(&["token", "verify", "-c", "g.toml", "--method", "GET", "--url", "/x", "--json", token.as_str()]);
+        let found: Value = serde_json::from_str(&ran.out).expect(&ran.err);
+        let found = json!(["decision", "status", "code", "reason", "account"].map(|member| found[member].clone()));
+        assert_eq!((ran.code, found), (1, expected), "{name}: {}", ran.err);
+        assert!(!ran.err.contains(KEY) && node.calls() == 1, "{name}: {}", ran.err);
     }
 }
 

@@ -456,6 +456,10 @@ fn the_same_contract_on_a_chain_nobody_paid_on_holds_nothing() {
         }
     }
     assert_eq!(nodes.each_ref().map(Node::calls), [1, 1]);
+    for (chain, status) in [("84532", json!(["pro", true])), ("8453", json!([null, false]))] {
+        let held = shop.gateway.get("/x402/status", &token_on(chain, 2)).json();
+        assert_eq!(json!([held["plan"], held["active"]]), status, "{chain}");
+    }
 }
 
 /// Tokens of contracts, each of them new, cost the operator's quota at the node.

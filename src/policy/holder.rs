@@ -80,6 +80,9 @@ mod tests {
     const BASE: &str = "eip155:8453";
     const MAIN: &str = "eip155:1";
 
+    /// What it came from, the shares, and what a contract on Base and one on the main net may use.
+    type Row<'r> = (&'r str, Option<&'r str>, &'r [Share], Option<Span>, Option<Span>);
+
     fn chain(text: &str) -> ChainId {
         ChainId::parse(text).expect("a chain")
     }
@@ -92,8 +95,7 @@ mod tests {
     fn what_a_key_pair_and_a_contract_may_use() {
         let share = |of: Option<&str>, end: Option<i64>| Share { chain: of.map(chain), span: until(end) };
         let whole = until(Some(900));
-        // What it came from, the shares, and what a contract on Base and one on the main net may use.
-        let rows: &[(&str, Option<&str>, &[Share], Option<Span>, Option<Span>)] = &[
+        let rows: &[Row<'_>] = &[
             ("of no chain", None, &[], Some(whole), Some(whole)),
             ("of Base", Some(BASE), &[], Some(whole), None),
             ("of a chain whose id begins alike", Some("eip155:84532"), &[], None, None),

@@ -324,6 +324,8 @@ impl Refusal {
             | Self::ProofRefused(_)
             | Self::PlanRequired { .. }
             | Self::SubscriptionRequired { .. } => true,
+            // A key was tried before, and that costs: else bad signatures could be tried without end under this name.
+            Self::RateLimited { scope: RateScope::Contracts, .. } => true,
             Self::ConflictingCredentials
             | Self::CredentialRequired
             | Self::PaymentRequired

@@ -18,7 +18,7 @@ use std::{
 
 /// Rooms by floor, the lowest first.
 const FLOORS: &[&[&str]] = &[
-    &["caip", "metrics", "secret", "time"],
+    &["caip", "json", "metrics", "secret", "time"],
     &["siwx"],
     &["chain", "x402"],
     &["credential", "policy"],

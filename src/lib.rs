@@ -20,7 +20,8 @@
 //!  4     outbound                    one HTTPS client for the outside services of floor 5
 //! ---------------------------------- below this line: no I/O, no async, no clock
 //!  3     credential  policy          what a request presents; whether that opens a route
-//!  2     chain  x402                 addresses and signatures of each chain family; offers and payments
+//!  2     chain  session  x402        addresses and signatures of each chain family; sign-ins of browsers and their
+//!                                    tokens; offers and payments
 //!  1     siwx                        the message: read, judged, written
 //!  0     caip  json  time            names of chains and accounts; objects with one reading; moments
 //!        secret  metrics             what is never shown; what is counted
@@ -51,6 +52,7 @@ pub mod metrics;
 pub mod outbound;
 pub mod policy;
 pub mod secret;
+pub mod session;
 pub mod siwx;
 pub mod store;
 pub mod time;

@@ -20,7 +20,7 @@ use std::{
 const FLOORS: &[&[&str]] = &[
     &["caip", "json", "metrics", "secret", "time"],
     &["siwx"],
-    &["chain", "x402"],
+    &["chain", "session", "x402"],
     &["credential", "policy"],
     &["outbound"],
     &["facilitator", "store"],

@@ -21,9 +21,11 @@
 //!  4     outbound                    one HTTPS client for the outside services of floor 5
 //! ---------------------------------- below this line: no I/O, no async, no clock
 //!  3     credential  policy          what a request presents; whether that opens a route
-//!  2     chain  x402                 addresses and signatures of each chain family; offers and payments
+//!  2     chain  session  x402        addresses and signatures of each chain family; sign-ins of browsers and their
+//!                                    tokens; offers and payments
 //!  1     siwx                        the message: read, judged, written
-//!  0     caip  time  secret  metrics names of chains and accounts; moments; what is never shown; what is counted
+//!  0     caip  json  time            names of chains and accounts; objects with one reading; moments
+//!        secret  metrics             what is never shown; what is counted
 //! ```
 //!
 //! # A request, from socket to upstream
@@ -47,11 +49,13 @@ pub mod credential;
 pub mod edge;
 pub mod facilitator;
 pub mod gate;
+pub mod json;
 pub mod metrics;
 pub mod outbound;
 pub mod policy;
 pub mod rpc;
 pub mod secret;
+pub mod session;
 pub mod siwx;
 pub mod store;
 pub mod time;

@@ -16,7 +16,8 @@
 //!  8     config                      text in, settings out
 //!  7     edge                        hyper, rustls: listener, handler, answers, upstream
 //!  6     gate                        awaits stores; no sockets, no bodies, no status codes
-//!  5     store  facilitator          where what is held, paid and counted is kept; who verifies and settles payments
+//!  5     store  facilitator  rpc     where what is held, paid and counted is kept; who verifies and settles payments;
+//!                                    who says what contracts say
 //!  4     outbound                    one HTTPS client for the outside services of floor 5
 //! ---------------------------------- below this line: no I/O, no async, no clock
 //!  3     credential  policy          what a request presents; whether that opens a route
@@ -48,6 +49,7 @@ pub mod gate;
 pub mod metrics;
 pub mod outbound;
 pub mod policy;
+pub mod rpc;
 pub mod secret;
 pub mod siwx;
 pub mod store;

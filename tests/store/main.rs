@@ -3,5 +3,6 @@
 mod payments;
 mod quotas;
 mod rules;
+mod sessions;
 mod sqlite;
 mod two_processes;

@@ -14,6 +14,7 @@
 //! | `deadline` | timers that are kept from one request to the next |
 //! | `respond`, `unpaid` | answers of our own: all status codes |
 //! | `record`, `access_log` | what is said about a request when it ends |
+//! | `session` | the session API: who is signed in, and how that begins and ends |
 //! | `shop` | plans: their prices, their purchase, who holds one |
 //! | `admin` | metrics, health and the admin API |
 //! | `server` | workers, and their life |
@@ -31,6 +32,7 @@ mod query;
 mod record;
 pub(crate) mod respond;
 pub mod server;
+mod session;
 pub mod settings;
 mod shop;
 pub mod tls;

@@ -118,6 +118,7 @@ pub struct Metrics {
     signature_verify_duration: Family<Histogram>,
     subscription_lookups: Family<Counter>,
     subscription_lookup_duration: Family<Histogram>,
+    sign_ins: Family<Counter>,
     store_operations: Family<Counter>,
     store_operation_duration: Family<Histogram>,
     facilitator_requests: Family<Counter>,
@@ -379,6 +380,7 @@ impl Metrics {
                 &["backend"],
                 &LOOKUP_BUCKETS,
             ),
+            sign_ins: counters(&r, "sign_ins_total", "sign-ins of the session API", &["scheme", "result"]),
             store_operations: counters(&r, "store_operations_total", "writes to the store", &["operation", "result"]),
             store_operation_duration: histograms(
                 &r,
@@ -523,6 +525,12 @@ impl Metrics {
             timeout: operations("timeout"),
             duration: self.store_operation_duration.with_label_values(&[operation]),
         }
+    }
+
+    /// Counts a sign-in of the session API: `ok`, or the code of its refusal. `scheme` is `none` where no signature was
+    /// found good.
+    pub fn signed_in(&self, scheme: &str, result: &'static str) {
+        self.sign_ins.with_label_values(&[scheme, result]).inc();
     }
 
     /// The series of a facilitator, made at 0.

@@ -339,6 +339,3 @@ impl<'a> Object<'a> {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

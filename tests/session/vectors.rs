@@ -62,6 +62,23 @@ fn what_is_kept_is_what_came() {
 }
 
 #[test]
+fn odd_spellings_are_kept_too() {
+    let case = case("evm-statement");
+    let data = case["data"].to_string();
+    let odd = data.replacen('{', "{\n\t\"mine\" : [1.50, 1e3, 18446744073709551616, \"\\u0041\\/\"] ,\r\n", 1);
+    assert_ne!(odd, serde_json::from_str::<Value>(&odd).expect("JSON").to_string());
+    let body = format!(
+        "{{ \"signature\":{}, \"x\":{{\"data\":1}}, \"\\u0064ata\" : {odd} , \"message\":{}, \"cacao\": null }}",
+        case["signature"], case["message"]
+    );
+    let reading = reading();
+    let reader = Reader { dialects: DIALECTS, reading: &reading };
+    assert_eq!(reader.session(body.as_bytes()).expect("a sign-in").data(), odd);
+    let several = format!("{{\"sessions\":[ {body}\n]}}");
+    assert_eq!(reader.sessions(several.as_bytes()).expect("a sign-in")[0].data(), odd);
+}
+
+#[test]
 fn one_click_messages_grant_their_methods() {
     let one_click: Vec<_> =
         cases().into_iter().filter(|case| case["id"].as_str().is_some_and(|id| id.starts_with("one-click"))).collect();

@@ -387,6 +387,11 @@ fn refused(refusal: &Refusal) -> Wire {
     let wire = |status, code, detail: String| Wire { status, code, detail };
     match refusal {
         Refusal::AccountDenied => wire(S::FORBIDDEN, "account_denied", "this account is not let in".to_owned()),
+        Refusal::AccountNotInSession => wire(
+            S::FORBIDDEN,
+            "account_not_in_session",
+            "the account that `X-SIWX-Account` names is not signed in".to_owned(),
+        ),
         Refusal::ConflictingCredentials => wire(
             S::BAD_REQUEST,
             "conflicting_credentials",
@@ -397,6 +402,14 @@ fn refused(refusal: &Refusal) -> Wire {
             "credential_required",
             "expected `Authorization: SIWX base64(message).signature`".to_owned(),
         ),
+        Refusal::CrossSite => wire(
+            S::FORBIDDEN,
+            "csrf",
+            "expected a page of this gateway or of an origin it lists, found another one or none".to_owned(),
+        ),
+        Refusal::InvalidSession => {
+            wire(S::UNAUTHORIZED, "invalid_session", "the session is over; sign in again".to_owned())
+        }
         Refusal::InvalidToken(fault) => {
             wire(S::UNAUTHORIZED, "invalid_token", format!("{}: {}", fault.code(), fault.detail()))
         }

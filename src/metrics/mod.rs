@@ -30,7 +30,7 @@ pub const REJECTED: [&str; 9] = [
 ];
 
 /// Caches.
-pub const CACHES: [&str; 3] = ["proofs", "subscriptions", "contracts"];
+pub const CACHES: [&str; 4] = ["proofs", "subscriptions", "contracts", "sessions"];
 
 /// What became of a look into a cache.
 pub const CACHE_RESULTS: [&str; 5] = ["hit", "miss", "stale", "negative", "coalesced"];
@@ -133,9 +133,9 @@ pub struct Metrics {
     pub http_requests_in_flight: Gauge,
     pub http_rejected: Words<REJECTED_LEN>,
     pub auth_duration: [Histogram; 4],
-    pub cache_requests: [Words<5>; 3],
-    pub cache_entries: [Gauge; 3],
-    pub cache_evictions: [Words<4>; 3],
+    pub cache_requests: [Words<5>; 4],
+    pub cache_entries: [Gauge; 4],
+    pub cache_evictions: [Words<4>; 4],
     pub payments_open: [Gauge; 3],
     rate_limited: Family<Counter>,
     pub connections: [Gauge; 2],

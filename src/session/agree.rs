@@ -45,11 +45,11 @@ impl Signed<'_> {
     }
 
     fn is_chain_text(&self, text: &str) -> bool {
-        let (namespace, reference) = text.split_once(':').unwrap_or((self.account.namespace(), text));
+        let (namespace, reference) = text.split_once(':').unwrap_or_else(|| (self.account.namespace(), text));
         let chain = self.account.chain();
         let dialect = self.dialects.iter().find(|dialect| dialect.namespace == namespace);
-        let canonical = |dialect: &Dialect| (dialect.reference)(reference).is_some_and(|it| it == chain.reference());
-        namespace == chain.namespace() && dialect.map_or(reference == chain.reference(), canonical)
+        let canonical = dialect.and_then(|dialect| (dialect.reference)(reference));
+        namespace == chain.namespace() && canonical.as_deref().unwrap_or(reference) == chain.reference()
     }
 }
 

@@ -80,6 +80,17 @@ impl fmt::Debug for SessionId {
 // === impl SessionKey ===
 
 impl SessionKey {
+    /// The key of what was presented, if it has the form of an id; nothing is copied.
+    pub fn of_presented(presented: &[u8]) -> Option<Self> {
+        let of_form = presented.len() == ID_PREFIX.len() + ID_CHARS && presented.starts_with(ID_PREFIX.as_bytes());
+        of_form.then(|| Self(Sha256::digest(presented).into()))
+    }
+
+    /// The key of the sessions behind a token, by the name in it.
+    pub fn of_sid(sid: &Sid) -> Self {
+        Self(Sha256::digest(sid.to_string().as_bytes()).into())
+    }
+
     /// A key as a store holds it.
     pub const fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(bytes)
@@ -143,7 +154,7 @@ mod tests {
     #[test]
     fn an_id_is_its_prefix_and_random_bits() {
         assert_eq!(id().expose(), TEXT);
-        assert!(ID_RANDOM_BYTES * 8 >= 128);
+        const { assert!(ID_RANDOM_BYTES * 8 >= 128) };
         assert_eq!(SessionId::parse(TEXT).map(|id| id.expose().to_owned()), Some(TEXT.to_owned()));
     }
 

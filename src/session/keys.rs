@@ -278,3 +278,163 @@ impl SigningKeys {
         std::iter::once(&self.current).chain(&self.next).chain(old)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    const NOW: UnixTime = UnixTime::from_secs(1_795_168_800);
+
+    fn derived_key(first: u8, algorithm: Algorithm) -> SigningKey {
+        SigningKey::derive(&Secret::new(std::array::from_fn(|i| first.wrapping_add(i as u8))), algorithm)
+    }
+
+    fn pem(text: &str) -> Secret<String> {
+        Secret::new(text.to_owned())
+    }
+
+    #[test]
+    fn the_example_of_rfc_8037() {
+        // Its secret as PKCS #8, its thumbprint (A.3) and its signature (A.4).
+        let pem =
+            pem("-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIJ1hsZ3v/VpguoRK9JLsLMREScVpezJpGXA7rAMcrn9g\n\
+             -----END PRIVATE KEY-----\n");
+        let key = SigningKey::from_pem(&pem, Algorithm::EdDsa).expect("a key");
+        assert_eq!(key.kid(), "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k");
+        let text = b"eyJhbGciOiJFZERTQSJ9.RXhhbXBsZSBvZiBFZDI1NTE5IHNpZ25pbmc";
+        let signature = "hgyY0il_MGCjP0JzlnLWG1PPOt7-09PGcvMg3AIbQR6dWbhijcNR4ki4iylGjg5BhVsPt9g7sVvpAr_MuM0KAg";
+        assert_eq!(BASE64URL_NOPAD.encode(&key.sign(text)), signature);
+        assert!(key.verifies(text, &key.sign(text)));
+    }
+
+    #[test]
+    fn a_stored_secret_stands_for_one_key_of_each_algorithm() {
+        // The thumbprints were computed with Python's hmac and cryptography. Another one here would end all sessions.
+        let rows = [
+            (Algorithm::EdDsa, "Z-DtgOu2vsTlatbfLEO8ELLCcvsAYuPBa2Pk5rW38R0"),
+            (Algorithm::Es256, "5B7on3tl6WIMXHfz70PIuYZ7gzudLVls-vDy3ZyOOwU"),
+        ];
+        for (algorithm, kid) in rows {
+            let key = derived_key(0, algorithm);
+            assert_eq!((key.kid(), key.algorithm()), (kid, algorithm));
+            assert_ne!(derived_key(1, algorithm).kid(), kid);
+        }
+    }
+
+    #[test]
+    fn a_key_knows_its_own_signatures() {
+        for algorithm in Algorithm::ALL {
+            let (key, other) = (derived_key(0, *algorithm), derived_key(1, *algorithm));
+            let signature = key.sign(b"text");
+            assert_eq!(key.sign(b"text"), signature, "nothing random is in it");
+            assert!(key.verifies(b"text", &signature));
+            assert!(!key.verifies(b"texts", &signature));
+            assert!(!other.verifies(b"text", &signature));
+            for at in 0..SIGNATURE_BYTES {
+                let mut changed = signature;
+                changed[at] ^= 1;
+                assert!(!key.verifies(b"text", &changed), "{algorithm:?}: byte {at}");
+            }
+            assert!(!key.verifies(b"text", &[0; SIGNATURE_BYTES]));
+            assert!(!key.verifies(b"text", &[0xff; SIGNATURE_BYTES]));
+        }
+    }
+
+    #[test]
+    fn algorithms_have_their_names() {
+        for algorithm in Algorithm::ALL {
+            assert_eq!(Algorithm::named(algorithm.as_str()), Some(*algorithm));
+        }
+        for name in ["none", "HS256", "RS256", "ES384", "ES256K", "eddsa", "Ed25519", ""] {
+            assert_eq!(Algorithm::named(name), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn keys_are_not_shown() {
+        let keys = SigningKeys::new(derived_key(0, Algorithm::EdDsa));
+        let shown = "SigningKeys { current: SigningKey(EdDSA Z-DtgOu2vsTlatbfLEO8ELLCcvsAYuPBa2Pk5rW38R0), next: None, old: [] }";
+        assert_eq!(format!("{keys:?}"), shown);
+    }
+
+    #[test]
+    fn what_is_no_key_is_refused() {
+        let rows = [
+            ("nothing", ""),
+            ("words", "a secret"),
+            (
+                "no end",
+                "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIJ1hsZ3v/VpguoRK9JLsLMREScVpezJpGXA7rAMcrn9g\n",
+            ),
+            (
+                "a key of X25519",
+                "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VuBCIEIOiLox5IQQ0a1cLQ3t5eZFW1Ev+j6Gc3Azf8ySu/LqZ/\n\
+                 -----END PRIVATE KEY-----",
+            ),
+            (
+                "a key of P-384",
+                "-----BEGIN PRIVATE KEY-----\nMIG2AgEAMBAGByqGSM49AgEGBSuBBAAiBIGeMIGbAgEBBDCPr7M0Xc6O6L1OyaZA\n\
+                 nljYOfdFnKeYIYb2KxRMCs6PnhuIIpWfEG1uy4LAKSWJV4yhZANiAATR2EvQ6/Hw\n\
+                 7CgrfudOUPpixTJWteDPmZBzSAHr3LAzVATRime0/6F4b4hoTeP1VchYhnfFzfy5\n\
+                 jxPvnzMFChaYg3EEr/XnZ+0kyG8H9E7+ooZDVuF7MTIJ/bY65E1/YPs=\n-----END PRIVATE KEY-----",
+            ),
+            (
+                "zero as a key of P-256",
+                "-----BEGIN PRIVATE KEY-----\nMEECAQAwEwYHKoZIzj0CAQYIKoZIzj0DAQcEJzAlAgEBBCAAAAAAAAAAAAAAAAAA\n\
+                 AAAAAAAAAAAAAAAAAAAAAAAAAA==\n-----END PRIVATE KEY-----",
+            ),
+        ];
+        for (name, text) in rows {
+            for algorithm in Algorithm::ALL {
+                let refused = SigningKey::from_pem(&pem(text), *algorithm).err();
+                assert_eq!(refused, Some(KeyError::Pem(*algorithm)), "{name}");
+            }
+        }
+        let endless = pem(&"-----BEGIN PRIVATE KEY-----\n".repeat(10_000));
+        assert!(SigningKey::from_pem(&endless, Algorithm::EdDsa).is_err());
+    }
+
+    #[test]
+    fn a_key_is_published_before_it_signs_and_known_after() {
+        let [first, second, third] = [0, 1, 2].map(|first| derived_key(first, Algorithm::EdDsa));
+        let kids = |keys: &SigningKeys, now: UnixTime| {
+            let jwks = keys.jwks(now);
+            let list = jwks["keys"].as_array().expect("a list").clone();
+            list.iter().map(|key| key["kid"].as_str().expect("a name").to_owned()).collect::<Vec<_>>()
+        };
+        let week = Duration::from_secs(7 * 86_400);
+        let later = NOW.plus(week);
+
+        let alone = SigningKeys::new(first.clone());
+        assert_eq!(kids(&alone, NOW), [first.kid()]);
+        let announced = alone.rotated(second.clone(), week, NOW);
+        assert_eq!(announced.current().kid(), first.kid());
+        assert_eq!(kids(&announced, NOW), [first.kid(), second.kid()]);
+        // An instance that changed sooner signs with it already.
+        assert!(announced.find(second.kid(), NOW).is_some());
+
+        let changed = announced.rotated(third.clone(), week, NOW);
+        assert_eq!(changed.current().kid(), second.kid());
+        assert_eq!(kids(&changed, NOW), [second.kid(), third.kid(), first.kid()]);
+        assert!(changed.find(first.kid(), later.plus_millis(-1)).is_some());
+        assert!(changed.find(first.kid(), later).is_none());
+        assert_eq!(kids(&changed, later), [second.kid(), third.kid()]);
+    }
+
+    #[test]
+    fn keys_do_not_grow_without_end() {
+        let week = Duration::from_secs(7 * 86_400);
+        let mut keys = SigningKeys::new(derived_key(0, Algorithm::EdDsa));
+        for turn in 1..=30 {
+            keys = keys.rotated(derived_key(turn, Algorithm::EdDsa), week, NOW);
+        }
+        assert_eq!(keys.jwks(NOW)["keys"].as_array().map(Vec::len), Some(2 + OLD_KEYS_MAX));
+        let old =
+            |count: u8| (0..count).map(|i| OldKey { key: derived_key(i, Algorithm::EdDsa), until: NOW }).collect();
+        let with = |count| SigningKeys::with(derived_key(99, Algorithm::EdDsa), None, old(count)).map(drop);
+        assert_eq!(with(8), Ok(()));
+        assert_eq!(with(9), Err(KeyError::TooManyOld));
+    }
+}

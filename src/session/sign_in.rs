@@ -88,6 +88,13 @@ struct Object<'a> {
     texts: Vec<(String, &'a str)>,
 }
 
+/// An object inside another one, and its text.
+#[derive(Clone, Copy)]
+struct Part<'o, 'a> {
+    values: &'o Map<String, Value>,
+    text: &'a str,
+}
+
 /// What is expected of the message of a sign-in (sessions.md section 1.2), from what is expected of tokens.
 ///
 /// It needs no Expiration Time, and is good for `age_max` from its Issued At on, whatever it says; `labels` are welcome
@@ -159,27 +166,24 @@ impl Reader<'_> {
         let signature = object.required("signature", SIGNATURE_BYTES_MAX)?.to_owned();
         // The reader of messages has a limit and a code of its own.
         let message = object.required("message", BODY_BYTES_MAX)?.as_bytes().to_vec();
-        let (data, data_text) = object.object("data", DATA_BYTES_MAX)?.ok_or(SessionError::Member {
-            member: "data",
-            expected: "an object",
-            found: "nothing",
-        })?;
-        let cacao = object.object("cacao", CACAO_BYTES_MAX)?;
+        let absent = SessionError::Member { member: "data", expected: "an object", found: "nothing" };
+        let data = object.part("data", DATA_BYTES_MAX)?.ok_or(absent)?;
+        let cacao = object.part("cacao", CACAO_BYTES_MAX)?;
         let public_key = object.optional("publicKey", PUBLIC_KEY_BYTES_MAX)?;
 
         let proof = Proof::read(message, signature, self.dialects, self.reading)?;
         let message = proof.message();
         let account = message.account.clone().ok_or(ClaimError::MissingField(Field::ChainId))?;
         let signed = Signed { message, account: &account, dialects: self.dialects };
-        check_data(data, &signed)?;
+        check_data(data.values, &signed)?;
         let recap = Recap::of(message)?;
-        if let Some((cacao, _)) = cacao {
-            cacao::check(cacao, &signed, proof.signature(), recap.as_ref())?;
+        if let Some(cacao) = cacao {
+            cacao::check(cacao.values, &signed, proof.signature(), recap.as_ref())?;
         }
         Ok(Attempt {
             account,
-            data: data_text.into(),
-            cacao: cacao.map(|(_, text)| text.into()),
+            data: data.text.into(),
+            cacao: cacao.map(|cacao| cacao.text.into()),
             public_key: public_key.map(Into::into),
             recap,
             proof,
@@ -322,13 +326,9 @@ impl<'a> Object<'a> {
     }
 
     /// An object that may be absent, with its text.
-    fn object(
-        &self,
-        name: &'static str,
-        bytes_max: usize,
-    ) -> Result<Option<(&Map<String, Value>, &'a str)>, SessionError> {
+    fn part(&self, name: &'static str, bytes_max: usize) -> Result<Option<Part<'_, 'a>>, SessionError> {
         match (self.value(name), self.text(name)) {
-            (Some(Value::Object(values)), Some(text)) if text.len() <= bytes_max => Ok(Some((values, text))),
+            (Some(Value::Object(values)), Some(text)) if text.len() <= bytes_max => Ok(Some(Part { values, text })),
             (Some(Value::Object(_)), Some(text)) => {
                 Err(SessionError::TooLarge { what: name, found: text.len(), limit: bytes_max })
             }
@@ -339,6 +339,3 @@ impl<'a> Object<'a> {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

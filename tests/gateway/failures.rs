@@ -234,6 +234,10 @@ impl SessionStore for Flaky {
         self.or_fail(self.sessions.list(filter, after, limit, now))
     }
 
+    fn seen<'a>(&'a self, key: &'a SessionKey, at: UnixTime) -> BoxFuture<'a, bool> {
+        self.or_fail(self.sessions.seen(key, at))
+    }
+
     fn verified<'a>(&'a self, key: &'a SessionKey, id: &'a str, at: UnixTime) -> BoxFuture<'a, bool> {
         self.or_fail(self.sessions.verified(key, id, at))
     }

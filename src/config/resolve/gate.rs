@@ -42,6 +42,7 @@ pub(super) fn settings(root: &Section, served: &[Served], report: &mut Report) -
         accepts: Accepts { offchain: solana.flag("offchain"), memo: solana.flag("memo"), ..Accepts::default() },
         schemes,
         payments: None,
+        sessions: None,
         plan_limits: Vec::new(),
         single_use_nonce: auth.text("nonce").value == "single-use",
         denied,

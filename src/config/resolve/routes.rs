@@ -99,6 +99,8 @@ fn route(
             rate,
             sale,
             sign_in,
+            sessions: false,
+            tokens: true,
             cors,
             shared_cache: section.flag("shared_cache"),
         })

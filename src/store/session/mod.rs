@@ -54,13 +54,13 @@ pub trait SessionStore: Send + Sync {
     /// An account may be in [`SETS_PER_ACCOUNT_MAX`] sets; with one more its sessions in the set that it signed in to
     /// longest ago end, and those that have ended already go first. Other accounts of that set stay.
     ///
-    /// It is a conflict to name a new key or `sid` that is in use.
+    /// It is a conflict to name a new key, a public id or the id of a session that is in use.
     fn sign_in<'a>(&'a self, change: &'a SignIn, now: UnixTime) -> BoxFuture<'a, SignedIn>;
 
     /// Gives a set a new key and a longer life (`P/refresh`): see [`Renewal`]. The set as it is then, or nothing if there
     /// was none under this key or nothing is left of it. Of several at once one is made.
     ///
-    /// It is a conflict to name a new key or `sid` that is in use.
+    /// It is a conflict to name a new key or a public id that is in use.
     fn rotate<'a>(
         &'a self,
         key: &'a SessionKey,
@@ -79,7 +79,7 @@ pub trait SessionStore: Send + Sync {
     /// Ends the set under this key and the one that replaced it; false if there was neither.
     fn end<'a>(&'a self, key: &'a SessionKey) -> BoxFuture<'a, bool>;
 
-    /// Ends the set of this public id; false if there was none.
+    /// Ends the set of this public id, or else the one session of this id; false if there was neither.
     fn end_sid<'a>(&'a self, sid: &'a str) -> BoxFuture<'a, bool>;
 
     /// Ends every session of these accounts, in whatever set and on whatever chain; how many that were, those included
@@ -96,6 +96,11 @@ pub trait SessionStore: Send + Sync {
         limit: usize,
         now: UnixTime,
     ) -> BoxFuture<'a, SessionPage>;
+
+    /// Notes that a set was used, at `at`. An earlier time changes nothing. False if there is no set under this key.
+    ///
+    /// It is a write: ask for it no more often than a life without use has to be told apart from one with.
+    fn seen<'a>(&'a self, key: &'a SessionKey, at: UnixTime) -> BoxFuture<'a, bool>;
 
     /// Notes that a session's signature was found good once more, at `at`. An earlier time changes nothing. False if
     /// there is no such session under this key.

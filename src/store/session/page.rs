@@ -22,6 +22,8 @@ pub struct ListedSet {
     pub sid: String,
     /// When it was begun.
     pub created_at: UnixTime,
+    /// When it was last changed, or used as far as that was noted.
+    pub seen_at: UnixTime,
     /// Its sessions that have not ended, the newest last.
     pub sessions: Vec<SessionFacts>,
 }

@@ -30,6 +30,9 @@ const SIGNATURE_BYTES_MAX: usize = 32 * 1024;
 /// character in two.
 const JSON_BYTES_MAX: usize = 64 * 1024;
 
+/// Bytes of a public key's text at most: twice what the longest key of a wallet has in hexadecimal digits.
+const PUBLIC_KEY_BYTES_MAX: usize = 256;
+
 /// Bytes of what a ReCap grants at most (sessions.md section 1.2).
 const RECAP_BYTES_MAX: usize = 8 * 1024;
 
@@ -56,7 +59,7 @@ pub struct SessionName {
 /// What is known of a session, without what was signed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SessionFacts {
-    /// Its own id, random and public.
+    /// Its own id, random and public: no other session of the store has it.
     pub id: String,
     /// Who signed in, and on which chain; in canonical spelling.
     pub account: AccountId,
@@ -66,6 +69,8 @@ pub struct SessionFacts {
     pub domain: String,
     /// When it was made.
     pub created_at: UnixTime,
+    /// When it was made or last renewed.
+    pub refreshed_at: UnixTime,
     /// When its signature was last found good: at sign-in, or when a contract last said so.
     pub verified_at: UnixTime,
     /// The first instant it counts; nothing: at once.
@@ -89,6 +94,8 @@ pub struct SessionTexts {
     pub data: String,
     /// The JSON of `cacao`.
     pub cacao: Option<String>,
+    /// The signer's public key, where one was sent along.
+    pub public_key: Option<String>,
     /// The JSON of what a ReCap grants.
     pub recap: Option<String>,
 }
@@ -109,6 +116,8 @@ pub struct SessionSet {
     pub sid: String,
     /// When it was begun. What is added to it leaves this as it is.
     pub created_at: UnixTime,
+    /// When it was last changed, or used as far as that was noted.
+    pub seen_at: UnixTime,
     /// Its sessions, the newest last; never none.
     pub entries: Vec<SessionEntry>,
 }
@@ -125,11 +134,11 @@ pub struct NewSession {
 /// What a sign-in makes of what there was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Change {
-    /// A set of its own; there was none.
+    /// A set of its own; no key was presented.
     Begin,
     /// The set under this key goes on, under the new one; what it held for the same accounts on the same chains is replaced.
     Add(SessionKey),
-    /// The set under this key ends, with the one that replaced it meanwhile, if there is either.
+    /// The set under this key ends, with the one that replaced it meanwhile, if there is either. Nothing of them goes on.
     Replace(SessionKey),
 }
 
@@ -263,7 +272,7 @@ impl SessionFacts {
         visible("session's id", &self.id, NAME_BYTES_MAX)?;
         visible("scheme", &self.scheme, NAME_BYTES_MAX)?;
         visible("domain", &self.domain, DOMAIN_BYTES_MAX)?;
-        let times = [self.created_at, self.verified_at, self.expires_at, self.absolute_end];
+        let times = [self.created_at, self.refreshed_at, self.verified_at, self.expires_at, self.absolute_end];
         let writable = times.into_iter().chain(self.not_before).all(is_writable);
         if !writable || self.created_at >= self.expires_at || self.expires_at > self.absolute_end {
             let found = format!("{} to {}, at most {}", self.created_at, self.expires_at, self.absolute_end);
@@ -288,6 +297,7 @@ impl SessionTexts {
         visible("nonce", &self.nonce, NONCE_BYTES_MAX)?;
         json("data", &self.data, JSON_BYTES_MAX)?;
         self.cacao.as_deref().map_or(Ok(()), |cacao| json("cacao", cacao, JSON_BYTES_MAX))?;
+        self.public_key.as_deref().map_or(Ok(()), |key| text("public key", key, PUBLIC_KEY_BYTES_MAX))?;
         self.recap.as_deref().map_or(Ok(()), |recap| json("recap", recap, RECAP_BYTES_MAX))
     }
 }
@@ -402,3 +412,6 @@ fn json(what: &'static str, text: &str, most: usize) -> Result<(), SessionError>
     }
     Err(SessionError::Json { what, most, found })
 }
+
+#[cfg(test)]
+mod tests;

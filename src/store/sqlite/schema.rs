@@ -126,12 +126,13 @@ const MIGRATIONS: &[&str] = &[
         replaces   BLOB    UNIQUE CHECK (length(replaces) = 32),
         sid        TEXT    NOT NULL UNIQUE CHECK (length(sid) BETWEEN 1 AND 64),
         created_at INTEGER NOT NULL,
+        seen_at    INTEGER NOT NULL,
         CHECK (key IS NOT replaces)
     ) STRICT;
     CREATE INDEX siwx_sessions_created ON siwx_sessions (created_at, sid);
     CREATE TABLE siwx_session_entries (
         session_id   INTEGER NOT NULL REFERENCES siwx_sessions (id) ON DELETE CASCADE,
-        entry_id     TEXT    NOT NULL CHECK (length(entry_id) BETWEEN 1 AND 64),
+        entry_id     TEXT    NOT NULL UNIQUE CHECK (length(entry_id) BETWEEN 1 AND 64),
         namespace    TEXT    NOT NULL CHECK (length(namespace) BETWEEN 3 AND 8),
         chain_id     TEXT    NOT NULL CHECK (length(chain_id) <= 41 AND chain_id GLOB namespace || ':?*'),
         address      TEXT    NOT NULL CHECK (length(address) BETWEEN 1 AND 128),
@@ -141,6 +142,7 @@ const MIGRATIONS: &[&str] = &[
         scheme       TEXT    NOT NULL CHECK (length(scheme) BETWEEN 1 AND 64),
         domain       TEXT    NOT NULL CHECK (length(domain) BETWEEN 1 AND 300),
         created_at   INTEGER NOT NULL,
+        refreshed_at INTEGER NOT NULL,
         verified_at  INTEGER NOT NULL,
         not_before   INTEGER,
         expires_at   INTEGER NOT NULL,
@@ -150,6 +152,7 @@ const MIGRATIONS: &[&str] = &[
         signature    TEXT    NOT NULL CHECK (octet_length(signature) BETWEEN 1 AND 32768),
         data         TEXT    NOT NULL CHECK (octet_length(data) BETWEEN 1 AND 65536),
         cacao        TEXT             CHECK (octet_length(cacao) BETWEEN 1 AND 65536),
+        public_key   TEXT             CHECK (octet_length(public_key) BETWEEN 1 AND 256),
         recap        TEXT             CHECK (octet_length(recap) BETWEEN 1 AND 8192),
         UNIQUE (session_id, chain_id, address),
         CHECK (namespace <> 'eip155' OR address = lower(address)),

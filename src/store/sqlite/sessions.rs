@@ -29,6 +29,26 @@ const ENDED_KEPT_MILLIS: i64 = 3_600_000;
 /// that nobody waits for a great clean-up.
 const ENDED_DELETED: usize = 4;
 
+/// A set that has not ended.
+const LIVING: &str = "SELECT id FROM siwx_sessions WHERE key = ?1
+    AND EXISTS (SELECT 1 FROM siwx_session_entries WHERE session_id = id AND expires_at > ?2)";
+
+/// The set under a key, and the one that replaced it.
+const END: &str = "DELETE FROM siwx_sessions WHERE key = ?1 OR replaces = ?1";
+
+/// An account's sessions in the sets that are too many: this one and the newest stay, ended ones count as the oldest.
+const BOUND: &str = "DELETE FROM siwx_session_entries WHERE namespace = ?1 AND address = ?2 AND session_id IN (
+        SELECT session_id FROM siwx_session_entries WHERE namespace = ?1 AND address = ?2
+        GROUP BY session_id
+        ORDER BY session_id = ?4 DESC, max(expires_at > ?3) DESC, max(created_at) DESC, session_id DESC
+        LIMIT -1 OFFSET ?5)
+    RETURNING session_id";
+
+/// So many of those that ended long ago.
+const ENDED: &str = "DELETE FROM siwx_session_entries WHERE rowid IN (
+        SELECT rowid FROM siwx_session_entries WHERE expires_at <= ?1 ORDER BY expires_at LIMIT ?2)
+    RETURNING session_id";
+
 impl SessionStore for Sqlite {
     fn sign_in<'a>(&'a self, change: &'a SignIn, now: UnixTime) -> BoxFuture<'a, SignedIn> {
         let change = change.clone();
@@ -63,8 +83,8 @@ impl SessionStore for Sqlite {
     fn end_sid<'a>(&'a self, sid: &'a str) -> BoxFuture<'a, bool> {
         let sid = sid.to_owned();
         Box::pin(self.write(move |on| {
-            let deleted = on.execute("DELETE FROM siwx_sessions WHERE sid = ?1", [sid]);
-            Ok(deleted.map_err(cannot_end)? > 0)
+            let deleted = on.execute("DELETE FROM siwx_sessions WHERE sid = ?1", [&sid]).map_err(cannot_end)?;
+            Ok(deleted > 0 || end_session(on, &sid)?)
         }))
     }
 
@@ -93,6 +113,14 @@ impl SessionStore for Sqlite {
         Box::pin(self.read(move |on| {
             let sets: Vec<ListedSet> = list(on, &filter, after.as_ref(), limit + 1, now)?;
             Ok(SessionPage::of(sets, limit))
+        }))
+    }
+
+    fn seen<'a>(&'a self, key: &'a SessionKey, at: UnixTime) -> BoxFuture<'a, bool> {
+        let key = *key;
+        Box::pin(self.write(move |on| {
+            let sql = "UPDATE siwx_sessions SET seen_at = max(seen_at, ?2) WHERE key = ?1";
+            Ok(on.execute(sql, params![key.as_bytes(), at.millis()]).map_err(cannot_change)? > 0)
         }))
     }
 
@@ -143,13 +171,14 @@ fn try_sign_in(on: &Connection, change: &SignIn, now: UnixTime) -> Result<Signed
             let Some(set) = living(on, &old, now)? else {
                 return Ok(SignedIn::Gone);
             };
-            rename(on, set, &old, change.name())?;
+            rename(on, set, &old, change.name(), now)?;
             make_room(on, set, change.sessions(), now)?;
             set
         }
         Change::Replace(old) => {
-            end(on, &old)?;
-            begin(on, change.name(), Some(&old), now)?
+            // A key that nobody was given ties nobody's set to another's.
+            let ended = end(on, &old)?;
+            begin(on, change.name(), ended.then_some(&old), now)?
         }
     };
     change.sessions().iter().try_for_each(|session| insert(on, set, session))?;
@@ -190,15 +219,13 @@ fn check_free(on: &Connection, name: &SessionName) -> Result<(), StoreError> {
 
 /// The set under a key that has not ended.
 fn living(on: &Connection, key: &SessionKey, now: UnixTime) -> Result<Option<i64>, StoreError> {
-    let sql = "SELECT id FROM siwx_sessions WHERE key = ?1
-               AND EXISTS (SELECT 1 FROM siwx_session_entries WHERE session_id = id AND expires_at > ?2)";
-    let found = on.query_row(sql, params![key.as_bytes(), now.millis()], |row| row.get(0));
+    let found = on.query_row(LIVING, params![key.as_bytes(), now.millis()], |row| row.get(0));
     found.optional().map_err(cannot_change)
 }
 
 fn begin(on: &Connection, name: &SessionName, old: Option<&SessionKey>, now: UnixTime) -> Result<i64, StoreError> {
     let inserted = on.execute(
-        "INSERT INTO siwx_sessions (key, replaces, sid, created_at) VALUES (?1, ?2, ?3, ?4) ON CONFLICT (sid) DO NOTHING",
+        "INSERT INTO siwx_sessions (key, replaces, sid, created_at, seen_at) VALUES (?1, ?2, ?3, ?4, ?4) ON CONFLICT (sid) DO NOTHING",
         params![name.key().as_bytes(), old.map(SessionKey::as_bytes), name.sid(), now.millis()],
     );
     match inserted.map_err(cannot_change)? {
@@ -208,15 +235,15 @@ fn begin(on: &Connection, name: &SessionName, old: Option<&SessionKey>, now: Uni
 }
 
 /// Puts a set under a new name. The old key is kept, for whoever ends it.
-fn rename(on: &Connection, set: i64, old: &SessionKey, name: &SessionName) -> Result<(), StoreError> {
+fn rename(on: &Connection, set: i64, old: &SessionKey, name: &SessionName, now: UnixTime) -> Result<(), StoreError> {
     let taken =
         on.query_row("SELECT 1 FROM siwx_sessions WHERE sid = ?1 AND id <> ?2", params![name.sid(), set], |_| Ok(()));
     if taken.optional().map_err(cannot_change)?.is_some() {
         return Err(sid_in_use(name));
     }
     on.execute(
-        "UPDATE siwx_sessions SET key = ?2, replaces = ?3, sid = ?4 WHERE id = ?1",
-        params![set, name.key().as_bytes(), old.as_bytes(), name.sid()],
+        "UPDATE siwx_sessions SET key = ?2, replaces = ?3, sid = ?4, seen_at = max(seen_at, ?5) WHERE id = ?1",
+        params![set, name.key().as_bytes(), old.as_bytes(), name.sid(), now.millis()],
     )
     .map_err(cannot_change)?;
     Ok(())
@@ -241,10 +268,12 @@ fn delete_pair(on: &Connection, set: i64, account: &AccountId) -> Result<(), Sto
 fn insert(on: &Connection, set: i64, session: &NewSession) -> Result<(), StoreError> {
     let (facts, texts) = (&session.entry.facts, &session.entry.texts);
     let key = facts.account.key();
-    on.execute(
+    let inserted = on.execute(
         "INSERT INTO siwx_session_entries (session_id, entry_id, namespace, chain_id, address, account, scheme, domain,
-            created_at, verified_at, not_before, expires_at, absolute_end, nonce, message, signature, data, cacao, recap)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)",
+            created_at, refreshed_at, verified_at, not_before, expires_at, absolute_end, nonce, message, signature,
+            data, cacao, public_key, recap)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21)
+         ON CONFLICT (entry_id) DO NOTHING",
         params![
             set,
             facts.id,
@@ -255,6 +284,7 @@ fn insert(on: &Connection, set: i64, session: &NewSession) -> Result<(), StoreEr
             facts.scheme,
             facts.domain,
             facts.created_at.millis(),
+            facts.refreshed_at.millis(),
             facts.verified_at.millis(),
             facts.not_before.map(UnixTime::millis),
             facts.expires_at.millis(),
@@ -264,11 +294,14 @@ fn insert(on: &Connection, set: i64, session: &NewSession) -> Result<(), StoreEr
             texts.signature,
             texts.data,
             texts.cacao,
+            texts.public_key,
             texts.recap,
         ],
-    )
-    .map_err(|error| failed("cannot write a session", error))?;
-    Ok(())
+    );
+    match inserted.map_err(|error| failed("cannot write a session", error))? {
+        0 => Err(StoreError::Conflict(format!("the id `{}` is another session's", facts.id))),
+        _ => Ok(()),
+    }
 }
 
 /// How many sessions of a set have not ended.
@@ -278,27 +311,18 @@ fn size(on: &Connection, set: i64, now: UnixTime) -> Result<usize, StoreError> {
     Ok(usize::try_from(found.map_err(cannot_change)?).unwrap_or(usize::MAX))
 }
 
-/// Ends an account's sessions in the sets that are too many. The newest sets stay, ended ones count as the oldest.
+/// Ends an account's sessions in the sets that are too many.
 fn bound(on: &Connection, set: i64, account: &AccountKey, now: UnixTime) -> Result<(), StoreError> {
-    let sql = "DELETE FROM siwx_session_entries WHERE namespace = ?1 AND address = ?2 AND session_id IN (
-                  SELECT session_id FROM siwx_session_entries WHERE namespace = ?1 AND address = ?2
-                  GROUP BY session_id
-                  ORDER BY session_id = ?4 DESC, max(expires_at > ?3) DESC, max(created_at) DESC, session_id DESC
-                  LIMIT -1 OFFSET ?5)
-               RETURNING session_id";
     let most = i64::try_from(SETS_PER_ACCOUNT_MAX).unwrap_or(i64::MAX);
     let values = params![account.namespace(), account.address(), now.millis(), set, most];
-    let sets = delete_returning_sets(on, sql, values)?;
+    let sets = delete_returning_sets(on, BOUND, values)?;
     delete_empty(on, &sets)
 }
 
 /// Sessions that ended long ago, as many for each that was written as makes them go faster than they come.
 fn delete_ended(on: &Connection, written: usize, now: UnixTime) -> Result<(), StoreError> {
-    let sql = "DELETE FROM siwx_session_entries WHERE rowid IN (
-                  SELECT rowid FROM siwx_session_entries WHERE expires_at <= ?1 ORDER BY expires_at LIMIT ?2)
-               RETURNING session_id";
     let most = i64::try_from(written.saturating_mul(ENDED_DELETED)).unwrap_or(i64::MAX);
-    let sets = delete_returning_sets(on, sql, params![now.plus_millis(-ENDED_KEPT_MILLIS).millis(), most])?;
+    let sets = delete_returning_sets(on, ENDED, params![now.plus_millis(-ENDED_KEPT_MILLIS).millis(), most])?;
     delete_empty(on, &sets)
 }
 
@@ -329,7 +353,7 @@ fn rotate(
     let Some(set) = living(on, key, now)? else {
         return Ok(None);
     };
-    rename(on, set, key, &renewal.name)?;
+    rename(on, set, key, &renewal.name, now)?;
     make_room(on, set, &[], now)?;
     for id in &renewal.refused {
         let sql = "DELETE FROM siwx_session_entries WHERE session_id = ?1 AND entry_id = ?2";
@@ -338,9 +362,10 @@ fn rotate(
     for (id, at) in &renewal.verified {
         verified(on, set, id, *at)?;
     }
-    let prolong = "UPDATE siwx_session_entries SET expires_at = max(expires_at, min(?2, absolute_end))
+    let prolong = "UPDATE siwx_session_entries SET expires_at = max(expires_at, min(?2, absolute_end)),
+                      refreshed_at = max(refreshed_at, ?3)
                    WHERE session_id = ?1";
-    on.execute(prolong, params![set, renewal.expires_at.millis()]).map_err(cannot_change)?;
+    on.execute(prolong, params![set, renewal.expires_at.millis(), now.millis()]).map_err(cannot_change)?;
     delete_ended(on, 1, now)?;
     if size(on, set, now)? == 0 {
         delete_empty(on, &[set])?;
@@ -368,8 +393,16 @@ fn forget_pair(on: &Connection, key: &SessionKey, account: &AccountId, now: Unix
 
 /// The set under this key, and the one that replaced it.
 fn end(on: &Connection, key: &SessionKey) -> Result<bool, StoreError> {
-    let deleted = on.execute("DELETE FROM siwx_sessions WHERE key = ?1 OR replaces = ?1", [key.as_bytes()]);
+    let deleted = on.execute(END, [key.as_bytes()]);
     Ok(deleted.map_err(cannot_end)? > 0)
+}
+
+/// The session of this id, whatever set it is in.
+fn end_session(on: &Connection, id: &str) -> Result<bool, StoreError> {
+    let sql = "DELETE FROM siwx_session_entries WHERE entry_id = ?1 RETURNING session_id";
+    let sets = delete_returning_sets(on, sql, [id])?;
+    delete_empty(on, &sets)?;
+    Ok(!sets.is_empty())
 }
 
 fn end_account(on: &Connection, account: &AccountKey) -> Result<usize, StoreError> {
@@ -410,4 +443,39 @@ fn cannot_end(error: rusqlite::Error) -> StoreError {
 
 fn sid_in_use(name: &SessionName) -> StoreError {
     StoreError::Conflict(format!("the public id `{}` is another session's", name.sid()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::file::Place, *};
+
+    #[test]
+    fn what_is_asked_often_walks_no_table() {
+        let on = Place::Memory.open(std::time::Duration::ZERO).expect("a database in memory");
+        let plan = |name: &str, sql: &str| -> Vec<String> {
+            let mut plan = on.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).expect(name);
+            let values = vec![0_i64; plan.parameter_count()];
+            let steps = plan.query_map(rusqlite::params_from_iter(values), |row| row.get(3)).expect(name);
+            steps.collect::<Result<_, _>>().expect(name)
+        };
+        let of_account = SessionFilter { account: Some(AccountKey::new("eip155", "0xab")) };
+        let after = SessionCursor { created_at: UnixTime::from_millis(1), sid: "a".into() };
+        let rows = [
+            ("living", LIVING.to_owned()),
+            ("find", read::set_sql(read::COUNTS)),
+            ("end", END.to_owned()),
+            ("bound", BOUND.to_owned()),
+            ("ended", ENDED.to_owned()),
+            ("list of an account", read::list_sql(&of_account, Some(&after), 9, UnixTime::from_millis(1)).0),
+        ];
+        for (name, sql) in rows {
+            let steps = plan(name, &sql);
+            assert!(!steps.is_empty(), "{name}");
+            let walked: Vec<&String> = steps.iter().filter(|step| step.starts_with("SCAN siwx_")).collect();
+            assert!(walked.is_empty(), "{name}: {steps:?}");
+        }
+        let newest = read::list_sql(&SessionFilter::default(), Some(&after), 9, UnixTime::from_millis(1)).0;
+        let steps = plan("list", &newest);
+        assert!(steps.iter().any(|step| step.contains("INDEX siwx_sessions_created")), "{steps:?}");
+    }
 }

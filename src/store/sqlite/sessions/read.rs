@@ -16,19 +16,22 @@ use crate::{
 };
 
 /// What [`facts`] reads, and the set it is in.
-const FACTS: &str = "siwx_sessions.sid, siwx_sessions.created_at AS begun_at, entry_id, account, scheme, domain,
-    siwx_session_entries.created_at, verified_at, not_before, expires_at, absolute_end";
+const FACTS: &str =
+    "siwx_sessions.sid, siwx_sessions.created_at AS begun_at, seen_at, entry_id, account, scheme, domain,
+    siwx_session_entries.created_at, refreshed_at, verified_at, not_before, expires_at, absolute_end";
 
 /// What [`texts`] reads.
-const TEXTS: &str = "nonce, message, signature, data, cacao, recap";
+const TEXTS: &str = "nonce, message, signature, data, cacao, public_key, recap";
 
 /// The order of sessions in a set: as they were made, and those of one sign-in as they were brought.
 const ORDER: &str = "siwx_session_entries.created_at, siwx_session_entries.rowid";
 
+/// What counts of the set under a key.
+pub(super) const COUNTS: &str = "key = ?1 AND expires_at > ?2 AND (not_before IS NULL OR not_before <= ?2)";
+
 /// The set under a key, with what counts of it.
 pub(super) fn set_of(on: &Connection, key: &SessionKey, now: UnixTime) -> Result<Option<SessionSet>, StoreError> {
-    let counts = "key = ?1 AND expires_at > ?2 AND (not_before IS NULL OR not_before <= ?2)";
-    set(on, counts, params![key.as_bytes(), now.millis()])
+    set(on, COUNTS, params![key.as_bytes(), now.millis()])
 }
 
 /// A set that was just written, whole.
@@ -37,19 +40,22 @@ pub(super) fn whole(on: &Connection, set_id: i64) -> Result<SessionSet, StoreErr
     found.ok_or_else(|| StoreError::Corrupt("a session that was written and is not there".into()))
 }
 
-fn set(on: &Connection, which: &str, values: impl Params) -> Result<Option<SessionSet>, StoreError> {
-    let sql = format!(
+pub(super) fn set_sql(which: &str) -> String {
+    format!(
         "SELECT {FACTS}, {TEXTS} FROM siwx_sessions JOIN siwx_session_entries ON session_id = siwx_sessions.id
          WHERE {which} ORDER BY {ORDER}"
-    );
+    )
+}
+
+fn set(on: &Connection, which: &str, values: impl Params) -> Result<Option<SessionSet>, StoreError> {
     let mut found: Option<SessionSet> = None;
-    each(on, &sql, values, |row| {
+    each(on, &set_sql(which), values, |row| {
         let entry = SessionEntry { facts: facts(row)?, texts: texts(row)? };
         match &mut found {
             Some(set) => set.entries.push(entry),
             None => {
-                let (sid, created_at) = (column(row, "sid")?, time(row, "begun_at")?);
-                found = Some(SessionSet { sid, created_at, entries: vec![entry] });
+                let (created_at, seen_at) = (time(row, "begun_at")?, time(row, "seen_at")?);
+                found = Some(SessionSet { sid: column(row, "sid")?, created_at, seen_at, entries: vec![entry] });
             }
         }
         Ok(())
@@ -57,15 +63,14 @@ fn set(on: &Connection, which: &str, values: impl Params) -> Result<Option<Sessi
     Ok(found)
 }
 
-/// So many sets, the newest first. Conditions are put together here rather than switched off by parameters, and what is
-/// walked is written down: one account's sets, or all in their order.
-pub(super) fn list(
-    on: &Connection,
+/// The statement that lists so many sets, and its values. Conditions are put together here rather than switched off by
+/// parameters, and what is walked is written down: one account's sets, or all in their order.
+pub(super) fn list_sql(
     filter: &SessionFilter,
     after: Option<&SessionCursor>,
     limit: usize,
     now: UnixTime,
-) -> Result<Vec<ListedSet>, StoreError> {
+) -> (String, Vec<Box<dyn ToSql>>) {
     // `?1` is mentioned first, so that what follows without a number is counted on from it.
     let mut values: Vec<Box<dyn ToSql>> = vec![Box::new(now.millis())];
     let mut page = String::from("SELECT siwx_sessions.id FROM ");
@@ -96,15 +101,26 @@ pub(super) fn list(
          WHERE siwx_sessions.id IN ({page}) AND expires_at > ?1
          ORDER BY siwx_sessions.created_at DESC, sid DESC, {ORDER}"
     );
+    (sql, values)
+}
 
+/// So many sets, the newest first.
+pub(super) fn list(
+    on: &Connection,
+    filter: &SessionFilter,
+    after: Option<&SessionCursor>,
+    limit: usize,
+    now: UnixTime,
+) -> Result<Vec<ListedSet>, StoreError> {
+    let (sql, values) = list_sql(filter, after, limit, now);
     let mut sets: Vec<ListedSet> = Vec::new();
     each(on, &sql, params_from_iter(values), |row| {
         let (sid, session): (String, _) = (column(row, "sid")?, facts(row)?);
         match sets.last_mut().filter(|last| last.sid == sid) {
             Some(last) => last.sessions.push(session),
             None => {
-                let created_at = time(row, "begun_at")?;
-                sets.push(ListedSet { sid, created_at, sessions: vec![session] });
+                let (created_at, seen_at) = (time(row, "begun_at")?, time(row, "seen_at")?);
+                sets.push(ListedSet { sid, created_at, seen_at, sessions: vec![session] });
             }
         }
         Ok(())
@@ -147,6 +163,7 @@ fn facts(row: &Row<'_>) -> Result<SessionFacts, StoreError> {
         scheme: column(row, "scheme")?,
         domain: column(row, "domain")?,
         created_at: time(row, "created_at")?,
+        refreshed_at: time(row, "refreshed_at")?,
         verified_at: time(row, "verified_at")?,
         not_before: not_before.map(UnixTime::from_millis),
         expires_at: time(row, "expires_at")?,
@@ -164,6 +181,7 @@ fn texts(row: &Row<'_>) -> Result<SessionTexts, StoreError> {
         nonce: column(row, "nonce")?,
         data: column(row, "data")?,
         cacao: column(row, "cacao")?,
+        public_key: column(row, "public_key")?,
         recap: column(row, "recap")?,
     };
     checked(&column::<String>(row, "entry_id")?, texts.check())?;

@@ -21,7 +21,7 @@ use crate::{
 /// An answer, and whose script may read it.
 #[derive(Debug)]
 pub(crate) struct Answered {
-    pub(super) content: Content,
+    pub(crate) content: Content,
     /// What becomes of the cookie; nothing: it stays as it is.
     pub(super) cookie: Option<HeaderValue>,
     pub(super) reader: Option<Reader>,

@@ -13,13 +13,7 @@ use crate::{
     json,
     session::SessionError,
     siwx::{
-        Message,
-        claims::ClaimError,
-        dialect::Dialect,
-        error::Shown,
-        message::Reading,
-        origin::Origin,
-        render::Draft,
+        Message, claims::ClaimError, dialect::Dialect, error::Shown, message::Reading, origin::Origin, render::Draft,
     },
     time::UnixTime,
 };

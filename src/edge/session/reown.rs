@@ -6,6 +6,8 @@
 //! 3. The nonce token is ours, and its nonce is that of the text. That it was not used is seen in the store.
 //! 4. What the dapp says of a wallet or keeps for an account is its own word, given back and never relied on.
 
+use std::sync::Arc;
+
 use data_encoding::HEXLOWER;
 use http::HeaderValue;
 use serde_json::{Map, Value, json};
@@ -15,17 +17,15 @@ use super::{
     answers::{Content, Who},
     path::ReownDoor,
     read::parameter,
-    visit::{CookieChange, No, Reply, Visit},
+    visit::{No, Reply, Visit},
 };
 use crate::{
-    credential::Presented,
     edge::respond::Answer,
     gate::{
         sessions::{Fault, How, Opened, SignInRequest},
         settings::TokenForm,
     },
     json,
-    policy::decision::Refusal,
     session::{
         SessionError,
         sign_in::Attempt,
@@ -93,9 +93,8 @@ impl Visit<'_> {
     fn with_its_nonce(&self, attempt: Attempt) -> Result<Attempt, No> {
         let field = self.view.headers.get("x-nonce-jwt").map(HeaderValue::as_bytes);
         let token = field.and_then(|field| std::str::from_utf8(field.strip_prefix(b"Bearer ")?).ok());
-        let claims = token.and_then(|token| {
-            NonceClaims::open(self.sessions.keys(), self.sessions.parties(), token, self.now).ok()
-        });
+        let claims = token
+            .and_then(|token| NonceClaims::open(self.sessions.keys(), self.sessions.parties(), token, self.now).ok());
         if claims.is_some_and(|claims| *claims.nonce == *attempt.nonce()) {
             return Ok(attempt);
         }
@@ -104,7 +103,7 @@ impl Visit<'_> {
     }
 
     async fn appkit_me(&self) -> Result<Reply, No> {
-        let (presented, claims, opened) = self.signed_in_by_token().await?;
+        let (claims, opened) = self.signed_in_by_token().await?;
         let parties = self.sessions.parties();
         let mut me = claims.claims();
         me.insert("iss".to_owned(), parties.issuer.into());
@@ -112,7 +111,6 @@ impl Visit<'_> {
         if parameter(self.query, "includeAppKitAccount")?.as_deref() == Some("true") {
             me.insert("appKitAccount".to_owned(), self.appkit_account(&claims, &opened).await?);
         }
-        let _ = presented;
         let who = Some(Who { account: claims.account.clone(), scheme: claims.scheme.clone() });
         Ok(Reply { who, ..Reply::json(&Value::Object(me)) })
     }
@@ -142,7 +140,7 @@ impl Visit<'_> {
     }
 
     async fn put_metadata(&self, body: &[u8]) -> Result<Reply, No> {
-        let (_, claims, _) = self.signed_in_by_token().await?;
+        let (claims, _) = self.signed_in_by_token().await?;
         let metadata = metadata_of(json::parse_object(body).map_err(SessionError::from)?)?;
         let metadata = metadata.map(|text| AccountMetadata::new(&text, self.now)).transpose();
         let metadata = metadata.map_err(|error| Answer::BadRequest(error.to_string()))?;
@@ -152,7 +150,7 @@ impl Visit<'_> {
     }
 
     /// Who the request is by its token, whose session has not ended.
-    async fn signed_in_by_token(&self) -> Result<(Presented<'_>, SessionClaims, std::sync::Arc<Opened>), No> {
+    async fn signed_in_by_token(&self) -> Result<(SessionClaims, Arc<Opened>), No> {
         let presented = self.bearer()?.ok_or(SessionError::Unauthenticated)?;
         let claims = self.sessions.claims_of(&presented, self.now).ok_or(SessionError::Unauthenticated)?;
         let shown = self.sessions.shown(self.gate, &presented, &self.visitor()).await?;
@@ -161,7 +159,7 @@ impl Visit<'_> {
         if !shown.sessions(None, life, self.now).any(|session| session.account == claims.account) {
             return Err(SessionError::Unauthenticated.into());
         }
-        Ok((presented, claims, shown.opened))
+        Ok((claims, shown.opened))
     }
 }
 
@@ -189,7 +187,8 @@ fn unavailable(error: StoreError) -> No {
 }
 
 fn is_project_id(id: &str) -> bool {
-    id.len() <= PROJECT_ID_CHARS_MAX && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+    id.len() <= PROJECT_ID_CHARS_MAX
+        && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
 }
 
 /// A UUID that is always the same for the same thing (RFC 9562 section 5.8).

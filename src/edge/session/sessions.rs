@@ -48,8 +48,10 @@ impl Visit<'_> {
         let attempt = self.counted(self.sessions.reader().session(body).map_err(Into::into))?;
         let presented = self.presented()?;
         let attempts = std::slice::from_ref(&attempt);
-        let request = SignInRequest { attempts, how: How::Add, presented: presented.as_ref(), form: None, appkit: None };
-        let signed_in = self.counted(self.sessions.sign_in(self.gate, request, &self.visitor()).await.map_err(Into::into))?;
+        let request =
+            SignInRequest { attempts, how: How::Add, presented: presented.as_ref(), form: None, appkit: None };
+        let signed_in =
+            self.counted(self.sessions.sign_in(self.gate, request, &self.visitor()).await.map_err(Into::into))?;
         self.count_good(&signed_in.opened, attempts);
 
         let session = self.session_of(&signed_in.opened, &attempt).ok_or(Answer::Internal)?;
@@ -72,9 +74,15 @@ impl Visit<'_> {
             let content = Content::Json(json!({ "sessions": [], "token": null }).to_string());
             return Ok(Reply { content, cookie: CookieChange::Remove, who: None });
         }
-        let request =
-            SignInRequest { attempts: &attempts, how: How::Replace, presented: presented.as_ref(), form: None, appkit: None };
-        let signed_in = self.counted(self.sessions.sign_in(self.gate, request, &self.visitor()).await.map_err(Into::into))?;
+        let request = SignInRequest {
+            attempts: &attempts,
+            how: How::Replace,
+            presented: presented.as_ref(),
+            form: None,
+            appkit: None,
+        };
+        let signed_in =
+            self.counted(self.sessions.sign_in(self.gate, request, &self.visitor()).await.map_err(Into::into))?;
         self.count_good(&signed_in.opened, &attempts);
 
         let SignedIn { opened, credential, expires_at } = signed_in;
@@ -192,8 +200,6 @@ fn asks_for_all(body: &[u8]) -> Result<bool, SessionError> {
     match json::parse_object(body)?.get("all") {
         None | Some(Value::Null | Value::Bool(false)) => Ok(false),
         Some(Value::Bool(true)) => Ok(true),
-        Some(other) => {
-            Err(SessionError::Member { member: "all", expected: "`true`", found: json::kind(other) })
-        }
+        Some(other) => Err(SessionError::Member { member: "all", expected: "`true`", found: json::kind(other) }),
     }
 }

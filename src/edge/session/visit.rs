@@ -108,13 +108,7 @@ impl<'r> Visit<'r> {
         Answer::Session(Box::new(Answered { content, cookie, reader, plain: reown, who }))
     }
 
-    async fn asked(
-        &self,
-        door: Door,
-        listed: bool,
-        body: Incoming,
-        record: &mut Record,
-    ) -> Result<Reply, No> {
+    async fn asked(&self, door: Door, listed: bool, body: Incoming, record: &mut Record) -> Result<Reply, No> {
         let (method, headers) = (self.view.method, self.view.headers);
         if is_preflight(method, headers) {
             return if listed { Ok(Reply::of(Content::Preflight)) } else { Err(SessionError::OriginNotAllowed.into()) };

@@ -155,11 +155,8 @@ impl Sessions {
         reading: Reading,
         accepts: Accepts,
     ) -> Arc<Self> {
-        let carriers = Carriers {
-            bearer: Some(Bearer),
-            cookie: Some(Cookie::new(&settings.cookie.name)),
-            ..Carriers::default()
-        };
+        let carriers =
+            Carriers { bearer: Some(Bearer), cookie: Some(Cookie::new(&settings.cookie.name)), ..Carriers::default() };
         Arc::new(Self {
             profile: profile(tokens, &settings.labels, settings.message_age_max),
             reading,

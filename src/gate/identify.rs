@@ -41,7 +41,7 @@ use crate::{
 };
 
 /// Names the account of its session that a request acts as (sessions.md section 2.1).
-pub const ACCOUNT_SELECTOR: HeaderName = HeaderName::from_static("x-siwx-account");
+const ACCOUNT_SELECTOR: HeaderName = HeaderName::from_static("x-siwx-account");
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 

@@ -261,6 +261,11 @@ impl Gate {
         self.sessions.get()
     }
 
+    /// What it judges by, apart from the routes.
+    pub const fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
     /// The routes it judges by.
     pub const fn routes(&self) -> &Routes {
         &self.routes

@@ -12,7 +12,11 @@ const ROWS: [(&str, &[(&str, &str)], bool); 14] = [
     ("a listed page", &[("Origin", DAPP)], true),
     ("a listed page of another site", &[("Origin", DAPP), ("Sec-Fetch-Site", "cross-site")], true),
     ("a stranger's page", &[("Origin", "https://evil.example")], false),
-    ("a stranger's page that says it is ours", &[("Origin", "https://evil.example"), ("Sec-Fetch-Site", "same-origin")], false),
+    (
+        "a stranger's page that says it is ours",
+        &[("Origin", "https://evil.example"), ("Sec-Fetch-Site", "same-origin")],
+        false,
+    ),
     ("a page of no origin", &[("Origin", "null")], false),
     ("a page of no origin, from here", &[("Origin", "null"), ("Sec-Fetch-Site", "same-origin")], false),
     ("two origins", &[("Origin", OWN), ("Origin", OWN)], false),
@@ -31,7 +35,8 @@ fn pages_that_may_write_and_pages_that_may_not() {
     let cookie = format!("{COOKIE}={}", browser.cookie.clone().expect("a cookie"));
     for (name, fields, may) in ROWS {
         // What it asks for changes nothing if it may: this pair is nobody's.
-        let mut request = Request::new("DELETE", "/.siwx/sessions?chainId=eip155:1&address=0xab").header("Cookie", &cookie);
+        let mut request =
+            Request::new("DELETE", "/.siwx/sessions?chainId=eip155:1&address=0xab").header("Cookie", &cookie);
         for (field, value) in fields {
             request = request.header(field, value);
         }

@@ -38,7 +38,7 @@ fn a_nonce_is_new_each_time_and_nobody_s() {
     assert_ne!(first["nonce"], second["nonce"]);
     assert!(first["nonce"].as_str().is_some_and(|nonce| nonce.bytes().all(|b| b.is_ascii_alphanumeric())));
     assert_eq!(first["token"].as_str().map(|token| token.split('.').count()), Some(3));
-    assert_eq!(first["expiresAt"], later(599));
+    assert_eq!(first["expiresAt"], later(600));
 }
 
 #[test]
@@ -142,7 +142,11 @@ fn messages_that_are_not_written() {
             json!({ "accountAddress": evm, "chainId": "eip155:1", "resources": ["https://a.example\n- https://b.example"] }),
             "",
         ),
-        ("a time that is none", json!({ "accountAddress": evm, "chainId": "eip155:1", "notBefore": "now" }), "bad_request"),
+        (
+            "a time that is none",
+            json!({ "accountAddress": evm, "chainId": "eip155:1", "notBefore": "now" }),
+            "bad_request",
+        ),
         ("an address that is none", json!({ "accountAddress": "0x12", "chainId": "eip155:1" }), ""),
         ("a list", json!([]), "bad_request"),
     ];

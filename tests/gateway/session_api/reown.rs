@@ -17,9 +17,7 @@ fn api() -> Api {
 fn request(method: &str, key: &str, body: Option<&Value>) -> Request {
     let request = Request::new(method, &format!("/auth/v1/{key}?{QUERY}")).header("Origin", DAPP);
     match body {
-        Some(body) => {
-            request.header("Content-Type", "text/plain;charset=UTF-8").body(body.to_string().as_bytes())
-        }
+        Some(body) => request.header("Content-Type", "text/plain;charset=UTF-8").body(body.to_string().as_bytes()),
         None => request,
     }
 }
@@ -243,7 +241,10 @@ fn a_token_opens_routes_as_any_bearer() {
     let token = token(&api, &wallet);
     let answer = api.send(&Request::get("/wallet/x").header("Authorization", &format!("Bearer {token}")));
     assert_eq!(answer.status, 200, "{answer:?}");
-    assert_eq!(api.send(&Request::get("/.siwx/me").token(&format!("Bearer {token}"))).json()["account"], wallet.account());
+    assert_eq!(
+        api.send(&Request::get("/.siwx/me").token(&format!("Bearer {token}"))).json()["account"],
+        wallet.account()
+    );
 }
 
 #[test]
@@ -252,7 +253,8 @@ fn there_is_no_mail_to_confirm_an_address_by() {
     let account = Wallet::evm(1).account();
     let rows = [
         request("POST", "otp", Some(&json!({ "email": "a@example.com", "account": account }))),
-        request("PUT", "otp", Some(&json!({ "code": "123456" }))).header("x-otp", "4f6c5c0e-0000-4000-8000-000000000000"),
+        request("PUT", "otp", Some(&json!({ "code": "123456" })))
+            .header("x-otp", "4f6c5c0e-0000-4000-8000-000000000000"),
     ];
     for request in rows {
         let answer = api.send(&request);

@@ -136,7 +136,7 @@ fn one_that_fails_is_named_and_nothing_is_changed() {
         let answer = browser.put(&[first.clone(), bad]);
         assert_eq!(answer.outcome(), (status, code.to_owned()), "{name}: {answer:?}");
         assert_eq!(answer.json()["index"], 1, "{name}");
-        assert_eq!((&browser.cookie, browser.sessions()), (&cookie, before.clone()), "{name}");
+        assert_eq!((browser.sessions(), &browser.cookie), (before.clone(), &cookie), "{name}");
     }
     // None of their nonces was used.
     assert_eq!(browser.put(&[first, second]).status, 200);

@@ -102,12 +102,7 @@ impl Gate {
     }
 
     /// Steps 3 and 5 for a session that is remembered.
-    fn session<'r>(
-        &self,
-        presented: Presented<'r>,
-        view: &RequestView<'r>,
-        now: UnixTime,
-    ) -> Result<Looked, Halt<'r>> {
+    fn session<'r>(&self, presented: Presented<'r>, view: &RequestView<'r>, now: UnixTime) -> Result<Looked, Halt<'r>> {
         let sessions = self.sessions.get().ok_or(Refusal::CredentialRequired)?;
         if presented.carrier() == CarrierName::Cookie && sessions.settings().csrf && changes_something(view) {
             let field = |name| view.headers.get(name).map(HeaderValue::as_bytes);
@@ -120,7 +115,8 @@ impl Gate {
         let Some(opened) = sessions.remembered(&presented, now) else {
             return Err(Halt::Open(presented));
         };
-        let acting = opened.acting(named(view)?, &sessions.settings().life, now).map_err(|error| session_fault(&error))?;
+        let acting =
+            opened.acting(named(view)?, &sessions.settings().life, now).map_err(|error| session_fault(&error))?;
         if !sessions.is_sure(&opened, acting.session, now) || sessions.is_seen_due(&opened, now) {
             return Err(Halt::Open(presented));
         }

@@ -426,7 +426,10 @@ impl Gate {
         let (nonce, until) = match issued {
             Some((nonce, until)) => (NonceKey::Issued(nonce), *until),
             // The policy requires a nonce wherever one is claimed.
-            None => (NonceKey::Account(&key, known.claims().and_then(Claims::nonce).unwrap_or("")), valid_until.plus_millis(skew)),
+            None => (
+                NonceKey::Account(&key, known.claims().and_then(Claims::nonce).unwrap_or("")),
+                valid_until.plus_millis(skew),
+            ),
         };
         let begun = Instant::now();
         let claimed = self.nonces.claim(nonce, until, now).await;

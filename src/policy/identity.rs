@@ -158,7 +158,8 @@ impl Identity {
         now: UnixTime,
     ) -> Result<(Self, &'s Session), SessionError> {
         let session = set.active(named, life, now)?;
-        let known = known.iter().find(|known| known.session() == Some(session.sid)).ok_or(SessionError::Unauthenticated)?;
+        let known =
+            known.iter().find(|known| known.session() == Some(session.sid)).ok_or(SessionError::Unauthenticated)?;
         let valid_until = session.ends_at(life, set.seen_at());
         Ok((Self { known: Arc::clone(known), valid_until }, session))
     }

@@ -28,6 +28,7 @@ mod logs;
 mod metrics;
 mod operator;
 mod paths;
+mod sessions;
 mod tron_and_sui;
 mod upstreams;
 mod x402;

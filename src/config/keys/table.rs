@@ -139,7 +139,11 @@ const CERTIFICATE: &[Key] = &[
 ];
 
 const AUTH: &[Key] = &[
-    texts("origins", &[], "Further web origins, those of dapps: their messages are accepted, and their pages may use sessions."),
+    texts(
+        "origins",
+        &[],
+        "Further web origins, those of dapps: their messages are accepted, and their pages may use sessions.",
+    ),
     texts(
         "carriers",
         &["authorization", "sign-in-with-x", "session"],

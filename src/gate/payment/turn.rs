@@ -35,7 +35,8 @@ impl Gate {
             Some(Err(Turned::Away(refusal))) => self.refused(met, refusal, asked, view),
             Some(Err(Turned::Unpaid(unpaid))) => {
                 // A payment that is merely not new is no offence; the bad token beside it still is.
-                let hidden = matches!(refusal, Refusal::InvalidSession | Refusal::InvalidToken(_) | Refusal::ProofRefused(_));
+                let hidden =
+                    matches!(refusal, Refusal::InvalidSession | Refusal::InvalidToken(_) | Refusal::ProofRefused(_));
                 if hidden || unpaid.counts_against_address() {
                     self.count_refusal(view.client, view.started);
                 }

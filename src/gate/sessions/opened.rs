@@ -294,14 +294,7 @@ impl Sessions {
     }
 
     /// Remembers what the store said.
-    fn remember(
-        &self,
-        gate: &Gate,
-        key: SessionKey,
-        set: store::SessionSet,
-        foreign: u64,
-        ends: u64,
-    ) -> Arc<Opened> {
+    fn remember(&self, gate: &Gate, key: SessionKey, set: store::SessionSet, foreign: u64, ends: u64) -> Arc<Opened> {
         let sid = set.sid.clone();
         let opened = Arc::new(Opened::new(gate, key, &sid, stored::from_store(set), foreign));
         self.memory.keep(&opened, ends);

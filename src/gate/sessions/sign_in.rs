@@ -1,11 +1,6 @@
 //! Signed texts to sessions.
 
-use std::{
-    pin::Pin,
-    sync::Arc,
-    task::Poll,
-    time::Instant,
-};
+use std::{pin::Pin, sync::Arc, task::Poll, time::Instant};
 
 use super::{Fault, Opened, Sessions, SignedIn, TokenForm, Visitor, stored};
 use crate::{
@@ -114,10 +109,9 @@ impl Sessions {
         let (new, opened) = match written {
             Some(written) => written,
             // What it would add to is another's by now, or over: then these begin a set of their own.
-            None => self
-                .write(gate, &request, &verified, &untils, Change::Begin, now)
-                .await?
-                .ok_or(Fault::Unavailable)?,
+            None => {
+                self.write(gate, &request, &verified, &untils, Change::Begin, now).await?.ok_or(Fault::Unavailable)?
+            }
         };
         if let Some(old) = &open {
             self.memory.replaced(&old.key, &new.key);
@@ -156,12 +150,7 @@ impl Sessions {
     }
 
     /// The signatures: those that a key decides first, then those that contracts are asked about, all at once.
-    async fn verify(
-        &self,
-        gate: &Gate,
-        attempts: &[Attempt],
-        visitor: &Visitor<'_>,
-    ) -> Result<Vec<Verified>, Fault> {
+    async fn verify(&self, gate: &Gate, attempts: &[Attempt], visitor: &Visitor<'_>) -> Result<Vec<Verified>, Fault> {
         let mut pending = Vec::with_capacity(attempts.len());
         for (index, attempt) in attempts.iter().enumerate() {
             let begun = Instant::now();

@@ -11,12 +11,7 @@ use crate::{
 };
 
 /// A session as it is written; `nonce_until`: when its nonce is refused for its age alone.
-pub(super) fn to_store(
-    session: &Session,
-    attempt: &Attempt,
-    life: &Life,
-    nonce_until: UnixTime,
-) -> store::NewSession {
+pub(super) fn to_store(session: &Session, attempt: &Attempt, life: &Life, nonce_until: UnixTime) -> store::NewSession {
     let absolute_end = session.created_at.plus(life.absolute);
     let absolute_end = session.expiration_time.map_or(absolute_end, |end| end.min(absolute_end));
     let evidence = &session.evidence;

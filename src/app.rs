@@ -165,6 +165,11 @@ impl App {
         self.server.addresses()
     }
 
+    /// What judges its requests.
+    pub const fn gate(&self) -> &Arc<Gate> {
+        &self.gate
+    }
+
     /// The address of the private listener.
     pub const fn admin_address(&self) -> Option<SocketAddr> {
         self.server.admin_address()

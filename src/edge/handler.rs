@@ -284,6 +284,7 @@ impl Worker {
         live.headers.forward(
             &mut parts.headers,
             seen,
+            rule.sessions,
             Origin { client: &peer.shown, host, request_id: self.ids.id(arrival.number) },
         );
         live.headers.attach_identity(&mut parts.headers, &permit);

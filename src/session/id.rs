@@ -86,6 +86,11 @@ impl SessionKey {
         of_form.then(|| Self(Sha256::digest(presented).into()))
     }
 
+    /// Whether what was presented means to be an id, good or bad.
+    pub fn is_meant(presented: &[u8]) -> bool {
+        presented.starts_with(ID_PREFIX.as_bytes())
+    }
+
     /// The key of the sessions behind a token, by the name in it.
     pub fn of_sid(sid: &Sid) -> Self {
         Self(Sha256::digest(sid.to_string().as_bytes()).into())

@@ -176,10 +176,15 @@ fn seal(
     Ok(token)
 }
 
+/// The first part of every token that a key signs: what ours are known by before they are verified.
+pub fn head(key: &SigningKey) -> String {
+    let header = json!({"alg": key.algorithm().as_str(), "kid": key.kid(), "typ": "JWT"}).to_string();
+    BASE64URL_NOPAD.encode(header.as_bytes())
+}
+
 /// The compact form of a signed payload (RFC 7515 section 7.1).
 fn sign(key: &SigningKey, payload: &str) -> String {
-    let header = json!({"alg": key.algorithm().as_str(), "kid": key.kid(), "typ": "JWT"}).to_string();
-    let mut token = BASE64URL_NOPAD.encode(header.as_bytes());
+    let mut token = head(key);
     token.push('.');
     BASE64URL_NOPAD.encode_append(payload.as_bytes(), &mut token);
     let signature = key.sign(token.as_bytes());

@@ -48,7 +48,7 @@ use crate::{
         id::Sid,
         keys::SigningKeys,
         sign_in::{Reader, profile},
-        token::{NonceClaims, Parties},
+        token::{self, NonceClaims, Parties},
     },
     siwx::{claims::Expectation, message::Reading, origin::Origin},
     store::{SessionStore, StoreError},
@@ -214,6 +214,16 @@ impl Sessions {
     /// What a request presents to open a session: a bearer, or else a cookie. Two of one kind are a conflict.
     pub fn present<'h>(&self, headers: &'h HeaderMap) -> Result<Option<Presented<'h>>, CredentialError> {
         credential::present(headers, &self.carriers)
+    }
+
+    /// The cookie that it looks for.
+    pub const fn cookie(&self) -> Option<&Cookie> {
+        self.carriers.cookie.as_ref()
+    }
+
+    /// What its tokens begin with.
+    pub fn token_mark(&self) -> String {
+        token::head(self.keys().current()) + "."
     }
 
     /// A nonce for one sign-in. Nothing is stored, and it is nobody's.

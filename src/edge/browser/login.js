@@ -16,6 +16,9 @@ const $ = (id) => document.getElementById(id)
 // Extensions announce themselves when they please; until then nobody is told that there are none.
 const LOOKING_MS = 600
 
+// What the gateway wrote into the page.
+const [TITLE, WHY] = ['title', 'why'].map((id) => $(id).textContent)
+
 const STATEMENT = 'Sign in. This is free and sends no transaction.'
 
 const FAMILIES = { eip155: 'Ethereum', solana: 'Solana' }
@@ -67,6 +70,12 @@ function show(...ids) {
   for (const section of ['accounts', 'choice', 'nothing', 'signing']) $(section).hidden = !ids.includes(section)
 }
 
+function title(text, why) {
+  $('title').textContent = text
+  $('why').textContent = why
+  document.title = `${text} · ${location.host}`
+}
+
 function say(status) {
   $('status').textContent = status
 }
@@ -89,18 +98,19 @@ function showOffers() {
   if (page.offers.length === 0) return
   const words = ({ plan, price, atMost, token, network }) => {
     const what = element('strong', { textContent: `${atMost ? 'up to ' : ''}${price}` })
-    const how = `${plan === null ? '' : ` for the plan ${plan}`}, in ${token ?? 'a token'} on ${networkName(network)}`
+    const how = `${plan === null ? '' : ` for the plan ${plan},`} in ${token ?? 'a token'} on ${networkName(network)}`
     return element('li', {}, what, how)
   }
   const terms = (offer) => {
     const rows = { Network: offer.network, Amount: offer.amount, Token: offer.asset, 'Paid to': offer.payTo }
-    return Object.entries(rows).flatMap(([term, text]) => [
+    const lines = Object.entries(rows).map(([term, text]) => [
       element('dt', { textContent: term }),
       element('dd', { textContent: text }),
     ])
+    return element('dl', {}, ...lines.flat())
   }
   $('prices').replaceChildren(...page.offers.map(words))
-  $('terms').replaceChildren(...page.offers.flatMap(terms))
+  $('terms').append(...page.offers.map(terms))
   $('offers').hidden = false
 }
 
@@ -190,15 +200,14 @@ async function signIn(wallet) {
   choosing = false
   calm()
   show('signing')
-  $('text').hidden = true
-  $('signing-title').textContent = `Open ${wallet.name}`
-  $('signing-title').focus()
-  say(`Waiting for ${wallet.name}…`)
+  $('signed').hidden = true
+  say(`Waiting for ${wallet.name}. Open it if it does not open by itself.`)
+  $('signing').focus()
 
   const showText = (text) => {
-    $('signing-title').textContent = `Confirm in ${wallet.name}`
     $('text').textContent = text
-    $('text').hidden = false
+    $('signed').hidden = false
+    say(`Confirm in ${wallet.name}. It shows you this text.`)
   }
   try {
     const session = await (wallet.signIn ? signFields(wallet, showText, given) : signText(wallet, showText, given))
@@ -320,6 +329,8 @@ async function showAccounts() {
   $('continue').hidden = page.return === null
   $('continue').href = destination()
   $('accounts').hidden = false
+  // Of a refusal the page goes on saying why.
+  if (page.code === null) title('Signed in', 'Requests from this browser carry your session.')
 }
 
 function accountItem(account, me) {
@@ -343,6 +354,7 @@ async function signOut() {
     return complain(gatewayWords(error, 'Signing out was refused'))
   }
   $('accounts').hidden = true
+  title(TITLE, WHY)
   choose()
   say('You are signed out.')
   $('title').focus()
@@ -353,7 +365,7 @@ async function signOut() {
 async function begin() {
   calm()
   show()
-  say('Looking whether you are signed in…')
+  say('One moment…')
   try {
     config = await api('GET', '/config')
     const { sessions } = await api('GET', '/sessions')
@@ -366,7 +378,7 @@ async function begin() {
 }
 
 $('site').textContent = location.host
-document.title = `${document.title} · ${location.host}`
+title(TITLE, WHY)
 $('another').addEventListener('click', () => {
   calm()
   choose()

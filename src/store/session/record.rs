@@ -220,7 +220,7 @@ pub enum SessionError {
 
 impl SessionKey {
     /// The key of this hash.
-    pub const fn new(hash: [u8; 32]) -> Self {
+    pub const fn from_bytes(hash: [u8; 32]) -> Self {
         Self(hash)
     }
 
@@ -313,17 +313,13 @@ impl fmt::Debug for SessionTexts {
 impl SessionSet {
     /// When the last of its sessions ends.
     pub fn expires_at(&self) -> UnixTime {
-        last(&self.entries, |facts| facts.expires_at)
-    }
-
-    /// What no renewal of any of its sessions passes.
-    pub fn absolute_end(&self) -> UnixTime {
-        last(&self.entries, |facts| facts.absolute_end)
+        last_end(self.entries.iter().map(|entry| &entry.facts))
     }
 }
 
-fn last(entries: &[SessionEntry], time: impl Fn(&SessionFacts) -> UnixTime) -> UnixTime {
-    entries.iter().map(|entry| time(&entry.facts)).max().unwrap_or(UnixTime::from_millis(0))
+/// When the last of these sessions ends; the epoch if there are none.
+pub(super) fn last_end<'f>(sessions: impl Iterator<Item = &'f SessionFacts>) -> UnixTime {
+    sessions.map(|facts| facts.expires_at).max().unwrap_or(UnixTime::from_millis(0))
 }
 
 // === impl SignIn ===

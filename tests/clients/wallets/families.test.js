@@ -4,13 +4,14 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 
+import { fieldsFor } from '../node/texts.js'
 import { bitcoin, verifyBip137, verifyBitcoin } from './families/bitcoin.js'
 import { sui, verifySui } from './families/sui.js'
 import { tronWallet, verifyTron } from './families/tron.js'
-import { fields, write } from './texts.js'
+import { write } from './texts.js'
 
 /** A text with more than one byte to some letters, whose count of bytes has three digits. */
-const textOf = (wallet) => `${write(wallet, fields('https://app.example'))}\n- https://app.example/ü`
+const textOf = (wallet) => `${write(wallet, fieldsFor('https://app.example'))}\n- https://app.example/ü`
 
 const rows = [
   ...bitcoin.map(({ title, make }) => ({ title: `Bitcoin, ${title}`, make, verify: verifyBitcoin })),

@@ -1,22 +1,6 @@
 // What wallets are asked to sign: the words of ERC-4361 for Ethereum, and of the CAIP-122 template for other families.
 
-import { randomBytes } from 'node:crypto'
-
 import { createSiweMessage } from 'viem/siwe'
-
-/** What a good message says, from now on for an hour; `changes` over it. Times are `Date`s. */
-export function fields(url, changes = {}) {
-  const now = Date.now()
-  return {
-    domain: new URL(url).host,
-    uri: url,
-    statement: 'Open the interface.',
-    nonce: randomBytes(16).toString('hex'),
-    issuedAt: new Date(now - 1000),
-    expirationTime: new Date(now + 3600_000),
-    ...changes,
-  }
-}
 
 /** A text of these fields for an account of a chain, by its CAIP-2 id; `label` is the word for its family. */
 export function write({ label, chain, address }, said) {

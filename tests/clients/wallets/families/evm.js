@@ -50,6 +50,10 @@ export class Chains {
     return this.send(chain, key, { data: encodeDeployData({ abi, bytecode, args }) })
   }
 
+  #handTo({ chain, address, owner }, next) {
+    return this.send(chain, owner, { to: address, data: encode('Owned', 'setOwner', [next.address]) })
+  }
+
   async #ask(path, body) {
     const answer = await fetch(this.#control + path, { method: 'POST', body: JSON.stringify(body) })
     assert.equal(answer.status, 200, await answer.clone().text())
@@ -69,7 +73,7 @@ export class Chains {
     const address = await this.deploy(chain, 'Owned', [owner.address], deployer)
     return {
       ...{ label: LABEL, chain, address, owner, sign: (text) => owner.signMessage({ message: text }) },
-      handTo: (next) => this.send(chain, owner, { to: address, data: encode('Owned', 'setOwner', [next.address]) }),
+      handTo: (next) => this.#handTo({ chain, address, owner }, next),
     }
   }
 
@@ -102,6 +106,7 @@ export class Chains {
       sign: (text) => signBy(owner, text),
       signBare: (text) => owner.signMessage({ message: text }),
       deploy: () => this.send(chain, newKey(), { to: at, data: make.calldata }),
+      handTo: (next) => this.#handTo({ chain, address, owner }, next),
     }
   }
 

@@ -1,7 +1,7 @@
 // Wallets of Tron.
 
 import { TronWeb } from 'tronweb'
-import { privateKeyToAccount } from 'viem/accounts'
+import { generatePrivateKey, privateKeyToAccount } from 'viem/accounts'
 
 // Signing asks nobody; the address is one where nobody listens.
 const tronWeb = new TronWeb({ fullHost: 'http://127.0.0.1:9' })
@@ -14,6 +14,16 @@ export function tronWallet() {
     sign: async (text) => tronWeb.trx.signMessageV2(text, privateKey.replace(/^0x/, '')),
     /** What a wallet of Ethereum with the same key signs: another prefix (EIP-191). */
     signAsEthereum: (text) => privateKeyToAccount(`0x${privateKey.replace(/^0x/, '')}`).signMessage({ message: text }),
+  }
+}
+
+/** A wallet of Ethereum that can also sign as if it were one of Tron. */
+export function ethereumWallet(chain) {
+  const secret = generatePrivateKey()
+  const key = privateKeyToAccount(secret)
+  return {
+    ...{ label: 'Ethereum', chain, address: key.address, sign: (text) => key.signMessage({ message: text }) },
+    signAsTron: async (text) => tronWeb.trx.signMessageV2(text, secret.slice(2)),
   }
 }
 

@@ -4,10 +4,19 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 
 import { newKey } from '../families/evm.js'
-import { assertBadSignature, assertSignedIn, chains, ETHEREUM, present, textFor, timed, until, YES_MILLIS } from './gateway.js'
-
-/** Time for a request, and for the node to answer, beside what is waited for. */
-const SLACK_MILLIS = 3000
+import {
+  assertBadSignature,
+  assertSignedIn,
+  chains,
+  ETHEREUM,
+  NO_MILLIS,
+  present,
+  SLACK_MILLIS,
+  textFor,
+  timed,
+  until,
+  YES_MILLIS,
+} from './gateway.js'
 
 describe('a contract that is handed on', () => {
   test('is closed to its old owner within the life of the yes, and open to the next at once', async () => {
@@ -55,7 +64,7 @@ describe('a no', () => {
     const signature = await next.signMessage({ message: text })
     assertBadSignature(await present(wallet, { text, signature }))
     await wallet.handTo(next)
-    const answer = await until(({ status }) => status === 200, 1000 + SLACK_MILLIS, () => present(wallet, { text, signature }))
+    const answer = await until(({ status }) => status === 200, NO_MILLIS + SLACK_MILLIS, () => present(wallet, { text, signature }))
     assertSignedIn(answer, wallet, 'eip1271')
   })
 })

@@ -22,8 +22,12 @@ export const POLYGON = 'eip155:137'
 
 export const chains = new Chains(target.control)
 
-/** How long the gateway keeps a contract's yes, in milliseconds: `cache.contracts.ttl`. */
+/** How long the gateway keeps what a contract said, in milliseconds: `cache.contracts`. */
 export const YES_MILLIS = 2000
+export const NO_MILLIS = 1000
+
+/** Time for a request, and for the node to answer, beside what is waited for. */
+export const SLACK_MILLIS = 3000
 
 /** The longest that a contract's wallet waits for a verdict, in milliseconds: five seconds, and time to say so. */
 export const DEADLINE_MILLIS = 6000

@@ -1,13 +1,14 @@
 // Wallets that are keys: their signatures are judged by the gateway alone, and no node is asked.
 
 import assert from 'node:assert/strict'
+import { Buffer } from 'node:buffer'
 import { describe, test } from 'node:test'
 
 import { ask, authorization } from '../../node/client.js'
 import { assertInvalidToken } from '../../node/verdicts.js'
 import { bitcoin, CHAINS as BITCOIN_CHAINS } from '../families/bitcoin.js'
 import { sui } from '../families/sui.js'
-import { tronWallet } from '../families/tron.js'
+import { ethereumWallet, tronWallet } from '../families/tron.js'
 import { assertBadSignature, assertSignedIn, asking, chains, ETHEREUM, grant, newcomer, present, textFor } from './gateway.js'
 
 const families = [
@@ -92,7 +93,9 @@ describe('what only looks like a signature of its family is refused', () => {
       const text = textFor(wallet)
       const bytes = Buffer.from(await wallet.sign(text), 'base64')
       const longer = Buffer.concat([bytes, Buffer.of(0)]).toString('base64')
-      for (const signature of [bytes.toString('hex'), longer]) {
+      const padded = bytes.toString('base64')
+      const unpadded = padded.replace(/=+$/, '')
+      for (const signature of [bytes.toString('hex'), longer, ...(unpadded === padded ? [] : [unpadded])]) {
         assertBadSignature(await present(wallet, { text, signature }))
       }
     }
@@ -112,6 +115,10 @@ describe('what only looks like a signature of its family is refused', () => {
     const wallet = tronWallet()
     const text = textFor(wallet)
     assertBadSignature(await present(wallet, { text, signature: await wallet.signAsEthereum(text) }))
+    const key = ethereumWallet(ETHEREUM)
+    const said = textFor(key)
+    assertBadSignature(await present(key, { text: said, signature: await key.signAsTron(said) }))
+    assertSignedIn(await present(key), key, 'eip191')
   })
 
   test("Sui with a transaction's intent", async () => {

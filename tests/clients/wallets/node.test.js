@@ -11,14 +11,18 @@ import { startNode } from './node/server.js'
 
 const ETHEREUM = 'eip155:1'
 const BASE = 'eip155:8453'
+/** A chain that runs no code which is not deployed. */
+const ZKSYNC = 'eip155:324'
 const TEXT = 'app.example wants you to sign in with your Ethereum account:\n…'
 
 let node
 let chains
 
 before(async () => {
-  const doors = { ethereum: ETHEREUM, base: BASE, spare: BASE, optimism: ETHEREUM }
-  node = await startNode({ chains: { [ETHEREUM]: 1, [BASE]: 8453 }, doors })
+  node = await startNode({
+    chains: { [ETHEREUM]: { id: 1 }, [BASE]: { id: 8453 }, [ZKSYNC]: { id: 324, runsCode: false } },
+    doors: { ethereum: ETHEREUM, base: BASE, spare: BASE, optimism: ETHEREUM, zksync: ZKSYNC },
+  })
   chains = new Chains(node.control)
 })
 after(() => node.close())
@@ -41,11 +45,12 @@ async function control(path, body) {
 const clients = {
   [ETHEREUM]: () => createPublicClient({ transport: http(node.doors.ethereum, { retryCount: 0 }) }),
   [BASE]: () => createPublicClient({ transport: http(node.doors.base, { retryCount: 0 }) }),
+  [ZKSYNC]: () => createPublicClient({ transport: http(node.doors.zksync, { retryCount: 0 }) }),
 }
 
 /** What viem says of a signature, by asking the node of a chain; the wallet's own unless said. */
-const viemSays = ({ address, chain }, signature, { text = TEXT, on = chain } = {}) =>
-  clients[on]().verifyMessage({ address, message: text, signature })
+const viemSays = ({ address, chain }, signature, { text = TEXT, on = chain, validator } = {}) =>
+  clients[on]().verifyMessage({ address, message: text, signature, erc6492VerifierAddress: validator })
 
 describe('wallets, as viem sees them', () => {
   test('a key alone', async () => {
@@ -140,6 +145,34 @@ describe('wallets, as viem sees them', () => {
     assert.equal(await viemSays(wallet, await wallet.signBare(TEXT)), true)
   })
 
+  test('a chain that runs no code which is not deployed, but has a validator', async () => {
+    const validator = await chains.deploy(ZKSYNC, 'Validator')
+    for (const chain of [ETHEREUM, ZKSYNC]) {
+      const at = chain === ZKSYNC ? validator : await chains.deploy(chain, 'Validator')
+      for (const wallet of [await chains.counterfactual(chain), await chains.owned(chain)]) {
+        const signature = await wallet.sign(TEXT)
+        assert.equal(await viemSays(wallet, signature, { validator: at }), true)
+        assert.equal(await viemSays(wallet, signature, { validator: at, text: `${TEXT}.` }), false)
+        assert.equal(await viemSays({ ...wallet, address: newKey().address }, signature, { validator: at }), false)
+        assert.equal(await viemSays(wallet, signature), chain === ETHEREUM)
+      }
+      const wallet = await chains.counterfactual(chain)
+      const elsewhere = { ...wallet.make, factory: await chains.deploy(chain, 'Elsewhere') }
+      const wrong = await wallet.signBy(wallet.owner, TEXT, elsewhere)
+      assert.equal(await viemSays(wallet, wrong, { validator: at }), false)
+      await wallet.deploy()
+      assert.equal(await viemSays(wallet, await wallet.sign(TEXT), { validator: at }), true)
+    }
+  })
+
+  test('a wallet that is there is asked, though what would make it burns all gas', async () => {
+    const wallet = await chains.counterfactual(ETHEREUM)
+    await wallet.deploy()
+    const burner = { ...wallet.make, factory: await chains.deploy(ETHEREUM, 'Burner') }
+    assert.equal(await viemSays(wallet, await wallet.signBy(wallet.owner, TEXT, burner)), true)
+    assert.equal(await viemSays(wallet, await wallet.signBy(newKey(), TEXT, burner)), false)
+  })
+
   test('a factory that makes the wallet elsewhere', async () => {
     const wallet = await chains.counterfactual(ETHEREUM)
     const elsewhere = await chains.deploy(ETHEREUM, 'Elsewhere')
@@ -181,7 +214,7 @@ describe('the wire', () => {
   test('each door says whose chain it leads to', async () => {
     const ids = {}
     for (const door of Object.keys(node.doors)) ids[door] = (await ask(door, 'eth_chainId', [])).result
-    assert.deepEqual(ids, { ethereum: '0x1', base: '0x2105', spare: '0x2105', optimism: '0x1' })
+    assert.deepEqual(ids, { ethereum: '0x1', base: '0x2105', spare: '0x2105', optimism: '0x1', zksync: '0x144' })
   })
 
   test('what an id is comes back, and a batch as a batch', async () => {

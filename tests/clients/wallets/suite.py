@@ -61,6 +61,7 @@ def run_scenarios(binary, folder, environment, log, stack):
         "FOLDER": folder,
         "FACILITATOR": facilitator,
         "UPSTREAM_PORT": upstream_port,
+        "VALIDATOR": node["validator"],
         **{door.upper().replace("-", "_"): url for door, url in node["doors"].items()},
     }
     configuration = folder / "siwx-gateway.toml"

@@ -3,6 +3,7 @@
 // 1. What runs the contracts is @ethereumjs/vm; here is what a node does around it for `eth_call`, with the words and
 //    numbers of geth: gas that a call has to begin with, a cap on it, and how failures are told.
 // 2. One thing at a time: a call works on the state itself and takes back what it did.
+// 3. A chain may be one of those that run no code without an address: there a call without `to` fails.
 
 import { createBlock } from '@ethereumjs/block'
 import { createCustomCommon, Hardfork, Mainnet } from '@ethereumjs/common'
@@ -46,19 +47,21 @@ export class Chain {
   #vm
   #common
   #gasCap
+  #runsCode
   #number = 1n
   #turn = Promise.resolve()
 
-  constructor(vm, common, gasCap) {
+  constructor(vm, common, { gasCap, runsCode }) {
     this.#vm = vm
     this.#common = common
     this.#gasCap = gasCap
+    this.#runsCode = runsCode
   }
 
   /** A chain with this number for its id. No call gets more gas than `gasCap`. */
-  static async create(id, gasCap) {
+  static async create(id, { gasCap, runsCode = true }) {
     const common = createCustomCommon({ chainId: id, name: `chain ${id}` }, Mainnet, { hardfork: Hardfork.Prague })
-    return new Chain(await createVM({ common }), common, gasCap)
+    return new Chain(await createVM({ common }), common, { gasCap, runsCode })
   }
 
   /** The number of the latest block: one for each transaction. */
@@ -90,6 +93,7 @@ export class Chain {
   /** What `eth_call` returns, in hex; without `to` the data is code that makes a contract, and returns its code. */
   call({ to, data, gas }) {
     return this.#alone(async () => {
+      if (to === undefined && !this.#runsCode) throw new CallFailed(3, 'execution reverted', '0x')
       const input = hexToBytes(data)
       const limit = gas === undefined || gas > this.#gasCap ? this.#gasCap : gas
       const begin = gasToBegin(input, to)

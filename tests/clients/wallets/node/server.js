@@ -112,12 +112,14 @@ const note = (door, request, path) => ({
 })
 
 /**
- * Starts chains, by their names `{ name: id }`, and doors to them, `{ name: chain }`. Returns where the doors and the
- * tests' own port are, and `close`.
+ * Starts chains, by their names `{ name: { id, runsCode } }`, and doors to them, `{ name: chain }`. Returns where the
+ * doors and the tests' own port are, and `close`.
  */
 export async function startNode({ chains, doors, gasCap = GAS_CAP }) {
   const nodes = {}
-  for (const [name, id] of Object.entries(chains)) nodes[name] = { id, chain: await Chain.create(id, gasCap) }
+  for (const [name, { id, runsCode }] of Object.entries(chains)) {
+    nodes[name] = { id, chain: await Chain.create(id, { gasCap, runsCode }) }
+  }
   const calls = []
   const opened = Object.entries(doors).map(([name, chain]) => new Door(name, nodes[chain], calls))
   await Promise.all(opened.map((door) => door.open()))

@@ -22,5 +22,5 @@ test('every door is asked for its chain before anything else', async () => {
   const first = new Map()
   for (const { door, method } of await allCalls()) if (!first.has(door)) first.set(door, method)
   assert.deepEqual([...new Set(first.values())], ['eth_chainId'])
-  assert.deepEqual([...first.keys()].sort(), ['base', 'base-spare', 'ethereum', 'optimism'])
+  assert.deepEqual([...first.keys()].sort(), ['base', 'base-spare', 'ethereum', 'optimism', 'zksync'])
 })

@@ -24,12 +24,13 @@ import {
   present,
   textFor,
   timed,
+  ZKSYNC,
 } from './gateway.js'
 
 /** What an address may ask at once: `chains.eip155.rpc_per_ip`. */
 const BURST = 20
 
-const DOORS = { [ETHEREUM]: 'ethereum', [BASE]: 'base' }
+const DOORS = { [ETHEREUM]: 'ethereum', [BASE]: 'base', [ZKSYNC]: 'zksync' }
 
 /** Asserts that a wallet is refused, and that it was the node of its chain that said so. */
 async function assertRefusedByContract(wallet, presented = {}) {
@@ -210,6 +211,34 @@ describe('a contract that comes to be', () => {
   })
 })
 
+describe('a signature that makes much of little', () => {
+  test('is given to the contract whole, up to what a credential may have', async () => {
+    const wallet = await chains.counterfactual(BASE)
+    const text = textFor(wallet)
+    // What follows the arguments of a call is nothing to the factory.
+    const padded = (bytes) => ({ ...wallet.make, calldata: `${wallet.make.calldata}${'00'.repeat(bytes)}` })
+    const signature = await wallet.signBy(wallet.owner, text, padded(6 << 10))
+    assertSignedIn(await present(wallet, { text, signature }), wallet, 'eip6492')
+    const { answer, asked } = await asking(async () =>
+      present(wallet, { text, signature: await wallet.signBy(wallet.owner, text, padded(9 << 10)) }),
+    )
+    assert.deepEqual([answer.status, asked], [401, []], JSON.stringify(answer.body))
+  })
+})
+
+describe('the same token from many at once', () => {
+  test('is one question', async () => {
+    const wallet = await chains.owned(ETHEREUM)
+    const text = textFor(wallet)
+    const signature = await wallet.sign(text)
+    const { answer, asked } = await asking(() =>
+      Promise.all(Array.from({ length: 20 }, () => present(wallet, { text, signature }))),
+    )
+    for (const each of answer) assertSignedIn(each, wallet, 'eip1271')
+    assert.deepEqual(asked, ['ethereum'])
+  })
+})
+
 describe('a key whose account runs code', () => {
   for (const to of ['Delegate', 'Mute']) {
     test(`is let in by its key without a node, whatever the code is: ${to}`, async () => {
@@ -271,14 +300,13 @@ describe('what no contract can vouch for', () => {
     assert.ok(millis < DEADLINE_MILLIS, `it took ${millis} ms`)
   })
 
-  test('a wallet that is there already, with a factory that burns all gas', async () => {
+  test('a factory that burns all gas, of a wallet that is there: its owner alone is let in', async () => {
     const wallet = await chains.counterfactual(ETHEREUM)
     await wallet.deploy()
-    const factory = await chains.deploy(ETHEREUM, 'Burner')
+    const burner = { ...wallet.make, factory: await chains.deploy(ETHEREUM, 'Burner') }
     const text = textFor(wallet)
-    const signature = await wallet.signBy(wallet.owner, text, { ...wallet.make, factory })
-    const { millis } = await timed(() => assertRefusedByContract(wallet, { text, signature }))
-    assert.ok(millis < DEADLINE_MILLIS, `it took ${millis} ms`)
+    assertSignedIn(await present(wallet, { text, signature: await wallet.signBy(wallet.owner, text, burner) }), wallet, 'eip6492')
+    await assertRefusedByContract(wallet, { text, signature: await wallet.signBy(newKey(), text, burner) })
   })
 
   test('the magic word of a wrapping around nothing', async () => {
@@ -297,6 +325,19 @@ describe('what no contract can vouch for', () => {
 })
 
 describe('chains', () => {
+  test('one that runs no code which is not deployed: its validator is asked', async () => {
+    for (const [wallet, scheme] of [
+      [await chains.counterfactual(ZKSYNC), 'eip6492'],
+      [await chains.owned(ZKSYNC), 'eip1271'],
+    ]) {
+      const text = textFor(wallet)
+      const { answer, asked } = await asking(() => present(wallet, { text }))
+      assertSignedIn(answer, wallet, scheme)
+      assert.deepEqual(asked, ['zksync'])
+      await assertRefusedByContract(wallet, { text, signature: await wallet.sign(`${text}.`) })
+    }
+  })
+
   test('one without a node: a contract cannot be asked, and no other chain is', async () => {
     const wallet = { ...(await chains.owned(ETHEREUM)), chain: POLYGON }
     const { answer, asked } = await asking(() => present(wallet))

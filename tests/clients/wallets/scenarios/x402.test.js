@@ -2,7 +2,6 @@
 // was paid on a chain is theirs on that chain.
 
 import assert from 'node:assert/strict'
-import { Buffer } from 'node:buffer'
 import { randomBytes } from 'node:crypto'
 import { describe, test } from 'node:test'
 
@@ -86,10 +85,7 @@ for (const { title, scheme, make } of kinds) {
         const wallet = await make(chain)
         const proof = await proofOf(wallet, MEMBERS)
         const first = await asking(() => enter(MEMBERS, proof))
-        const said = JSON.parse(Buffer.from(proof, 'base64'))
-        const more = { 'x-siwx-expires': first.answer.body.headers?.['x-siwx-expires'] }
-        assertSignedIn(first.answer, wallet, scheme, more.extra ?? (more['x-siwx-expires'] ? more : {}))
-        assert.equal(said.chainId, chain)
+        assertSignedIn(first.answer, wallet, scheme)
         assert.equal(first.asked.length, 1)
         assertRefusedProof(await enter(MEMBERS, proof), 'invalid_siwx_nonce')
       })

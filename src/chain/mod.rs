@@ -16,6 +16,7 @@ pub mod bip122;
 pub mod dialects;
 pub mod ed25519;
 pub mod eip155;
+mod secp256k1;
 pub mod solana;
 
 use std::sync::OnceLock;
@@ -33,7 +34,7 @@ use crate::{
 };
 
 /// The chains whose signatures are verified. Their order has no meaning.
-pub static CHAINS: &[&dyn Chain] = &[&eip155::Eip155, &solana::Solana];
+pub static CHAINS: &[&dyn Chain] = &[&eip155::Eip155, &solana::Solana, &bip122::Bip122];
 
 /// The longest signature text looked at, in bytes: contract wallets not deployed yet wrap what deploys them,
 /// and of what such a wrapping holds 2 to 8 KiB are usual (ERC-6492). Carriers have tighter limits of their own.
@@ -89,6 +90,10 @@ pub enum Scheme {
     SolanaOffchain,
     /// A Solana transaction, never sent, whose one memo is the text.
     SolanaMemo,
+    /// The old form of Bitcoin's signed messages, from which the key is recovered (BIP-137).
+    Bip137,
+    /// The witness that would spend from a Bitcoin address (BIP-322, the simple form).
+    Bip322,
 }
 
 /// What a carrier takes of what the chains can verify.
@@ -169,9 +174,12 @@ pub enum SignatureError {
     /// A form that the chain could verify, and this carrier or configuration does not take.
     #[error("expected a form of signature that is taken here, found a 64-byte or memo transaction signature")]
     FormNotAccepted,
-    /// ECDSA's s is above n/2: a second signature that anyone can make from the first (EIP-2).
+    /// ECDSA's s is above n/2: a second signature that anyone can make from the first (EIP-2, BIP-62).
     #[error("expected an s of at most half the order of secp256k1, found a higher one")]
     HighS,
+    /// Only a script interpreter could tell, and there is none (BIP-322, "Verification process", the third answer).
+    #[error("expected a Bitcoin signature that the key of the address decides, found one that takes its scripts")]
+    Inconclusive,
     /// The address is none of its chain.
     #[error("expected an address of the message's chain, found something else")]
     MalformedAddress,
@@ -257,8 +265,16 @@ fn chain_of(signed: &Signed<'_>) -> Result<&'static dyn Chain, SignatureError> {
 
 impl Scheme {
     /// Every scheme.
-    pub const ALL: &'static [Self] =
-        &[Self::Eip191, Self::Eip1271, Self::Eip6492, Self::Ed25519, Self::SolanaOffchain, Self::SolanaMemo];
+    pub const ALL: &'static [Self] = &[
+        Self::Eip191,
+        Self::Eip1271,
+        Self::Eip6492,
+        Self::Ed25519,
+        Self::SolanaOffchain,
+        Self::SolanaMemo,
+        Self::Bip137,
+        Self::Bip322,
+    ];
 
     /// The name in metrics, headers and session answers.
     pub const fn as_str(self) -> &'static str {
@@ -269,6 +285,8 @@ impl Scheme {
             Self::Ed25519 => "ed25519",
             Self::SolanaOffchain => "solana-offchain",
             Self::SolanaMemo => "solana-memo",
+            Self::Bip137 => "bip137",
+            Self::Bip322 => "bip322",
         }
     }
 
@@ -361,6 +379,7 @@ impl SignatureError {
         Self::Erc8010Unsupported,
         Self::FormNotAccepted,
         Self::HighS,
+        Self::Inconclusive,
         Self::MalformedAddress,
         Self::MalformedSignature,
         Self::NoChain,
@@ -379,6 +398,7 @@ impl SignatureError {
             Self::Erc8010Unsupported => "erc8010_unsupported",
             Self::FormNotAccepted => "form_not_accepted",
             Self::HighS => "high_s",
+            Self::Inconclusive => "inconclusive",
             Self::MalformedAddress => "malformed_address",
             Self::MalformedSignature => "malformed_signature",
             Self::NoChain => "no_chain",

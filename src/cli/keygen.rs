@@ -10,18 +10,21 @@ use std::{
 
 use super::{
     console::{Failure, complain, say},
-    wallet::{Family, Wallet},
+    wallet::{AddressType, Family, Wallet},
 };
 
 /// Arguments of `keygen`.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "The file holds `0x` and 64 hex digits for an EVM wallet, a JSON array of 64 bytes for a \
-    Solana one,\nas the tools of those chains write them. An existing file is never overwritten.")]
+    Solana one,\nWIF for a Bitcoin one, as the tools of those chains write them. An existing file is never overwritten.")]
 pub(super) struct Arguments {
     /// The family of chains
     #[arg(long, value_enum)]
     chain: Family,
-    /// The file of the key [default: evm.key or solana.key]
+    /// The type of the address that is printed, for a Bitcoin wallet [default: p2wpkh]
+    #[arg(long, value_enum)]
+    address_type: Option<AddressType>,
+    /// The file of the key [default: evm.key, solana.key or bitcoin.key]
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
 }
@@ -31,9 +34,11 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
         Path::new(match arguments.chain {
             Family::Evm => "evm.key",
             Family::Solana => "solana.key",
+            Family::Bitcoin => "bitcoin.key",
         })
     });
     let wallet = Wallet::generate(arguments.chain).map_err(Failure::failed)?;
+    let wallet = wallet.with_address_type(arguments.address_type).map_err(Failure::usage)?;
     write_key(path, &wallet).map_err(|error| {
         Failure::Failed(match error.kind() {
             io::ErrorKind::AlreadyExists => {

@@ -2,10 +2,12 @@
 //!
 //! 1. A key file holds one key in the form that the tools of its chain write: `0x` and 64 hex digits for EVM
 //!    (a private key as wallets export it), a JSON array of 64 bytes for Solana (as `solana-keygen` writes it: the
-//!    seed and the public key). Which one it is shows by its first character.
+//!    seed and the public key), WIF for Bitcoin. Which one it is shows by its first character and its length.
 //! 2. A key comes from a file, standard input or the environment, never from an argument, which every user of the
 //!    machine can read.
 //! 3. Keys are wiped from memory when they are dropped, and `Debug` does not show them.
+
+mod bitcoin;
 
 use std::fmt;
 
@@ -13,6 +15,8 @@ use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
 use ed25519_dalek::Signer as _;
 use thiserror::Error;
 
+pub(super) use self::bitcoin::AddressType;
+use self::bitcoin::BitcoinKey;
 use crate::{
     chain::{
         eip155::{self, address::checksummed},
@@ -27,6 +31,8 @@ pub(super) enum Wallet {
     Evm(Box<k256::ecdsa::SigningKey>),
     /// A key on Ed25519, whose account is of the namespace `solana`.
     Solana(Box<ed25519_dalek::SigningKey>),
+    /// A key on secp256k1, whose account is of the namespace `bip122`.
+    Bitcoin(Box<BitcoinKey>),
 }
 
 /// A family of wallets, as `keygen` calls it.
@@ -36,13 +42,24 @@ pub(super) enum Family {
     Evm,
     /// Solana
     Solana,
+    /// Bitcoin
+    Bitcoin,
 }
 
 /// Why there is no wallet. The text of a key file is never part of it.
 #[derive(Debug, PartialEq, Eq, Error)]
 pub(super) enum WalletError {
-    /// Neither form of a key file.
-    #[error("expected a key as `0x` and 64 hex digits (EVM) or as a JSON array of 64 bytes (Solana), found neither")]
+    /// Only Bitcoin has types of addresses.
+    #[error("expected a Bitcoin wallet to have an address of a type, found one of another family")]
+    AddressType,
+    /// A key in WIF that does not add up.
+    #[error("the checksum of the key is wrong; is it mistyped?")]
+    Checksum,
+    /// None of the forms of a key file.
+    #[error(
+        "expected a key as `0x` and 64 hex digits (EVM), as a JSON array of 64 bytes (Solana) or in WIF (Bitcoin), \
+         found none of them"
+    )]
     Form,
     /// Zero, or not below the group order.
     #[error("expected a private key of secp256k1, found a number outside its range")]
@@ -54,8 +71,11 @@ pub(super) enum WalletError {
     #[error("the system gives no random numbers: {0}")]
     Random(String),
     /// Typed data is of EVM chains.
-    #[error("expected an EVM wallet to sign typed data, found a Solana one")]
+    #[error("expected an EVM wallet to sign typed data, found one of another family")]
     TypedData,
+    /// A key for addresses that have no witness.
+    #[error("expected a Bitcoin key in its compressed form, found an uncompressed one")]
+    Uncompressed,
 }
 
 /// Bytes of a key file at most: an array of 64 numbers, generously spaced.
@@ -86,6 +106,7 @@ impl Wallet {
                 let seed = seed.try_into().map_err(|_| WalletError::Form)?;
                 Ok(Self::Solana(Box::new(ed25519_dalek::SigningKey::from_bytes(seed))))
             }
+            Family::Bitcoin => Ok(Self::Bitcoin(Box::new(BitcoinKey::of_seed(seed)?))),
         }
     }
 
@@ -99,12 +120,24 @@ impl Wallet {
             let key = ed25519_dalek::SigningKey::from_keypair_bytes(pair).map_err(|_| WalletError::Halves)?;
             return Ok(Self::Solana(Box::new(key)));
         }
+        if bitcoin::is_wif(text) {
+            return Ok(Self::Bitcoin(Box::new(BitcoinKey::read(text)?)));
+        }
         let digits = text.strip_prefix("0x").unwrap_or(text);
         if digits.len() != 64 {
             return Err(WalletError::Form);
         }
         let seed = HEXLOWER_PERMISSIVE.decode(digits.as_bytes()).map_err(|_| WalletError::Form)?;
         Self::of_seed(Family::Evm, Secret::new(seed).expose())
+    }
+
+    /// The same wallet with an address of this type; without one it is as it was.
+    pub(super) fn with_address_type(self, kind: Option<AddressType>) -> Result<Self, WalletError> {
+        match (self, kind) {
+            (wallet, None) => Ok(wallet),
+            (Self::Bitcoin(key), Some(kind)) => Ok(Self::Bitcoin(Box::new(key.with(kind)?))),
+            (_, Some(_)) => Err(WalletError::AddressType),
+        }
     }
 
     /// The text of its key file, line end included.
@@ -115,6 +148,7 @@ impl Wallet {
                 let numbers: Vec<String> = key.to_keypair_bytes().iter().map(u8::to_string).collect();
                 format!("[{}]\n", numbers.join(","))
             }
+            Self::Bitcoin(key) => format!("{}\n", key.write()),
         })
     }
 
@@ -123,6 +157,7 @@ impl Wallet {
         match self {
             Self::Evm(_) => "eip155",
             Self::Solana(_) => "solana",
+            Self::Bitcoin(_) => "bip122",
         }
     }
 
@@ -131,6 +166,15 @@ impl Wallet {
         match self {
             Self::Evm(_) => "1",
             Self::Solana(_) => solana::address::MAINNET,
+            Self::Bitcoin(key) => key.main_chain(),
+        }
+    }
+
+    /// Whether its address is one of a chain of its namespace; where addresses do not say, it is.
+    pub(super) fn is_on(&self, reference: &str) -> bool {
+        match self {
+            Self::Evm(_) | Self::Solana(_) => true,
+            Self::Bitcoin(key) => key.is_on(reference),
         }
     }
 
@@ -139,14 +183,16 @@ impl Wallet {
         match self {
             Self::Evm(key) => checksummed(&eip155::address::of_key(key.verifying_key())),
             Self::Solana(key) => bs58::encode(key.verifying_key().as_bytes()).into_string(),
+            Self::Bitcoin(key) => key.address(),
         }
     }
 
-    /// Signs a text as a wallet does, EIP-191 or plain Ed25519, in the spelling that `Authorization` carries.
+    /// Signs a text as a wallet does, EIP-191, plain Ed25519 or BIP-322, in the spelling that `Authorization` carries.
     pub(super) fn sign(&self, text: &[u8]) -> String {
         match self {
             Self::Evm(key) => evm_signature(key, &eip155::digest(text)),
             Self::Solana(key) => bs58::encode(key.sign(text).to_bytes()).into_string(),
+            Self::Bitcoin(key) => key.sign(text),
         }
     }
 
@@ -154,7 +200,7 @@ impl Wallet {
     pub(super) fn sign_typed(&self, digest: &[u8; 32]) -> Result<String, WalletError> {
         match self {
             Self::Evm(key) => Ok(evm_signature(key, digest)),
-            Self::Solana(_) => Err(WalletError::TypedData),
+            Self::Solana(_) | Self::Bitcoin(_) => Err(WalletError::TypedData),
         }
     }
 }
@@ -213,7 +259,7 @@ mod tests {
 
     #[test]
     fn key_files_are_read_as_they_are_written() {
-        for family in [Family::Evm, Family::Solana] {
+        for family in [Family::Evm, Family::Solana, Family::Bitcoin] {
             let wallet = Wallet::generate(family).expect("random numbers");
             let read = Wallet::read(wallet.write().expose()).expect("a key file");
             assert_eq!(format!("{read:?}"), format!("{wallet:?}"), "{family:?}");
@@ -241,7 +287,7 @@ mod tests {
 
     #[test]
     fn signatures_are_good_by_the_rules_of_headers() {
-        for family in [Family::Evm, Family::Solana] {
+        for family in [Family::Evm, Family::Solana, Family::Bitcoin] {
             let wallet = Wallet::generate(family).expect("random numbers");
             let chain = ChainId::new(wallet.namespace(), wallet.main_chain()).expect("a CAIP-2 id");
             let (address, signature) = (wallet.address(), wallet.sign(b"text"));

@@ -173,7 +173,7 @@ impl Admin {
             (_, path) if path == "/admin" || path.starts_with("/admin/") => self.admin(request, peer).await,
             _ => Err(nothing_here("there is nothing at this path")),
         };
-        let mut response = answered.unwrap_or_else(|problem| problem.respond(self.ids.next().0));
+        let mut response = answered.unwrap_or_else(|problem| problem.respond(self.ids.id(self.ids.next())));
         response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         response
     }

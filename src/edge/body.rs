@@ -200,19 +200,21 @@ impl ResponseBody {
     }
 
     /// The body of an upstream's answer; `lease` is its connection.
-    pub(crate) fn upstream(inner: Incoming, lease: Lease, idle: Duration, record: Record) -> Self {
+    pub(crate) fn upstream(inner: Incoming, lease: Lease, idle: Duration, mut record: Record) -> Self {
         let mut lease = Some(lease);
         if inner.is_end_stream() {
-            give_back(&mut lease);
+            give_back(&mut lease, &mut record);
         }
         Self { kind: Kind::Upstream { inner, lease, silence: Silence::new(idle) }, record }
     }
 }
 
-/// The answer ended well: its connection may carry another request.
-fn give_back(lease: &mut Option<Lease>) {
+/// The answer ended well: its connection may carry another request, and the time is taken for both.
+fn give_back(lease: &mut Option<Lease>, record: &mut Record) {
     if let Some(lease) = lease.take() {
-        lease.give_back();
+        let now = std::time::Instant::now();
+        lease.give_back(now);
+        record.ended(now);
     }
 }
 
@@ -242,12 +244,12 @@ impl Body for ResponseBody {
                     }
                     silence.broken();
                     if inner.is_end_stream() {
-                        give_back(lease);
+                        give_back(lease, &mut this.record);
                     }
                     Some(frame)
                 }
                 Poll::Ready(None) => {
-                    give_back(lease);
+                    give_back(lease, &mut this.record);
                     None
                 }
                 Poll::Ready(Some(Err(_))) => {

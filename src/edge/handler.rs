@@ -30,7 +30,7 @@ use super::{
     access_log::{Line, Log},
     body::{BodyError, Breach, RequestBody, ResponseBody},
     cors,
-    headers::{HeaderRules, Origin, transfer_encoding_is_plain},
+    headers::{HeaderRules, Origin, Seen, transfer_encoding_is_plain},
     record::{Head, Outcome, Record},
     respond::Answer,
     settings::Settings,
@@ -131,15 +131,19 @@ impl RequestIds {
         Self { prefix, next: std::cell::Cell::new(0) }
     }
 
-    /// The next id and its number: 32 hex digits, the prefix and the number.
-    pub(crate) fn next(&self) -> (HeaderValue, u64) {
+    /// The number of the next request.
+    pub(crate) fn next(&self) -> u64 {
         let number = self.next.get();
         self.next.set(number.wrapping_add(1));
+        number
+    }
+
+    /// The id of a request, by its number: 32 hex digits, the prefix and the number.
+    pub(crate) fn id(&self, number: u64) -> HeaderValue {
         let mut text = [0; 32];
         text[..16].copy_from_slice(&self.prefix);
         data_encoding::HEXLOWER.encode_mut(&number.to_be_bytes(), &mut text[16..]);
-        let id = HeaderValue::from_bytes(&text).unwrap_or_else(|_| HeaderValue::from_static(""));
-        (id, number)
+        HeaderValue::from_bytes(&text).unwrap_or_else(|_| HeaderValue::from_static(""))
     }
 }
 
@@ -155,25 +159,23 @@ impl Worker {
         peer: Rc<Peer>,
         request: Request<Incoming>,
     ) -> Result<Response<ResponseBody>, Infallible> {
-        let (id, number) = self.ids.next();
-        let arrival = Arrival { started: Instant::now(), now: self.live.clock.now(), id, number };
-        let line = self.first_line(arrival.now, &arrival.id, &peer, &request);
+        let arrival = Arrival { started: Instant::now(), now: self.live.clock.now(), number: self.ids.next() };
+        let line = self.first_line(&arrival, &peer, &request);
         let mut record = Record::new(arrival.started, request.method().clone(), Rc::clone(&self), line);
         let handled = {
             let mut handling = pin!(self.handle(&peer, request, &arrival, &mut record));
             caught(handling.as_mut()).await
         };
-        let Arrival { started, id, .. } = arrival;
         Ok(match handled {
             Ok(Ok(forwarded)) => forwarded.into_response(record),
-            Ok(Err(answer)) => self.answer_here(&answer, id, started, record),
+            Ok(Err(answer)) => self.answer_here(&answer, &arrival, record),
             Err(Panicked) => {
                 self.live.metrics.panics.inc();
                 tracing::error!(
-                    request_id = id.to_str().unwrap_or(""),
+                    request_id = self.ids.id(arrival.number).to_str().unwrap_or(""),
                     "a request made the gateway panic; please report this"
                 );
-                self.answer_here(&Answer::Internal, id, started, record)
+                self.answer_here(&Answer::Internal, &arrival, record)
             }
         })
     }
@@ -205,7 +207,8 @@ impl Worker {
                 live.metrics.http_rejected.inc(reason);
             }
         };
-        let target = self.target(peer, &parts).inspect_err(rejected)?;
+        let seen = Seen::among(&parts.headers);
+        let target = self.target(peer, &parts, seen).inspect_err(rejected)?;
         let view = RequestView {
             method: &parts.method,
             host: target.host.as_str(),
@@ -249,26 +252,26 @@ impl Worker {
             return Err(Answer::BodyTooLarge);
         }
         let pool = self.pools.get(rule.upstream).ok_or(Answer::Internal)?;
-        let named = parts.headers.get(HOST).cloned();
-        let has_host = named.is_some();
-        let host = named.unwrap_or_else(|| authority(&parts.uri));
+        // One that HTTP/2 names elsewhere is given to the upstream as HTTP/1.1 says it.
+        let (host, host_field) = match parts.headers.get(HOST) {
+            Some(host) => (host.clone(), None),
+            None => {
+                let host = authority(&parts.uri);
+                (host.clone(), Some(host))
+            }
+        };
         let breach = Rc::new(Breach::default());
         record.receiving(Rc::clone(&breach));
 
         live.headers.forward(
             &mut parts.headers,
-            Origin { client: &peer.shown, host: host.clone(), request_id: arrival.id.clone() },
+            seen,
+            Origin { client: &peer.shown, host, request_id: self.ids.id(arrival.number) },
         );
         live.headers.attach_identity(&mut parts.headers, &permit);
-        match pool.upstream().host() {
-            Some(own) => {
-                parts.headers.insert(HOST, own.clone());
-            }
-            // The client's own passed as it is.
-            None if has_host => {}
-            None => {
-                parts.headers.insert(HOST, host);
-            }
+        // The client's own passes as it is, where the upstream is to see none of its own.
+        if let Some(host) = pool.upstream().host().cloned().or(host_field) {
+            parts.headers.insert(HOST, host);
         }
         parts.version = Version::HTTP_11;
         parts.uri = Uri::from(path_and_query);
@@ -298,8 +301,8 @@ impl Worker {
             Ok(answer) => answer,
             Err(error) => {
                 record.waited(begun.elapsed());
-                let (request_id, upstream) = (arrival.id.to_str().unwrap_or(""), pool.upstream().name());
-                tracing::warn!(request_id, upstream, %error, "no answer from the upstream");
+                let (id, upstream) = (self.ids.id(arrival.number), pool.upstream().name());
+                tracing::warn!(request_id = id.to_str().unwrap_or(""), upstream, %error, "no answer from the upstream");
                 let answer = body_fault(breach).unwrap_or_else(|| Answer::of_upstream(&error));
                 // What was settled before stays settled, and the payer is told, whatever the upstream does.
                 return Err(match due.payment_response() {
@@ -336,7 +339,7 @@ impl Worker {
     }
 
     /// Judges method, target, host and framing (hardening.md section 3, steps 1 and 2, and rows S2, S7, S11).
-    fn target<'r>(&self, peer: &Peer, parts: &'r http::request::Parts) -> Result<Target<'r>, Answer> {
+    fn target<'r>(&self, peer: &Peer, parts: &'r http::request::Parts, seen: Seen) -> Result<Target<'r>, Answer> {
         let live = &*self.live;
         let limits = &live.settings.limits;
         let in_flight = usize::try_from(live.metrics.http_requests_in_flight.get()).unwrap_or(0);
@@ -362,10 +365,10 @@ impl Worker {
         {
             return Err(Answer::UnknownHost);
         }
-        if !transfer_encoding_is_plain(&parts.headers) {
+        if seen.transfer_encoding && !transfer_encoding_is_plain(&parts.headers) {
             return Err(Answer::TransferCodingNotSupported);
         }
-        if expects_something_else(&parts.headers) {
+        if seen.expect && expects_something_else(&parts.headers) {
             return Err(Answer::ExpectationFailed);
         }
         let Asked::Path(path, query) = asked else {
@@ -376,14 +379,8 @@ impl Worker {
         Ok(Target { host, path })
     }
 
-    fn answer_here(
-        &self,
-        answer: &Answer,
-        id: HeaderValue,
-        started: Instant,
-        mut record: Record,
-    ) -> Response<ResponseBody> {
-        let mut response = answer.respond(&self.live.settings.realm, id);
+    fn answer_here(&self, answer: &Answer, arrival: &Arrival, mut record: Record) -> Response<ResponseBody> {
+        let mut response = answer.respond(&self.live.settings.realm, self.ids.id(arrival.number));
         let status = response.status();
         let outcome = if status.is_server_error() { Outcome::Error } else { Outcome::Denied };
         if let Some(line) = record.line() {
@@ -399,16 +396,15 @@ impl Worker {
         if let Some(origin) = record.take_reader() {
             cors::allow(response.headers_mut(), origin);
         }
-        let after = started.elapsed();
+        let after = arrival.started.elapsed();
         record.head(&Head { status: status.as_u16(), outcome, after, bodiless });
         response.map(|bytes| ResponseBody::own(bytes, record))
     }
 
     /// The part of the access line that is known from the head alone.
-    fn first_line(&self, now: UnixTime, id: &HeaderValue, peer: &Peer, request: &Request<Incoming>) -> Option<Line> {
-        let mut line = self.log.line(now)?;
-        let shown = |value: &HeaderValue| value.to_str().unwrap_or("").to_owned();
-        line.plain("request_id", shown(id));
+    fn first_line(&self, arrival: &Arrival, peer: &Peer, request: &Request<Incoming>) -> Option<Line> {
+        let mut line = self.log.line(arrival.now)?;
+        line.plain("request_id", self.ids.id(arrival.number).to_str().unwrap_or(""));
         line.plain("client_ip", peer.ip());
         line.plain("peer_ip", peer.ip());
         line.method(request.method());
@@ -443,7 +439,7 @@ impl Worker {
 struct Arrival {
     started: Instant,
     now: UnixTime,
-    id: HeaderValue,
+    /// Among those of its worker.
     number: u64,
 }
 

@@ -7,20 +7,35 @@
 //!    CGI-like upstreams read `X_SIWX_Address` as `X-SIWX-Address`.
 //! 3. `Connection` and the fields it names end here (RFC 9110 §7.6.1). Naming a field of the framing, the Host,
 //!    a credential or one of ours has no effect.
-//! 4. Fields are walked once and looked up in one prepared set; nothing is removed by searching for it.
+//! 4. Fields are walked once and looked up in one prepared set; nothing is removed by searching for it. What most
+//!    requests lack is looked for once ([`Seen`]), by a walk over the few names that are there: a look-up by name costs
+//!    about as much as that walk.
 
 use http::{
     HeaderMap, HeaderName, HeaderValue,
     header::{
-        AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, TE, TRANSFER_ENCODING,
+        AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, EXPECT, Entry, HOST, TE,
+        TRANSFER_ENCODING,
     },
 };
 
 use crate::{credential::Authorization, policy::decision::Permit};
 
+/// Which of the fields with a meaning to us a request has.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Seen {
+    pub(crate) authorization: bool,
+    pub(crate) connection: bool,
+    pub(crate) cookie: bool,
+    pub(crate) expect: bool,
+    pub(crate) te: bool,
+    pub(crate) transfer_encoding: bool,
+}
+
 /// What holds for every request's fields.
 pub(crate) struct HeaderRules {
     reserved: Names,
+    answer_hop_by_hop: Names,
     /// The identity prefix in normal form.
     prefix: String,
     names: IdentityNames,
@@ -154,6 +169,27 @@ const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 /// The id of a request, towards the upstream and towards the client.
 pub(crate) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
+// === impl Seen ===
+
+impl Seen {
+    /// Looks at the names of a request's fields.
+    pub(crate) fn among(headers: &HeaderMap) -> Self {
+        let mut seen = Self::default();
+        for name in headers.keys() {
+            match *name {
+                AUTHORIZATION => seen.authorization = true,
+                CONNECTION => seen.connection = true,
+                COOKIE => seen.cookie = true,
+                EXPECT => seen.expect = true,
+                TE => seen.te = true,
+                TRANSFER_ENCODING => seen.transfer_encoding = true,
+                _ => {}
+            }
+        }
+        seen
+    }
+}
+
 // === impl HeaderRules ===
 
 impl HeaderRules {
@@ -167,14 +203,16 @@ impl HeaderRules {
         proto: &str,
         port: u16,
     ) -> Result<Self, http::header::InvalidHeaderName> {
+        // Made once, for the life of the process: what is static is copied without counting references.
         let name = |word: &str| {
             let name = format!("{prefix}{word}").to_ascii_lowercase();
             HeaderName::from_bytes(name.as_bytes())?;
-            // Made once, for the life of the process: a static name is copied without counting references.
             Ok(HeaderName::from_static(name.leak()))
         };
+        let proto = if proto == "http" { "http" } else { "https" };
         Ok(Self {
             reserved: Names::new(&RESERVED),
+            answer_hop_by_hop: Names::new(&ANSWER_HOP_BY_HOP),
             prefix: normal_form(prefix),
             names: IdentityNames {
                 account: name("account")?,
@@ -187,28 +225,33 @@ impl HeaderRules {
             keep_odd,
             forward_credential,
             carrier,
-            proto: HeaderValue::from_str(proto).unwrap_or_else(|_| HeaderValue::from_static("https")),
-            port: HeaderValue::from(port),
+            proto: HeaderValue::from_static(proto),
+            port: HeaderValue::from_static(port.to_string().leak()),
         })
     }
 
     /// Makes a client's fields into those an upstream sees. Host is set by the caller; the identity is attached
     /// by [`Self::attach_identity`].
-    pub(crate) fn forward(&self, headers: &mut HeaderMap, origin: Origin<'_>) {
+    pub(crate) fn forward(&self, headers: &mut HeaderMap, seen: Seen, origin: Origin<'_>) {
         // Ours are up to a dozen; room for them is made once.
         headers.reserve(ADDED_MAX);
-        let trailers = headers.get(TE).is_some_and(|te| te.as_bytes().eq_ignore_ascii_case(b"trailers"));
-        let mut doomed = end_connection(headers);
+        let trailers = seen.te && headers.get(TE).is_some_and(|te| te.as_bytes().eq_ignore_ascii_case(b"trailers"));
+        let mut doomed = if seen.connection { end_connection(headers) } else { Vec::new() };
         doomed.retain(|name| !UNREMOVABLE.contains(&name.as_str()));
         doomed.extend(headers.keys().filter(|name| !self.passes(name)).cloned());
-        let is_ours = |value: &HeaderValue| self.carrier.ours(value.as_bytes()).is_some();
-        if !self.forward_credential && headers.get_all(AUTHORIZATION).iter().any(is_ours) {
-            headers.remove(AUTHORIZATION);
+        if seen.authorization
+            && !self.forward_credential
+            && let Entry::Occupied(found) = headers.entry(AUTHORIZATION)
+            && found.iter().any(|value| self.carrier.ours(value.as_bytes()).is_some())
+        {
+            found.remove_entry_mult();
         }
         for name in doomed {
             headers.remove(name);
         }
-        join_cookies(headers);
+        if seen.cookie {
+            join_cookies(headers);
+        }
         if trailers {
             headers.insert(TE, HeaderValue::from_static("trailers"));
         }
@@ -230,11 +273,13 @@ impl HeaderRules {
         headers.insert(self.names.chain.clone(), values.chain.clone());
         headers.insert(self.names.account.clone(), values.account.clone());
         headers.insert(self.names.scheme.clone(), values.scheme.clone());
-        if let Some(plan) = permit.opened_by().and_then(|opened| HeaderValue::from_str(&opened.plan).ok()) {
+        let Some(until) = permit.valid_until() else {
+            return;
+        };
+        let opened = identity.opened(until, permit.opened_by().map(|opened| &*opened.plan));
+        headers.insert(self.names.expires.clone(), opened.until);
+        if let Some(plan) = opened.plan {
             headers.insert(self.names.plan.clone(), plan);
-        }
-        if let Some(until) = permit.valid_until() {
-            headers.insert(self.names.expires.clone(), identity.until(until));
         }
     }
 
@@ -271,12 +316,23 @@ impl HeaderRules {
     pub(crate) fn answer(&self, headers: &mut HeaderMap, private: bool) {
         let mut doomed = end_connection(headers);
         doomed.retain(|name| !matches!(*name, CONTENT_LENGTH | CONTENT_TYPE));
-        doomed.extend(headers.keys().filter(|name| !self.answer_passes(name.as_str())).cloned());
+        let mut kept_by_caches = false;
+        for name in headers.keys() {
+            let text = name.as_str();
+            if !self.answer_passes(text) || (private && is_for_shared_caches(text)) {
+                doomed.push(name.clone());
+            }
+            kept_by_caches |= *name == CACHE_CONTROL;
+        }
         for name in doomed {
             headers.remove(name);
         }
         if private {
-            make_private(headers);
+            if kept_by_caches {
+                make_private(headers);
+            } else {
+                headers.insert(CACHE_CONTROL, HeaderValue::from_static("private"));
+            }
         }
     }
 
@@ -291,7 +347,7 @@ impl HeaderRules {
 
     fn answer_passes(&self, name: &str) -> bool {
         // Names that hyper hands out are in lower case.
-        !ANSWER_HOP_BY_HOP.contains(&name) && !begins_in_normal_form(name, &self.prefix)
+        !self.answer_hop_by_hop.contains(name) && !begins_in_normal_form(name, &self.prefix)
     }
 
     /// Whether a client's field goes on.
@@ -349,18 +405,21 @@ fn begins_in_normal_form(name: &str, prefix: &str) -> bool {
 
 /// Takes `Connection` out, and says which other fields end here by its word.
 fn end_connection(headers: &mut HeaderMap) -> Vec<HeaderName> {
+    let Entry::Occupied(found) = headers.entry(CONNECTION) else {
+        return Vec::new();
+    };
     // What connections themselves are asked names no field that passes; these two are nearly all there is.
     let of_connections = |name: &[u8]| name.eq_ignore_ascii_case(b"keep-alive") || name.eq_ignore_ascii_case(b"close");
-    let named = headers
-        .get_all(CONNECTION)
-        .iter()
-        .flat_map(|value| value.as_bytes().split(|b| *b == b','))
-        .map(<[u8]>::trim_ascii)
-        .filter(|name| !of_connections(name))
-        .filter_map(|name| HeaderName::from_bytes(name).ok())
-        .collect();
-    headers.remove(CONNECTION);
-    named
+    let named = |value: &HeaderValue| -> Vec<HeaderName> {
+        let words = value.as_bytes().split(|b| *b == b',').map(<[u8]>::trim_ascii);
+        words.filter(|name| !of_connections(name)).filter_map(|name| HeaderName::from_bytes(name).ok()).collect()
+    };
+    let mut ending = Vec::new();
+    for value in found.iter().filter(|value| !of_connections(value.as_bytes())) {
+        ending.extend(named(value));
+    }
+    found.remove_entry_mult();
+    ending
 }
 
 /// HTTP/2 lets a client send a cookie in pieces; HTTP/1.1 knows one field (RFC 9113 §8.2.3).
@@ -379,18 +438,9 @@ fn join_cookies(headers: &mut HeaderMap) {
     }
 }
 
-/// `private` in place of whatever would let a shared cache keep an answer (hardening.md row U9). `no-store` and
-/// `private` are stricter, or the same, and stay.
+/// `private` in place of whatever in `Cache-Control` would let a shared cache keep an answer (hardening.md row U9).
+/// `no-store` and `private` are stricter, or the same, and stay.
 fn make_private(headers: &mut HeaderMap) {
-    let targeted: Vec<HeaderName> =
-        headers.keys().filter(|name| is_for_shared_caches(name.as_str())).cloned().collect();
-    for name in targeted {
-        headers.remove(name);
-    }
-    if !headers.contains_key(CACHE_CONTROL) {
-        headers.insert(CACHE_CONTROL, HeaderValue::from_static("private"));
-        return;
-    }
     let values = headers.get_all(CACHE_CONTROL).iter();
     let directives: Vec<&str> = values.flat_map(|value| directives(value.to_str().unwrap_or(""))).collect();
     let named = |directive: &str, name: &str| {
@@ -469,7 +519,8 @@ mod tests {
         }
         let client = HeaderValue::from_static("192.0.2.1");
         let host = HeaderValue::from_static("api.example.com");
-        rules.forward(&mut headers, Origin { client: &client, host, request_id: HeaderValue::from_static("id") });
+        let seen = Seen::among(&headers);
+        rules.forward(&mut headers, seen, Origin { client: &client, host, request_id: HeaderValue::from_static("id") });
         for ours in [X_FORWARDED_FOR, X_REAL_IP, X_FORWARDED_HOST, X_FORWARDED_PORT, X_FORWARDED_PROTO, X_REQUEST_ID] {
             assert_eq!(headers.get_all(&ours).iter().count(), 1, "{ours}");
             headers.remove(ours);

@@ -27,6 +27,8 @@ struct Inner {
     /// Until the answer's head was ready.
     head_after: Duration,
     sent: u64,
+    /// When the last of the answer's body was there, if the time was taken then.
+    ended: Option<Instant>,
     completed: bool,
     upstream_aborted: bool,
     received: Option<Rc<Breach>>,
@@ -71,6 +73,7 @@ impl Record {
                 waited: Duration::ZERO,
                 head_after: Duration::ZERO,
                 sent: 0,
+                ended: None,
                 completed: false,
                 upstream_aborted: false,
                 received: None,
@@ -140,6 +143,11 @@ impl Record {
         self.inner.sent += bytes;
     }
 
+    /// The last of the answer's body is there; it goes out at once.
+    pub(crate) fn ended(&mut self, now: Instant) {
+        self.inner.ended = Some(now);
+    }
+
     /// The answer's body came to its end.
     pub(crate) fn completed(&mut self) {
         self.inner.completed = true;
@@ -162,7 +170,7 @@ impl Inner {
         let worker = Rc::clone(&self.worker);
         let route = worker.live.gate.metrics_of(self.route);
         worker.live.metrics.http_requests_in_flight.dec();
-        let duration = self.started.elapsed();
+        let duration = self.ended.unwrap_or_else(Instant::now).saturating_duration_since(self.started);
         let answered = self.status != 0;
         if !answered {
             // The client went away before there was an answer: 499 is what proxies call that.

@@ -29,7 +29,14 @@ use super::{
     tls::{self, TlsError},
     upstream::{Pool, Upstream},
 };
-use crate::{credential::Authorization, gate::Gate, metrics::Metrics, siwx::origin::Origin, store::Store, time::Clock};
+use crate::{
+    credential::Authorization,
+    gate::Gate,
+    metrics::{Metrics, OwnStripe},
+    siwx::origin::Origin,
+    store::Store,
+    time::Clock,
+};
 
 /// What a server is made of.
 pub struct Parts {
@@ -290,6 +297,7 @@ struct Seed {
 
 /// One worker, from its first connection to its last.
 fn work(seed: Seed, bound: Bound) -> std::io::Result<()> {
+    let _stripe = OwnStripe::take();
     // A runtime whose tasks never leave this thread; a `LocalSet` on an ordinary one would keep a second queue.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
     let log = runtime.block_on(async move {

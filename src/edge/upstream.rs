@@ -463,8 +463,8 @@ impl Lease {
     }
 
     /// The answer ended well: the connection may carry another request, unless the upstream did not wait for the
-    /// whole of this one.
-    pub(crate) fn give_back(mut self) {
+    /// whole of this one. `now` is when it ended.
+    pub(crate) fn give_back(mut self, now: Instant) {
         if !self.body.ended() {
             return;
         }
@@ -474,7 +474,7 @@ impl Lease {
         self.pool.upstream.metrics.active.dec();
         let mut idle = self.pool.idle.borrow_mut();
         if idle.len() < IDLE_MAX && !connection.sender.is_closed() {
-            idle.push(Idle { connection, since: Instant::now() });
+            idle.push(Idle { connection, since: now });
             self.pool.upstream.metrics.idle.inc();
         }
     }

@@ -13,7 +13,7 @@ use std::{sync::OnceLock, time::Duration};
 
 use prometheus::{Encoder as _, Registry, TextEncoder};
 
-pub use striped::{Counter, Gauge, Histogram};
+pub use striped::{Counter, Gauge, Histogram, OwnStripe};
 use striped::{Family, Series};
 
 /// Reasons for which a request ends before it has a route.

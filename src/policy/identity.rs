@@ -21,8 +21,25 @@ use crate::{
 pub struct Known {
     verified: Verified,
     headers: IdentityHeaders,
-    /// The end an upstream was told last. It seldom changes from one request to the next.
-    until: ArcSwapOption<(UnixTime, HeaderValue)>,
+    /// What an upstream was told last of what opened a route. It seldom changes from one request to the next.
+    opened: ArcSwapOption<Told>,
+}
+
+/// What opened a route, and the same as an upstream is told it.
+#[derive(Debug)]
+struct Told {
+    until: UnixTime,
+    plan: Option<Box<str>>,
+    headers: OpenedHeaders,
+}
+
+/// What an upstream is told about what opened a route to an account.
+#[derive(Debug, Clone)]
+pub struct OpenedHeaders {
+    /// Until when it is open: RFC 3339, in UTC.
+    pub until: HeaderValue,
+    /// The plan that opened it, where one did and its name can be written in a field.
+    pub plan: Option<HeaderValue>,
 }
 
 /// What an upstream is told about an account, ready to be sent.
@@ -57,7 +74,7 @@ impl Known {
             account: header_value(account.as_str()),
             scheme: HeaderValue::from_static(verified.scheme().as_str()),
         };
-        Self { verified, headers, until: ArcSwapOption::empty() }
+        Self { verified, headers, opened: ArcSwapOption::empty() }
     }
 
     /// The account that signed.
@@ -105,17 +122,22 @@ impl Identity {
         &self.known.headers
     }
 
-    /// A time as an upstream is told it: RFC 3339, in UTC.
-    pub fn until(&self, end: UnixTime) -> HeaderValue {
-        let last = self.known.until.load();
-        if let Some((time, value)) = last.as_deref()
-            && *time == end
+    /// What an upstream is told about a route that is open until then, by a plan or without one.
+    pub fn opened(&self, until: UnixTime, plan: Option<&str>) -> OpenedHeaders {
+        let last = self.known.opened.load();
+        if let Some(told) = last.as_deref()
+            && told.until == until
+            && told.plan.as_deref() == plan
         {
-            return value.clone();
+            return told.headers.clone();
         }
-        let value = header_value(&end.to_string());
-        self.known.until.store(Some(Arc::new((end, value.clone()))));
-        value
+        let headers = OpenedHeaders {
+            until: header_value(&until.to_string()),
+            plan: plan.and_then(|plan| HeaderValue::from_str(plan).ok()),
+        };
+        let told = Told { until, plan: plan.map(Into::into), headers: headers.clone() };
+        self.known.opened.store(Some(Arc::new(told)));
+        headers
     }
 
     /// Until when the credential holds.

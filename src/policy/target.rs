@@ -444,6 +444,26 @@ const CLASS: [u8; 256] = {
     class
 };
 
+/// Not of a host's name.
+const HOST_REFUSED: u8 = 1;
+/// To be written in lower case.
+const HOST_UPPER: u8 = 2;
+
+/// What each byte means in a host's name.
+const HOST_CLASS: [u8; 256] = {
+    let mut class = [HOST_REFUSED; 256];
+    let mut byte = 0;
+    while byte < 0x80 {
+        class[byte] = match byte as u8 {
+            b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' => 0,
+            b'A'..=b'Z' => HOST_UPPER,
+            _ => HOST_REFUSED,
+        };
+        byte += 1;
+    }
+    class
+};
+
 // === impl Host ===
 
 impl<'h> Host<'h> {
@@ -458,33 +478,27 @@ impl<'h> Host<'h> {
             let address: Ipv6Addr = address.parse().map_err(|_| HostError::Address)?;
             return Ok(Self(shortest(literal, address)));
         }
-        let name = match text.split_once(':') {
-            Some((name, port)) => {
-                check_port(port)?;
-                name
+        // One pass, and no more than a look-up a byte: every request has a host.
+        let bytes = text.as_bytes();
+        let (mut seen, mut before, mut end) = (0, b'.', bytes.len());
+        for (at, &byte) in bytes.iter().enumerate() {
+            if byte == b':' {
+                check_port(&text[at + 1..])?;
+                end = at;
+                break;
             }
-            None => text,
-        };
-        let name = name.strip_suffix('.').unwrap_or(name);
-        if name.is_empty() || name.len() > NAME_BYTES_MAX || name.starts_with('.') {
-            return Err(HostError::Name);
-        }
-        let mut upper = false;
-        let mut before = 0;
-        for &byte in name.as_bytes() {
-            if !matches!(byte, b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.') {
-                return Err(HostError::Name);
-            }
+            // Dots at the beginning, or two after each other.
             if byte == b'.' && before == b'.' {
                 return Err(HostError::Name);
             }
-            upper |= byte.is_ascii_uppercase();
+            seen |= HOST_CLASS[usize::from(byte)];
             before = byte;
         }
-        // `a..` keeps one dot after the one that was stripped.
-        if before == b'.' {
+        let name = text[..end].strip_suffix('.').unwrap_or(&text[..end]);
+        if seen & HOST_REFUSED != 0 || name.is_empty() || name.len() > NAME_BYTES_MAX {
             return Err(HostError::Name);
         }
+        let upper = seen & HOST_UPPER != 0;
         Ok(Self(if upper { Cow::Owned(name.to_ascii_lowercase()) } else { Cow::Borrowed(name) }))
     }
 

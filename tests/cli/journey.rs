@@ -153,6 +153,55 @@ fn tokens_are_good_for_both_chains_and_each_of_its_own() {
     assert_eq!((crossed.code, crossed.out.as_str()), (64, ""));
 }
 
+/// A key that another tool wrote, both of its addresses, and what a gateway makes of them.
+#[test]
+fn a_bitcoin_wallet_from_its_key_to_a_decision() {
+    let desk = Desk::new();
+    // The key of BIP-322's test vectors.
+    desk.write("bitcoin.key", "L3VFeEujGtevx9w18HD1fhRbCH67Az2dpCymeRE1SoPK6XQtaN2k\n");
+    let off = small_configuration("a.db");
+    desk.write("off.toml", &off);
+    desk.write("on.toml", &(off + "[chains.bip122]\nallow = [\"bip122:*\"]\n"));
+    let chain = "bip122:000000000019d6689c085ae165831e93";
+    let rows: [(&[&str], &str); 3] = [
+        (&[], "bc1q9vza2e8x573nczrlzms0wvx3gsqjx7vavgkx0l"),
+        (&["--address-type", "p2wpkh", "--chain", chain], "bc1q9vza2e8x573nczrlzms0wvx3gsqjx7vavgkx0l"),
+        (&["--address-type", "p2tr"], "bc1ppv609nr0vr25u07u95waq5lucwfm6tde4nydujnu8npg4q75mr5sxq8lt3"),
+    ];
+    for (more, address) in rows {
+        let mint =
+            ["token", "mint", "--key", "bitcoin.key", "--domain", "gateway.test", "--uri", "http://gateway.test"];
+        let minted = desk.run(&[&mint[..], more].concat());
+        assert_eq!((minted.code, minted.err.as_str()), (0, ""), "{more:?}");
+        let token = minted.out.trim();
+        let inspected = desk.run(&["token", "inspect", "--json", token]);
+        let json = json_of(&inspected.out);
+        assert_eq!((inspected.code, &json["message"]["account"]), (0, &json!(format!("{chain}:{address}"))));
+        assert_eq!(json["checks"][6], json!({ "check": "signature", "ok": true, "code": null, "detail": "bip322" }));
+
+        let (message, signature) = token.strip_prefix("SIWX ").and_then(|token| token.split_once('.')).expect("a dot");
+        let text = data_encoding::BASE64.decode(message.as_bytes()).expect("base64");
+        let verify = ["signature", "verify", "--chain", chain, "--account", address, "--signature", signature];
+        let verdict = |text: &[u8]| json_of(&desk.run_with(&verify, text).out);
+        assert_eq!(verdict(&text), json!({ "verdict": "valid", "scheme": "bip322", "reason": null }));
+        let mismatch = json!({ "verdict": "invalid", "scheme": null, "reason": "signature_mismatch" });
+        assert_eq!(verdict(b"another text"), mismatch);
+
+        let granted = desk.run(&["subscriptions", "grant", "-c", "on.toml", "--account", address, "--plan", "nano"]);
+        assert_eq!(granted.code, 0, "{}", granted.err);
+        for (file, decision, reason) in [("on.toml", "allow", "ok"), ("off.toml", "deny", "chain_not_allowed")] {
+            let verify = ["token", "verify", "-c", file, "--method", "GET", "--url", "/x", "--json", token];
+            let json = json_of(&desk.run(&verify).out);
+            assert_eq!((&json["decision"], &json["reason"]), (&json!(decision), &json!(reason)), "{file}: {json}");
+        }
+    }
+    let evm = desk.run(&["keygen", "--chain", "evm", "--address-type", "p2tr"]);
+    assert_eq!((evm.code, evm.out.as_str()), (64, ""), "{}", evm.err);
+    assert!(!desk.path("evm.key").exists());
+    let made = desk.run(&["keygen", "--chain", "bitcoin", "--address-type", "p2tr", "--out", "taproot.key"]);
+    assert!(made.code == 0 && made.out.starts_with("bc1p"), "{} {}", made.out, made.err);
+}
+
 #[test]
 fn keys_come_from_a_file_from_standard_input_or_from_the_environment() {
     let (desk, evm, _) = desk_with_keys();

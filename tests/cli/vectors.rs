@@ -49,6 +49,8 @@ fn signatures_are_judged_by_all_schemes() {
         ("signatures-solana.json", "ed25519"),
         ("signatures-solana-offchain.json", "solana-offchain"),
         ("signatures-solana-memo.json", "solana-memo"),
+        ("signatures-bip137.json", "bip137"),
+        ("signatures-bip322.json", "bip322"),
     ];
     for (file, scheme) in files {
         let all = cases(file);

@@ -5,6 +5,7 @@
 mod facilitator;
 mod harness;
 
+mod bitcoin;
 mod codes;
 mod cors;
 mod credentials;

@@ -1,6 +1,7 @@
 //! Signatures, judged by what others published, by a second implementation and, where a contract decides, by the
 //! recorded answers of a node.
 
+mod bitcoin;
 mod contract;
 mod mutation;
 mod proof;

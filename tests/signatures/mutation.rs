@@ -9,6 +9,7 @@ use siwx_gateway::{
 
 use crate::{
     Case, Random,
+    bitcoin::wallet::MAINNET,
     vectors::{Expect, TEXT_FILES, cases},
 };
 
@@ -36,7 +37,7 @@ fn changed_vectors_are_refused() {
             }
         }
     }
-    assert_eq!(tried, (21 + 8 + 10 + 4) * 3 * ROUNDS);
+    assert_eq!(tried, (21 + 8 + 10 + 4 + 17 + 13) * 3 * ROUNDS);
 }
 
 /// Exchanges one letter or digit for another that is not the same in the other case.
@@ -73,6 +74,7 @@ fn addresses() -> impl Strategy<Value = String> {
             "EYVHqq1n9saptTjmYUMuJwAjiURz8Vbs3jR3uy5EK3eq".to_owned(),
             "0xe6332bAbf154B2D1BA63117506363B3C655F3391".to_owned(),
         ]),
+        select(cases("signatures-bip322.json")).prop_map(|(_, case, _)| case.address),
     ]
 }
 
@@ -87,7 +89,21 @@ fn signatures() -> impl Strategy<Value = String> {
         any::<[u8; 64]>().prop_map(|bytes| bs58::encode(bytes).into_string()),
         vec(any::<u8>(), 0..400).prop_map(|bytes| format!("tx:{}", BASE64.encode(&bytes))),
         transactions(),
+        "(smp|ful|pof|smpsmp)?[A-Za-z0-9+/]{84,90}={0,3}",
+        (proptest::option::of(Just("smp")), witnesses()).prop_map(|(prefix, bytes)| format!(
+            "{}{}",
+            prefix.unwrap_or_default(),
+            BASE64.encode(&bytes)
+        )),
     ]
+}
+
+/// The signatures of Bitcoin's vectors, with some bytes exchanged and the end cut off or doubled.
+fn witnesses() -> impl Strategy<Value = Vec<u8>> {
+    let of_file = |file| cases(file).into_iter().map(|(_, case, _)| case.signature);
+    let all = of_file("signatures-bip137.json").chain(of_file("signatures-bip322.json"));
+    let all = all.filter_map(|text| BASE64.decode(text.trim_start_matches("smp").as_bytes()).ok());
+    spoiled(all.filter(|bytes| !bytes.is_empty()).collect())
 }
 
 /// The transactions of the vectors, with some bytes exchanged and the end cut off or doubled.
@@ -96,6 +112,11 @@ fn transactions() -> impl Strategy<Value = String> {
         .into_iter()
         .map(|(_, case, _)| BASE64.decode(&case.signature.as_bytes()[3..]).expect("base64"))
         .collect();
+    spoiled(all).prop_map(|bytes| format!("tx:{}", BASE64.encode(&bytes)))
+}
+
+/// One of these, with some bytes exchanged and the end cut off or doubled.
+fn spoiled(all: Vec<Vec<u8>>) -> impl Strategy<Value = Vec<u8>> {
     let changes = vec((any::<prop::sample::Index>(), any::<u8>()), 0..6);
     (select(all), changes, any::<prop::sample::Index>(), 0..3).prop_map(|(mut bytes, changes, end, cut)| {
         for (at, byte) in changes {
@@ -108,7 +129,7 @@ fn transactions() -> impl Strategy<Value = String> {
             1 => bytes.extend_from_within(end..),
             _ => {}
         }
-        format!("tx:{}", BASE64.encode(&bytes))
+        bytes
     })
 }
 
@@ -118,7 +139,7 @@ proptest! {
     /// Nobody can sign by chance, so every verdict on arbitrary input is a refusal, and none is a panic.
     #[test]
     fn arbitrary_texts_are_refused(
-        chain in select(vec!["eip155:1", "solana:5eykt4UsFv8P8NJdTREpY1vzqKqZKvdp", "bip122:0"]),
+        chain in select(vec!["eip155:1", "solana:5eykt4UsFv8P8NJdTREpY1vzqKqZKvdp", MAINNET, MAINNET, "bip122:0"]),
         address in addresses(),
         text in prop_oneof![vec(any::<u8>(), 0..1300), any::<String>().prop_map(String::into_bytes)],
         domain in proptest::option::of(any::<String>()),

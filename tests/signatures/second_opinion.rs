@@ -2,7 +2,9 @@
 //!
 //! The rule table of EIP-191 signatures is written here a second time, from the text of the rules and with none
 //! of the gateway's code, over the C library. Both must say the same of good signatures and of ones that were
-//! tampered with in every way that the table names.
+//! tampered with in every way that the table names. Bitcoin has its own in `bitcoin`.
+
+mod bitcoin;
 
 use secp256k1::{
     Message, SecretKey,

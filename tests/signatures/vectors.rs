@@ -53,11 +53,13 @@ pub(crate) enum Expect {
 pub(crate) const SOLANA: &str = "solana:5eykt4UsFv8P8NJdTREpY1vzqKqZKvdp";
 
 /// The files that hold texts, with the schemes in which they are good.
-pub(crate) const TEXT_FILES: [(&str, &[Scheme]); 4] = [
+pub(crate) const TEXT_FILES: [(&str, &[Scheme]); 6] = [
     ("signatures-eip191.json", &[Scheme::Eip191]),
     ("signatures-solana.json", &[Scheme::Ed25519]),
     ("signatures-solana-offchain.json", &[Scheme::SolanaOffchain]),
     ("signatures-solana-memo.json", &[Scheme::SolanaMemo]),
+    ("signatures-bip137.json", &[Scheme::Bip137]),
+    ("signatures-bip322.json", &[Scheme::Bip322]),
 ];
 
 /// Reads a file of texts: each case with its name and verdict.

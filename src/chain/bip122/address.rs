@@ -1,23 +1,78 @@
 //! Addresses and chain references of Bitcoin.
 //!
 //! 1. Four forms: P2PKH and P2SH in base58check, segregated witness version 0 in bech32 (BIP-173) and version 1
-//!    and later in bech32m (BIP-350). Upper-case bech32 is legal for QR codes and refused here: an address has
-//!    one spelling, and that is its canonical one.
+//!    and later in bech32m (BIP-350). Upper-case bech32 is legal for QR codes: a signature is verified for it, but a
+//!    message that has it is refused, because there an address has one spelling, and that is its canonical one.
 //! 2. A reference is the first 32 hex digits of the hash of the first block (CAIP-4).
-//! 3. An address says whether it is of the main network; on that chain no other is taken.
+//! 3. An address says whether it is of the main network; on that chain no other is taken. Signatures are verified on
+//!    the chains whose network is known, by addresses of that network.
 
-use sha2::{Digest as _, Sha256};
-
+use super::hash::sha256d;
 use crate::siwx::dialect::AddressError;
 
 /// CAIP-2 reference of the main network.
 pub const MAINNET: &str = "000000000019d6689c085ae165831e93";
 
-/// Version bytes of P2PKH and P2SH, on the main network and on test networks.
-const BASE58_VERSIONS: [u8; 4] = [0x00, 0x05, 0x6f, 0xc4];
+/// CAIP-2 reference of the third test network, which is meant where none is named.
+pub const TESTNET: &str = "000000000933ea01ad0ee984209779ba";
+
+/// The chains whose network is known: the main one, the third and the fourth test network, signet and regtest.
+const CHAINS: [(&str, Network); 5] = [
+    (MAINNET, Network::Main),
+    (TESTNET, Network::Test),
+    ("00000000da84f2bafbbc53dee25a72ae", Network::Test),
+    ("00000008819873e925422c1ff0f99f7c", Network::Test),
+    ("0f9188f13cb7b2c71f2a335e3a4fc328", Network::Regtest),
+];
+
+/// A space of addresses. The public test networks share one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Network {
+    /// The one with the money.
+    Main,
+    /// A network for tests on one's own machine.
+    Regtest,
+    /// The public test networks.
+    Test,
+}
+
+/// An address, read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Address {
+    networks: &'static [Network],
+    /// What it commits to.
+    pub lock: Lock,
+}
+
+/// What whoever spends from an address has to show.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lock {
+    /// P2PKH: a key with this hash.
+    KeyHash([u8; 20]),
+    /// P2SH: a script with this hash; of the scripts, the witness program of a key is of interest here.
+    ScriptHash([u8; 20]),
+    /// P2TR: this x coordinate is the output key's (BIP-341).
+    Taproot([u8; 32]),
+    /// P2WPKH: a compressed key with this hash.
+    WitnessKeyHash([u8; 20]),
+    /// P2WSH, and witness programs that have no meaning so far: only a script interpreter could tell.
+    WitnessScript,
+}
+
+/// Version bytes of base58check: the network and whether it is the hash of a script.
+const BASE58_VERSIONS: [(u8, &[Network], bool); 4] = [
+    (0x00, &[Network::Main], false),
+    (0x05, &[Network::Main], true),
+    (0x6f, &[Network::Test, Network::Regtest], false),
+    (0xc4, &[Network::Test, Network::Regtest], true),
+];
 
 /// The human-readable parts of the main network, the test networks and regtest.
-const BECH32_PREFIXES: [&str; 3] = ["bc", "tb", "bcrt"];
+const BECH32_PREFIXES: [(&str, Network, &[Network]); 3] = [
+    ("bc", Network::Main, &[Network::Main]),
+    ("tb", Network::Test, &[Network::Test]),
+    ("bcrt", Network::Regtest, &[Network::Regtest]),
+];
 
 /// The digits of bech32 in the order of their values.
 const BECH32_DIGITS: &[u8; 32] = b"qpzry9x8gf2tvdw0s3jn54khce6mua7l";
@@ -26,13 +81,30 @@ const BECH32_DIGITS: &[u8; 32] = b"qpzry9x8gf2tvdw0s3jn54khce6mua7l";
 const BECH32_REST: u32 = 1;
 const BECH32M_REST: u32 = 0x2bc8_30a3;
 
+/// The longest bech32 text (BIP-173, "Bech32").
+const BECH32_BYTES_MAX: usize = 90;
+
+/// Reads an address. Bech32 may be in upper case.
+pub fn parse(text: &str) -> Result<Address, AddressError> {
+    if text.len() > BECH32_BYTES_MAX {
+        return Err(AddressError::Form);
+    }
+    if text.bytes().any(|byte| byte.is_ascii_lowercase()) {
+        return read(text);
+    }
+    // What is all of capitals and digits is bech32 or nothing: in lower case base58 has another value.
+    match bech32_parts(&text.to_ascii_lowercase()) {
+        Some((networks, prefix, data)) => read_bech32(networks, prefix, data),
+        None => read(text),
+    }
+}
+
 /// The canonical spelling of an address, for a `Dialect`: itself, if it is one.
 pub fn canonical(text: &str) -> Result<String, AddressError> {
-    let bech32 = text.rsplit_once('1').filter(|(prefix, _)| BECH32_PREFIXES.contains(prefix));
-    match bech32 {
-        Some((prefix, data)) => check_bech32(prefix, data)?,
-        None => check_base58(text)?,
+    if text.len() > BECH32_BYTES_MAX {
+        return Err(AddressError::Form);
     }
+    read(text)?;
     Ok(text.to_owned())
 }
 
@@ -47,8 +119,79 @@ pub fn on_chain(address: &str, reference: &str) -> bool {
     reference != MAINNET || ["bc1", "1", "3"].iter().any(|prefix| address.starts_with(prefix))
 }
 
+/// The address of a witness program (BIP-173 and BIP-350, "Segwit address format").
+pub fn of_program(network: Network, version: u8, program: &[u8]) -> String {
+    let prefix = BECH32_PREFIXES.iter().find(|(_, known, _)| *known == network).map_or("", |(prefix, ..)| prefix);
+    let mut values = vec![version];
+    let (mut kept, mut bits) = (0_u32, 0);
+    for byte in program {
+        kept = (kept << 8 | u32::from(*byte)) & 0xfff;
+        bits += 8;
+        while bits >= 5 {
+            bits -= 5;
+            values.push((kept >> bits & 31) as u8);
+        }
+    }
+    if bits > 0 {
+        values.push((kept << (5 - bits) & 31) as u8);
+    }
+    let end = values.len();
+    values.extend([0; 6]);
+    let checksum = bech32_rest(prefix, &values) ^ rest_of(version);
+    for (i, digit) in values[end..].iter_mut().enumerate() {
+        *digit = (checksum >> (5 * (5 - i)) & 31) as u8;
+    }
+    let digits = values.iter().map(|value| char::from(BECH32_DIGITS[usize::from(*value)]));
+    format!("{prefix}1{}", digits.collect::<String>())
+}
+
+// === impl Network ===
+
+impl Network {
+    /// The network of a chain, if it is known.
+    pub fn of_chain(reference: &str) -> Option<Self> {
+        CHAINS.iter().find(|(known, _)| *known == reference).map(|(_, network)| *network)
+    }
+}
+
+// === impl Lock ===
+
+impl Lock {
+    /// The script that an output to the address has; empty for those that are not interpreted here.
+    pub fn script(&self) -> Vec<u8> {
+        match self {
+            // OP_DUP OP_HASH160 hash OP_EQUALVERIFY OP_CHECKSIG
+            Self::KeyHash(hash) => [&[0x76, 0xa9, 20], &hash[..], &[0x88, 0xac]].concat(),
+            // OP_HASH160 hash OP_EQUAL
+            Self::ScriptHash(hash) => [&[0xa9, 20], &hash[..], &[0x87]].concat(),
+            // OP_1 key
+            Self::Taproot(key) => [&[0x51, 32], &key[..]].concat(),
+            // OP_0 hash
+            Self::WitnessKeyHash(hash) => [&[0x00, 20], &hash[..]].concat(),
+            Self::WitnessScript => Vec::new(),
+        }
+    }
+}
+
+// === impl Address ===
+
+impl Address {
+    /// Whether it is one of this network.
+    pub fn is_of(&self, network: Network) -> bool {
+        self.networks.contains(&network)
+    }
+}
+
+/// Reads an address as it is spelled.
+fn read(text: &str) -> Result<Address, AddressError> {
+    match bech32_parts(text) {
+        Some((networks, prefix, data)) => read_bech32(networks, prefix, data),
+        None => read_base58(text),
+    }
+}
+
 /// A version byte, 20 bytes of hash, 4 bytes of checksum.
-fn check_base58(text: &str) -> Result<(), AddressError> {
+fn read_base58(text: &str) -> Result<Address, AddressError> {
     // The longest that 25 bytes can take. Decoding takes quadratic time, so length comes first.
     if text.len() > 35 {
         return Err(AddressError::Form);
@@ -58,41 +201,61 @@ fn check_base58(text: &str) -> Result<(), AddressError> {
         return Err(AddressError::Form);
     }
     let (payload, checksum) = bytes.split_at(21);
-    if Sha256::digest(Sha256::digest(payload))[..4] != *checksum {
+    if sha256d(&[payload])[..4] != *checksum {
         return Err(AddressError::Checksum);
     }
-    if !BASE58_VERSIONS.contains(&payload[0]) {
-        return Err(AddressError::Form);
-    }
-    Ok(())
+    let known = BASE58_VERSIONS.into_iter().find(|(version, ..)| *version == payload[0]);
+    let (_, networks, is_script) = known.ok_or(AddressError::Form)?;
+    let hash = payload[1..].try_into().map_err(|_| AddressError::Form)?;
+    Ok(Address { networks, lock: if is_script { Lock::ScriptHash(hash) } else { Lock::KeyHash(hash) } })
+}
+
+/// The networks, the prefix and what follows the separator, if the prefix is a known one.
+fn bech32_parts(text: &str) -> Option<(&'static [Network], &'static str, &str)> {
+    let (found, data) = text.rsplit_once('1')?;
+    let (prefix, _, networks) = BECH32_PREFIXES.into_iter().find(|(prefix, ..)| *prefix == found)?;
+    Some((networks, prefix, data))
 }
 
 /// A version digit, a witness program, six digits of checksum.
-fn check_bech32(prefix: &str, data: &str) -> Result<(), AddressError> {
-    if prefix.len() + 1 + data.len() > 90 {
-        return Err(AddressError::Form);
-    }
+fn read_bech32(networks: &'static [Network], prefix: &str, data: &str) -> Result<Address, AddressError> {
     let digit = |byte: u8| BECH32_DIGITS.iter().position(|digit| *digit == byte).map(|value| value as u8);
     let values: Vec<u8> = data.bytes().map(digit).collect::<Option<_>>().ok_or(AddressError::Form)?;
     let [version, program @ .., _, _, _, _, _, _] = &values[..] else {
         return Err(AddressError::Form);
     };
-    let rest = if *version == 0 { BECH32_REST } else { BECH32M_REST };
-    if bech32_rest(prefix, &values) != rest {
+    if bech32_rest(prefix, &values) != rest_of(*version) {
         return Err(AddressError::Checksum);
     }
-    // Five bits a digit; what is left over of the last byte must be zeros, and less than a digit.
-    let (bytes, left_over) = (program.len() * 5 / 8, program.len() * 5 % 8);
-    let padding = program.last().map_or(0, |last| last & ((1 << left_over) - 1));
-    let length_fits = match version {
-        0 => bytes == 20 || bytes == 32,
-        1..=16 => (2..=40).contains(&bytes),
-        _ => false,
+    let program = bytes_of(program).ok_or(AddressError::Form)?;
+    let lock = match (*version, &program[..]) {
+        (0, hash) if hash.len() == 20 => Lock::WitnessKeyHash(hash.try_into().map_err(|_| AddressError::Form)?),
+        (0, hash) if hash.len() == 32 => Lock::WitnessScript,
+        (1, key) if key.len() == 32 => Lock::Taproot(key.try_into().map_err(|_| AddressError::Form)?),
+        (1..=16, other) if (2..=40).contains(&other.len()) => Lock::WitnessScript,
+        _ => return Err(AddressError::Form),
     };
-    if !length_fits || left_over >= 5 || padding != 0 {
-        return Err(AddressError::Form);
+    Ok(Address { networks, lock })
+}
+
+/// The bytes of a program. Five bits a digit; what is left over must be zeros, and less than a digit.
+fn bytes_of(digits: &[u8]) -> Option<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(digits.len() * 5 / 8);
+    let (mut kept, mut bits) = (0_u32, 0);
+    for digit in digits {
+        kept = (kept << 5 | u32::from(*digit)) & 0xfff;
+        bits += 5;
+        if bits >= 8 {
+            bits -= 8;
+            bytes.push((kept >> bits) as u8);
+        }
     }
-    Ok(())
+    (bits < 5 && kept & ((1 << bits) - 1) == 0).then_some(bytes)
+}
+
+/// What the checksum of an address of a witness version leaves over.
+const fn rest_of(version: u8) -> u32 {
+    if version == 0 { BECH32_REST } else { BECH32M_REST }
 }
 
 /// The polynomial remainder of BIP-173, section "Checksum", over the prefix and the digits.

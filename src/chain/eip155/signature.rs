@@ -3,22 +3,15 @@
 //! 1. Hex alone, either letter case. `0x` may be missing before 128 or 130 digits; `0X`, white space and an
 //!    odd number of digits are refused.
 //! 2. What cannot be a signature of a good account is refused before the recovery, which is what costs.
-//! 3. Recovery ids 2 and 3, for an r above the group order, and v of EIP-155 are not taken: no wallet makes
-//!    them for a text.
+//! 3. v of recovery ids 2 and 3 and of EIP-155 are not taken: no wallet makes them for a text.
 
-use k256::{
-    AffinePoint, FieldBytes, ProjectivePoint, Scalar,
-    ecdsa::{Signature as Ecdsa, VerifyingKey},
-    elliptic_curve::{
-        ops::{Invert as _, MulByGeneratorVartime as _, Reduce as _},
-        point::{AffineCoordinates as _, BatchNormalize as _, DecompressPoint as _},
-        scalar::IsHigh as _,
-        subtle::Choice,
-    },
-};
+use k256::{AffinePoint, ecdsa::VerifyingKey};
 
 use super::address::{decode_hex, of_key};
-use crate::chain::{Accepts, Scheme, SignatureError};
+use crate::chain::{
+    Accepts, Scheme, SignatureError,
+    secp256k1::{self, made_by, recovered},
+};
 
 /// Whom a signature is wrapped for, by what its last 32 bytes repeat 16 times.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,23 +61,17 @@ impl Signature {
     /// The account whose key made this signature of a digest. `known` is the key of an account that may have made it:
     /// if it did, this takes less.
     pub(super) fn signer(&self, digest: &[u8; 32], known: Option<&Signer>) -> Result<Signer, SignatureError> {
-        let (r, s, odd) = match self {
-            Self::Full([rs @ .., v]) => {
-                let (r, s) = halves(rs);
-                (r, s, parity(*v).ok_or(SignatureError::MalformedSignature)?)
-            }
+        let (rs, odd) = match self {
+            Self::Full([rs @ .., v]) => (*rs, parity(*v).ok_or(SignatureError::MalformedSignature)?),
             Self::Compact(bytes) => {
-                let (r, mut s) = halves(bytes);
-                let odd = s[0] & 0x80 != 0;
-                s[0] &= 0x7f;
-                (r, s, odd)
+                let mut rs = *bytes;
+                let odd = rs[32] & 0x80 != 0;
+                rs[32] &= 0x7f;
+                (rs, odd)
             }
             Self::Contract(_) => return Err(SignatureError::RpcNotConfigured),
         };
-        let signature = Ecdsa::from_scalars(r, s).map_err(|_| SignatureError::MalformedSignature)?;
-        if signature.s().is_high().into() {
-            return Err(SignatureError::HighS);
-        }
+        let signature = secp256k1::read(&rs)?;
         if let Some(known) = known.filter(|known| made_by(&known.key, digest, &signature, odd)) {
             return Ok(known.clone());
         }
@@ -139,38 +126,6 @@ impl Wrapper {
     }
 }
 
-/// The point whose logarithm made a signature of a digest: r⁻¹(sR − zG), SEC 1 §4.1.6 with the one R that r and the
-/// parity of its y name. Nothing if there is no such R.
-///
-/// The crate's own `recover_from_prehash` inverts in constant time, as signing must. Nothing here is secret, and
-/// two inversions in variable time save 6 of its 71 µs.
-fn recovered(digest: &[u8; 32], signature: &Ecdsa, odd: bool) -> Option<AffinePoint> {
-    let (r, s) = signature.split_scalars();
-    let point = AffinePoint::decompress(&r.to_bytes(), Choice::from(u8::from(odd))).into_option()?;
-    let inverse = *r.invert_vartime();
-    let z = Scalar::reduce(&FieldBytes::from(*digest));
-    Some(combined(&-(inverse * z), &(inverse * *s), &point))
-}
-
-/// Whether [`recovered`] would give this key: whether the R that the key implies, s⁻¹(zG + rQ), is the one that r and
-/// the parity name. Multiplying R = s⁻¹(zG + rQ) out gives Q = r⁻¹(sR − zG), so the two say the same of any Q but the
-/// identity, which no account has. It saves the square root.
-fn made_by(key: &AffinePoint, digest: &[u8; 32], signature: &Ecdsa, odd: bool) -> bool {
-    let (r, s) = signature.split_scalars();
-    let inverse = *s.invert_vartime();
-    let z = Scalar::reduce(&FieldBytes::from(*digest));
-    let point = combined(&(inverse * z), &(inverse * *r), key);
-    // r itself, not r modulo the order: recovery ids 2 and 3 are not taken.
-    point != AffinePoint::IDENTITY && point.x() == r.to_bytes() && bool::from(point.y_is_odd()) == odd
-}
-
-/// aG + bP.
-fn combined(a: &Scalar, b: &Scalar, point: &AffinePoint) -> AffinePoint {
-    let sum = ProjectivePoint::mul_by_generator_and_mul_add_vartime(a, b, &(*point).into());
-    let [sum] = ProjectivePoint::batch_normalize_vartime(&[sum]);
-    sum
-}
-
 /// Whether y is odd, by v: 27 and 28 of `personal_sign`, 0 and 1 of hardware wallets.
 const fn parity(v: u8) -> Option<bool> {
     match v {
@@ -178,13 +133,6 @@ const fn parity(v: u8) -> Option<bool> {
         1 | 28 => Some(true),
         _ => None,
     }
-}
-
-fn halves(bytes: &[u8; 64]) -> ([u8; 32], [u8; 32]) {
-    let (mut r, mut s) = ([0; 32], [0; 32]);
-    r.copy_from_slice(&bytes[..32]);
-    s.copy_from_slice(&bytes[32..]);
-    (r, s)
 }
 
 fn decoded<const N: usize>(digits: &[u8]) -> Option<[u8; N]> {

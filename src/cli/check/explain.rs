@@ -14,7 +14,7 @@ use crate::{
     },
     config::Config,
     edge::{
-        headers::Origin,
+        headers::{Origin, Seen},
         respond::Answer,
         server::header_rules,
         settings::{HostSent, UpstreamSettings},
@@ -148,7 +148,8 @@ impl Question {
         let client = HeaderValue::from_static("<the client's address>");
         let mut headers = self.headers.clone();
         let request_id = HeaderValue::from_static("<of each request>");
-        rules.forward(&mut headers, Origin { client: &client, host: asked_host, request_id });
+        let seen = Seen::among(&headers);
+        rules.forward(&mut headers, seen, Origin { client: &client, host: asked_host, request_id });
         if rule.requirement != Requirement::Public {
             let shown = if matches!(rule.requirement, Requirement::Subscription { .. }) { 6 } else { 5 };
             for (name, value) in rules.identity_names().into_iter().zip(IDENTITY).take(shown) {

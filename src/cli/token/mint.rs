@@ -24,7 +24,7 @@ use crate::{
         console::{Failure, say},
         input::{Source, widest_reading},
         values::duration,
-        wallet::{KEY_FILE_BYTES_MAX, Wallet, WalletError, nonce},
+        wallet::{AddressType, KEY_FILE_BYTES_MAX, Wallet, WalletError, nonce},
     },
     secret::Secret,
     siwx::{Message, MessageError, dialect::Dialect, render::Draft},
@@ -54,6 +54,9 @@ pub(in crate::cli) struct Arguments {
     /// The chain as a CAIP-2 id [default: the main one of the key's family]
     #[arg(long, value_name = "CAIP2")]
     chain: Option<String>,
+    /// The type of the address, for a Bitcoin key [default: p2wpkh]
+    #[arg(long, value_enum)]
+    address_type: Option<AddressType>,
     /// How long the token is good
     #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = duration, conflicts_with = "challenge")]
     expires: Duration,
@@ -115,6 +118,14 @@ pub(in crate::cli) enum MintError {
         /// The chain.
         found: ChainId,
     },
+    /// The chain is of the wallet's family, and its address is not one there.
+    #[error("expected a chain that the key has its address on, such as `{expected}`, found `{found}`")]
+    Network {
+        /// The chain that is meant where none is named.
+        expected: ChainId,
+        /// The chain.
+        found: ChainId,
+    },
     /// The text would not be read.
     #[error("this message would be refused by whoever reads it: {0}")]
     Message(#[from] MessageError),
@@ -133,6 +144,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
         _ => return Err(Failure::usage("`--format sign-in-with-x` and `--challenge FILE` go together")),
     };
     let wallet = Wallet::read(key(arguments)?.expose()).map_err(Failure::failed)?;
+    let wallet = wallet.with_address_type(arguments.address_type).map_err(Failure::usage)?;
     if let Some(challenge) = challenge {
         let invitation = Invitation::read(&challenge.read_text(CHALLENGE_BYTES_MAX)?).map_err(Failure::failed)?;
         let site = (arguments.domain.as_str(), arguments.uri.as_str());
@@ -207,6 +219,12 @@ fn chain(wallet: &Wallet, dialect: &Dialect, named: Option<&str>) -> Result<Chai
         return Err(family());
     }
     let reference = (dialect.reference)(chain.reference()).ok_or_else(family)?;
+    if !wallet.is_on(&reference) {
+        return Err(MintError::Network {
+            expected: ChainId::new(dialect.namespace, wallet.main_chain())?,
+            found: chain,
+        });
+    }
     Ok(ChainId::new(dialect.namespace, &reference)?)
 }
 
@@ -260,6 +278,11 @@ mod tests {
         let text = minted(&solana, &Order { chain: Some("solana:mainnet"), ..order() });
         assert!(text.contains("your Solana account:\n"), "{text}");
         assert!(text.contains("\nChain ID: 5eykt4UsFv8P8NJdTREpY1vzqKqZKvdp\n"), "{text}");
+
+        let bitcoin = Wallet::generate(Family::Bitcoin).expect("a wallet");
+        let text = minted(&bitcoin, &order());
+        assert!(text.contains(&format!("your Bitcoin account:\n{}\n", bitcoin.address())), "{text}");
+        assert!(text.contains("\nChain ID: 000000000019d6689c085ae165831e93\n"), "{text}");
     }
 
     #[test]
@@ -273,6 +296,11 @@ mod tests {
         for (name, order, expected) in rows {
             assert_eq!(mint(&wallet, &order, NOW).expect_err(name).to_string(), expected, "{name}");
         }
+        let bitcoin = Wallet::generate(Family::Bitcoin).expect("a wallet");
+        let signet = Order { chain: Some("bip122:00000008819873e925422c1ff0f99f7c"), ..order() };
+        let expected = "expected a chain that the key has its address on, such as \
+                        `bip122:000000000019d6689c085ae165831e93`, found `bip122:00000008819873e925422c1ff0f99f7c`";
+        assert_eq!(mint(&bitcoin, &signet, NOW).expect_err("another network").to_string(), expected);
         let injected = "Hello.\n\nURI: https://evil.example";
         let rows = [
             ("a domain with a path", Order { domain: "api.example.com/x", ..order() }),
@@ -289,7 +317,7 @@ mod tests {
 
     #[test]
     fn every_family_of_wallets_has_a_dialect() {
-        for family in [Family::Evm, Family::Solana] {
+        for family in [Family::Evm, Family::Solana, Family::Bitcoin] {
             let wallet = Wallet::generate(family).expect("a wallet");
             assert_eq!(dialect(&wallet).namespace, wallet.namespace());
         }

@@ -188,7 +188,7 @@ const AUTH: &[Key] = &[
 const CHAINS: &[Key] = &[
     section("eip155", EIP155, "Ethereum and its kin."),
     section("solana", SOLANA, "Solana."),
-    later("bip122"),
+    section("bip122", BIP122, "Bitcoin."),
     later("tron"),
     later("sui"),
 ];
@@ -209,6 +209,13 @@ const SOLANA: &[Key] = &[
     flag("offchain", true, "Whether the off-chain envelopes of Ledger and SIWS 1.1 are taken."),
     flag("memo", false, "Whether a signed memo transaction is taken in place of a message."),
 ];
+
+const BIP122: &[Key] = &[texts(
+    "allow",
+    &[],
+    "Chains as CAIP-2 ids, such as \"bip122:000000000019d6689c085ae165831e93\" for the main network, or \"bip122:*\"; \
+     none: the family is off. Signatures are BIP-137 and BIP-322, of keys alone.",
+)];
 
 const STORE: &[Key] = &[
     text_or(

@@ -5,7 +5,10 @@ use std::collections::HashSet;
 use super::edge::Served;
 use crate::{
     caip::{AccountId, AccountKey, ChainId, is_address},
-    chain::{Accepts, DIALECTS},
+    chain::{
+        Accepts, DIALECTS,
+        bip122::address::{self, Network},
+    },
     config::{report::Report, section::Section, tree::Text},
     gate::settings::{CacheSettings, Settings},
     siwx::{
@@ -124,7 +127,7 @@ fn expectation(auth: &Section, chains: &Section, served: &[Served], report: &mut
     }
     let mut expectation = Expectation::new(origins);
     expectation.labels = labels(auth, report);
-    expectation.chains = ["eip155", "solana"]
+    expectation.chains = ["eip155", "solana", "bip122"]
         .into_iter()
         .flat_map(|namespace| allowed_chains(namespace, chains.section(namespace), report))
         .collect();
@@ -159,11 +162,16 @@ fn labels(auth: &Section, report: &mut Report) -> Vec<(String, Vec<String>)> {
 fn allowed_chains(namespace: &str, section: &Section, report: &mut Report) -> Vec<String> {
     let mut chains = Vec::new();
     for text in section.texts("allow") {
-        if let Some(chain) = allowed_chain(namespace, &text.value) {
-            chains.push(chain);
-        } else {
-            let title = format!("`{}` is no chain of `{namespace}`", text.shown);
-            report.error(&text.place, title, format!("expected a CAIP-2 id, or `{namespace}:*`"));
+        match allowed_chain(namespace, &text.value) {
+            Some(chain) if is_unknown_to_bitcoin(&chain) => {
+                let title = format!("no signature of `{}` can be verified", text.shown);
+                report.error(&text.place, title, "expected Bitcoin's main network or one of its test networks");
+            }
+            Some(chain) => chains.push(chain),
+            None => {
+                let title = format!("`{}` is no chain of `{namespace}`", text.shown);
+                report.error(&text.place, title, format!("expected a CAIP-2 id, or `{namespace}:*`"));
+            }
         }
     }
     chains
@@ -177,6 +185,11 @@ fn allowed_chain(namespace: &str, text: &str) -> Option<String> {
     let dialect = DIALECTS.iter().find(|dialect| dialect.namespace == namespace)?;
     let chain = ChainId::new(namespace, &(dialect.reference)(reference)?).ok()?;
     Some(chain.as_str().to_owned())
+}
+
+/// Whether it is a chain of Bitcoin's kind whose addresses are not known, so that everybody on it would be refused.
+fn is_unknown_to_bitcoin(chain: &str) -> bool {
+    chain.strip_prefix("bip122:").is_some_and(|reference| reference != "*" && Network::of_chain(reference).is_none())
 }
 
 fn schemes_of_eip155(section: &Section, report: &mut Report) {
@@ -197,11 +210,15 @@ fn schemes_of_eip155(section: &Section, report: &mut Report) {
 }
 
 /// Accounts that are refused, as the gate looks them up: EVM ones in lower case, because one account has many
-/// spellings there.
+/// spellings there. Of Bitcoin's two spellings messages have one alone, and the other would deny nobody.
 fn denied(texts: &[Text], report: &mut Report) -> HashSet<String> {
     let mut denied = HashSet::with_capacity(texts.len());
     for text in texts {
-        if let Ok(account) = AccountId::parse(&text.value) {
+        let bare = text.value.rsplit(':').next().unwrap_or_default();
+        if address::parse(bare).is_ok() && address::canonical(bare).is_err() {
+            let title = format!("`{}` is spelled as no message spells it", text.shown);
+            report.error(&text.place, title, "expected the address in lower case");
+        } else if let Ok(account) = AccountId::parse(&text.value) {
             denied.insert(format!("{}:{}", account.chain_str(), account.key().address()));
         } else if is_address(&text.value) {
             let evm = text.value.len() == 42 && text.value[..2].eq_ignore_ascii_case("0x");

@@ -7,7 +7,7 @@ use http::HeaderValue;
 use super::{Routed, is_name, listed, routes, sales::Market};
 use crate::{
     caip::ChainId,
-    chain::{CHAINS, DIALECTS},
+    chain::DIALECTS,
     config::{
         report::{Place, Report},
         section::Section,
@@ -27,6 +27,9 @@ use crate::{
         terms::{Accept, Scheme},
     },
 };
+
+/// The families of chains that x402 has payments and a signing text for. More of them can be verified in tokens.
+const FAMILIES: [&str; 2] = ["eip155", "solana"];
 
 /// Names of facilitators are metric labels.
 const FACILITATORS_MAX: usize = 8;
@@ -108,7 +111,7 @@ fn chain(text: &str) -> Option<(ChainId, &'static Dialect)> {
 }
 
 fn network(text: &Text, report: &mut Report) -> Option<(ChainId, &'static Dialect)> {
-    let found = chain(&text.value).filter(|(chain, _)| matches!(chain.namespace(), "eip155" | "solana"));
+    let found = chain(&text.value).filter(|(chain, _)| FAMILIES.contains(&chain.namespace()));
     if found.is_none() {
         let title = format!("`{}` is no network to be paid on", text.shown);
         report.error(&text.place, title, "expected a CAIP-2 id of `eip155` or `solana`, such as `eip155:8453`");
@@ -375,11 +378,9 @@ fn sign_in_chains(
 }
 
 fn sign_in_chain(text: &Text, allowed: &[String], report: &mut Report) -> Option<ChainId> {
-    let is_verified = |chain: &ChainId| CHAINS.iter().any(|known| known.namespace() == chain.namespace());
-    let Some((chain, _)) = chain(&text.value).filter(|(chain, _)| is_verified(chain)) else {
-        let families = CHAINS.iter().map(|chain| chain.namespace());
+    let Some((chain, _)) = chain(&text.value).filter(|(chain, _)| FAMILIES.contains(&chain.namespace())) else {
         let title = format!("nobody can sign in on `{}`", text.shown);
-        report.error(&text.place, title, format!("expected a CAIP-2 id of: {}", listed(families)));
+        report.error(&text.place, title, format!("expected a CAIP-2 id of: {}", listed(FAMILIES.into_iter())));
         return None;
     };
     if !is_allowed(&chain, allowed) {

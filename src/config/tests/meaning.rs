@@ -231,6 +231,22 @@ hosts = ["api.internal", "Other.example:8443"]
     assert_eq!(config.edge.identity_prefix, "X-Wallet-");
 }
 
+/// Off unless it is asked for, with its chains by their ids or all of them.
+#[test]
+fn what_chains_of_bitcoin_come_out_as() {
+    let (main, signet) = ("bip122:000000000019d6689c085ae165831e93", "bip122:00000008819873e925422c1ff0f99f7c");
+    let rows = [
+        ("[]".to_owned(), vec![]),
+        (format!("[\"{main}\", \"{signet}\"]"), vec![main, signet]),
+        ("[\"bip122:*\"]".to_owned(), vec!["bip122:*"]),
+    ];
+    for (allow, expected) in rows {
+        let text = changed("[server]", &format!("[chains.bip122]\nallow = {allow}\n[server]"));
+        let config = config(&text);
+        assert_eq!(config.gate.expectation.chains, [&["eip155:*", "solana:*"][..], &expected].concat(), "{allow}");
+    }
+}
+
 #[test]
 fn values_of_auth_and_chains_that_are_refused() {
     let rows = [
@@ -246,6 +262,7 @@ fn values_of_auth_and_chains_that_are_refused() {
         ("auth", "labels = { tron = [\"TRON\"] }"),
         ("auth", "labels = { eip155 = \"Ethereum\" }"),
         ("auth", "deny_accounts = [\"not an account\"]"),
+        ("auth", "deny_accounts = [\"BC1QW508D6QEJXTDG4Y5R3ZARVARY0C5XW7KV8F3T4\"]"),
         ("auth", "identity_prefix = \"X-SIWX\""),
         ("auth", "identity_prefix = \"X-Forwarded-\""),
         ("auth", "identity_prefix = \"\""),
@@ -255,6 +272,10 @@ fn values_of_auth_and_chains_that_are_refused() {
         ("chains.eip155", "allow = [\"eip155\"]"),
         ("chains.eip155", "schemes = []"),
         ("chains.solana", "allow = [\"solana:5eykt4UsFv8P8NJdTREpY1vzqKqZKvdpKuc147dw2N9e\"]"),
+        ("chains.bip122", "allow = [\"bip122:mainnet\"]"),
+        ("chains.bip122", "allow = [\"bip122:000000000019D6689C085AE165831E93\"]"),
+        ("chains.bip122", "allow = [\"bip122:12a765e31ffd4059bada1e25190f6e98\"]"),
+        ("chains.bip122", "schemes = [\"bip322\"]"),
         ("store", "url = \"sqlite:\""),
         ("store", "url = \"siwx-gateway.db\""),
         ("store", "url = \"sqlite::disk:\""),

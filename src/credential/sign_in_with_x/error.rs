@@ -158,6 +158,7 @@ const fn of_signature(error: SignatureError) -> &'static str {
         SignatureError::ContractRefused
         | SignatureError::Erc8010Unsupported
         | SignatureError::HighS
+        | SignatureError::Inconclusive
         | SignatureError::RpcNotConfigured
         | SignatureError::SignatureMismatch
         | SignatureError::UnexpectedTransaction

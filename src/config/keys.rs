@@ -223,6 +223,6 @@ mod tests {
             }
             count
         }
-        assert_eq!(walk("", ROOT), 150);
+        assert_eq!(walk("", ROOT), 154);
     }
 }

@@ -208,6 +208,14 @@ impl Section {
         self.section_if_given(key).unwrap_or_else(|| other_kind(key))
     }
 
+    /// The tables within that have a name of their own, in the order of the key table.
+    pub(crate) fn tables(&self) -> impl Iterator<Item = (&'static str, &Self)> {
+        self.keys.iter().filter_map(|key| match &self.field(key.name)?.setting {
+            Setting::Section(section) => Some((key.name, section)),
+            _ => None,
+        })
+    }
+
     /// Tables in an array; none if they were required and are missing.
     pub(crate) fn sections(&self, key: &str) -> &[Self] {
         match self.field(key).map(|field| &field.setting) {

@@ -124,12 +124,16 @@ fn wait_for<T>(mut look: impl FnMut() -> Option<T>) -> T {
 }
 
 #[test]
-fn tokens_are_good_for_both_chains_and_each_of_its_own() {
-    let (desk, evm, solana) = desk_with_keys();
-    for (key, address, chain, scheme) in [
-        ("evm.key", &evm, "eip155:8453", "eip191"),
-        ("solana.key", &solana, "solana:5eykt4UsFv8P8NJdTREpY1vzqKqZKvdp", "ed25519"),
+fn tokens_are_good_for_every_family_and_each_of_its_own() {
+    let desk = Desk::new();
+    for (family, chain, scheme) in [
+        ("evm", "eip155:8453", "eip191"),
+        ("solana", "solana:5eykt4UsFv8P8NJdTREpY1vzqKqZKvdp", "ed25519"),
+        ("tron", "tron:0x2b6653dc", "tip191, where the gateway takes that"),
+        ("sui", "sui:mainnet", "sui, where the gateway takes that"),
     ] {
+        let address = desk.run(&["keygen", "--chain", family]).out.trim().to_owned();
+        let key = &format!("{family}.key");
         let mint = |more: &[&str]| {
             let base = ["token", "mint", "--key", key, "--domain", "gateway.test", "--uri", "http://gateway.test"];
             desk.run(&[&base, more].concat())
@@ -200,6 +204,34 @@ fn a_bitcoin_wallet_from_its_key_to_a_decision() {
     assert!(!desk.path("evm.key").exists());
     let made = desk.run(&["keygen", "--chain", "bitcoin", "--address-type", "p2tr", "--out", "taproot.key"]);
     assert!(made.code == 0 && made.out.starts_with("bc1p"), "{} {}", made.out, made.err);
+}
+
+/// What a family needs that is off by default: to be let in, and an account that says whose it is.
+#[test]
+fn families_that_are_off_until_they_are_let_in() {
+    for (family, namespace, chain) in [("tron", "tron", "tron:0x2b6653dc"), ("sui", "sui", "sui:mainnet")] {
+        let desk = Desk::new();
+        let address = desk.run(&["keygen", "--chain", family]).out.trim().to_owned();
+        let key = format!("{family}.key");
+        let token = desk.run(&["token", "mint", "--key", &key, MINT[4], MINT[5], MINT[6], MINT[7]]);
+        desk.write("off.toml", &small_configuration("a.db"));
+        let letting_in = format!("[chains.{namespace}]\nallow = [\"{chain}\"]\n");
+        desk.write("on.toml", &(small_configuration("a.db") + &letting_in));
+        let decided = |file: &str| {
+            let verify = ["token", "verify", "-c", file, "--method", "GET", "--url", "/x", "--json"];
+            let json = json_of(&desk.run_with(&verify, token.out.as_bytes()).out);
+            json!([json["status"], json["reason"], json["account"]])
+        };
+        let account = format!("{chain}:{address}");
+        assert_eq!(decided("off.toml"), json!([401, "chain_not_allowed", null]), "{family}");
+        assert_eq!(decided("on.toml"), json!([403, "no_subscription", account]), "{family}");
+        let alone = desk.run(&["subscriptions", "grant", "-c", "on.toml", "--account", &address]);
+        assert_eq!((alone.code, alone.out.as_str()), (64, ""), "{family}: {}", alone.err);
+        let named = format!("{namespace}:{address}");
+        let grant = desk.run(&["subscriptions", "grant", "-c", "on.toml", "--account", &named]);
+        assert_eq!(grant.code, 0, "{family}: {}", grant.err);
+        assert_eq!(decided("on.toml"), json!([200, "ok", account]), "{family}");
+    }
 }
 
 #[test]

@@ -19,5 +19,6 @@ mod logs;
 mod metrics;
 mod operator;
 mod paths;
+mod tron_and_sui;
 mod upstreams;
 mod x402;

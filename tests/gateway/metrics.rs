@@ -36,8 +36,8 @@ const REASONS: [(&str, &str); 22] = [
     ("error", "internal"),
 ];
 
-const SCHEMES: [&str; 8] =
-    ["eip191", "eip1271", "eip6492", "ed25519", "solana-offchain", "solana-memo", "bip137", "bip322"];
+const SCHEMES: [&str; 10] =
+    ["eip191", "eip1271", "eip6492", "ed25519", "solana-offchain", "solana-memo", "bip137", "bip322", "tip191", "sui"];
 
 /// The series that must be there at 0, labels in the order of the alphabet as the text format writes them.
 fn at_zero() -> BTreeSet<String> {

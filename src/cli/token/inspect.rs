@@ -180,7 +180,9 @@ const fn is_about_times(code: Code) -> bool {
 fn signature_check(proof: &Proof) -> Outcome {
     match chain::verify(proof, &Accepts { memo: true, ..Accepts::default() }) {
         Ok(verified) => Outcome::Passed(match verified.scheme() {
-            Scheme::SolanaMemo => "solana-memo, where the gateway takes that".to_owned(),
+            scheme @ (Scheme::SolanaMemo | Scheme::Tip191 | Scheme::Sui) => {
+                format!("{}, where the gateway takes that", scheme.as_str())
+            }
             scheme => scheme.as_str().to_owned(),
         }),
         Err(error) => Outcome::Failed(error.as_str(), error.to_string()),

@@ -175,7 +175,13 @@ const AUTH: &[Key] = &[
     Key::new(
         "labels",
         Kind::Lists,
-        Fallback::Lists(&[("eip155", &["Ethereum"]), ("solana", &["Solana"]), ("bip122", &["Bitcoin"])]),
+        Fallback::Lists(&[
+            ("eip155", &["Ethereum"]),
+            ("solana", &["Solana"]),
+            ("bip122", &["Bitcoin"]),
+            ("tron", &["TRON"]),
+            ("sui", &["Sui"]),
+        ]),
         "The words for a chain family that messages may use (\"... with your Ethereum account\"); \"*\" is any.",
     ),
     texts("deny_accounts", &[], "Accounts that are refused whatever they hold: CAIP-10 ids or bare addresses."),
@@ -189,8 +195,8 @@ const CHAINS: &[Key] = &[
     section("eip155", EIP155, "Ethereum and its kin."),
     section("solana", SOLANA, "Solana."),
     section("bip122", BIP122, "Bitcoin."),
-    later("tron"),
-    later("sui"),
+    section("tron", TRON, "Tron."),
+    section("sui", SUI, "Sui."),
 ];
 
 const EIP155: &[Key] = &[
@@ -216,6 +222,15 @@ const BIP122: &[Key] = &[texts(
     "Chains as CAIP-2 ids, such as \"bip122:000000000019d6689c085ae165831e93\" for the main network, or \"bip122:*\"; \
      none: the family is off. Signatures are BIP-137 and BIP-322, of keys alone.",
 )];
+
+const TRON: &[Key] = &[texts(
+    "allow",
+    &[],
+    "Chains as CAIP-2 ids, such as \"tron:0x2b6653dc\", or \"tron:*\"; none turns the family off.",
+)];
+
+const SUI: &[Key] =
+    &[texts("allow", &[], "Chains as CAIP-2 ids, such as \"sui:mainnet\", or \"sui:*\"; none turns the family off.")];
 
 const STORE: &[Key] = &[
     text_or(

@@ -14,6 +14,7 @@
 // A chain may have several doors, and a door may lead to another chain than its name says.
 
 import { Buffer } from 'node:buffer'
+import { randomInt } from 'node:crypto'
 import { once } from 'node:events'
 import http from 'node:http'
 
@@ -23,6 +24,9 @@ import { answerRpc } from './rpc.js'
 /** What geth gives a call at most, unless told otherwise. */
 const GAS_CAP = 50_000_000n
 const BODY_BYTES_MAX = 5 << 20
+
+/** Ports that no system gives to outgoing connections: one of those could be gone while its door is down. */
+const PORTS = { from: 10_000, to: 30_000 }
 
 /** What a door does with a request it has read, where that is not honest; without an entry it answers. */
 const ACTS = {
@@ -52,10 +56,24 @@ class Door {
     this.#server = http.createServer((request, response) => this.#serve(node, calls, request, response))
   }
 
+  /** At a port of its own the first time, and at the same from then on. */
   async open() {
-    this.#server.listen(this.#port, '127.0.0.1')
-    await once(this.#server, 'listening')
-    this.#port = this.#server.address().port
+    while (this.#port === 0) {
+      const port = randomInt(PORTS.from, PORTS.to)
+      if (await this.#listens(port)) this.#port = port
+    }
+    if (!this.#server.listening && !(await this.#listens(this.#port))) throw new Error(`port ${this.#port} is taken`)
+  }
+
+  async #listens(port) {
+    this.#server.listen(port, '127.0.0.1')
+    try {
+      await once(this.#server, 'listening')
+      return true
+    } catch (error) {
+      if (error.code === 'EADDRINUSE') return false
+      throw error
+    }
   }
 
   async close() {

@@ -24,6 +24,7 @@ import {
   present,
   textFor,
   timed,
+  YES_MILLIS,
   ZKSYNC,
 } from './gateway.js'
 
@@ -100,7 +101,7 @@ for (const { title, scheme, make, others } of kinds) {
         assert.deepEqual(first.asked, [DOORS[chain]])
         const { answer, millis } = await timed(() => asking(() => present(wallet, { text, signature })))
         assertSignedIn(answer.answer, wallet, scheme)
-        if (millis < 1000) assert.deepEqual(answer.asked, [], 'a yes is remembered for two seconds')
+        if (millis < YES_MILLIS / 2) assert.deepEqual(answer.asked, [], 'a yes is remembered')
       })
 
       test('is refused with a signature of another text', async () => {
@@ -231,11 +232,10 @@ describe('the same token from many at once', () => {
     const wallet = await chains.owned(ETHEREUM)
     const text = textFor(wallet)
     const signature = await wallet.sign(text)
-    const { answer, asked } = await asking(() =>
-      Promise.all(Array.from({ length: 20 }, () => present(wallet, { text, signature }))),
-    )
-    for (const each of answer) assertSignedIn(each, wallet, 'eip1271')
-    assert.deepEqual(asked, ['ethereum'])
+    const many = () => Promise.all(Array.from({ length: 20 }, () => present(wallet, { text, signature })))
+    const { answer, millis } = await timed(() => asking(many))
+    for (const each of answer.answer) assertSignedIn(each, wallet, 'eip1271')
+    if (millis < YES_MILLIS) assert.deepEqual(answer.asked, ['ethereum'])
   })
 })
 

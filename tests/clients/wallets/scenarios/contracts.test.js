@@ -163,6 +163,15 @@ describe('one address on two chains', () => {
     assert.equal((await present(here, { path: '/v1/data' })).status, 200)
   })
 
+  test('what was granted without naming one is had by the contracts of both', async () => {
+    const deployer = newKey()
+    const here = await chains.owned(ETHEREUM, { deployer })
+    const there = await chains.owned(BASE, { deployer })
+    await grant(here.address)
+    assert.equal((await present(here, { path: '/v1/data' })).status, 200)
+    assert.equal((await present(there, { path: '/v1/data' })).status, 200)
+  })
+
   test('what a key was granted on one is had on the other', async () => {
     const wallet = chains.keyPair(ETHEREUM)
     await grant(`${ETHEREUM}:${wallet.address}`)

@@ -70,7 +70,7 @@ export async function asking(run) {
 
 // === the admin API ===
 
-/** Gives an account of a chain a subscription for a day, by its CAIP-10 id. */
+/** Gives an account a subscription for a day: by its CAIP-10 id that of one chain, by its address alone that of all. */
 export async function grant(account) {
   const answer = await fetch(`${target.admin.url}/admin/subscriptions`, {
     method: 'POST',

@@ -64,6 +64,18 @@ for (const { title, scheme, make, elsewhere } of families) {
   })
 }
 
+describe('a chain that has several names', () => {
+  for (const [name, same, make] of [
+    ['tron:728126428', 'tron:0x2b6653dc', tronWallet],
+    ['sui:35834a8a', 'sui:mainnet', sui[0].make],
+  ]) {
+    test(`${name} is told to the upstream as ${same}`, async () => {
+      const wallet = make()
+      assertSignedIn(await present({ ...wallet, chain: name }), { ...wallet, chain: same }, wallet.scheme)
+    })
+  }
+})
+
 describe('what only looks like a signature of its family is refused', () => {
   test("a Bitcoin address of the other network's chain", async () => {
     const { mainnet, testnet } = BITCOIN_CHAINS

@@ -311,6 +311,34 @@ fn each_check_of_a_token_is_shown() {
     assert!(text.contains("\n    gateway.test wants you to sign in with your Ethereum account:\n"), "{text}");
 }
 
+/// What a contract takes cannot be told offline; that there is one to be asked, and how, can.
+#[test]
+fn a_token_that_only_a_contract_could_take_says_so() {
+    let (desk, _, _) = desk_with_keys();
+    let token = desk.run(&MINT).out.trim().to_owned();
+    let (message, signature) = token.split_once('.').expect("a dot");
+    let word = |number: u8| format!("{number:064x}");
+    let wrapping = [word(1), word(0x60), word(0x80), word(0), word(0), "6492".repeat(16)].concat();
+    let other_digit = if signature.as_bytes()[10] == b'0' { '1' } else { '0' };
+    let changed = format!("{}{other_digit}{}", &signature[..10], &signature[11..]);
+    let rows = [
+        ("of a length that no key's has", format!("0x{}", "ab".repeat(66)), "rpc_not_configured", "eip1271"),
+        ("none at all", "0x".to_owned(), "rpc_not_configured", "eip1271"),
+        ("of another text", changed, "", "eip1271"),
+        ("wrapped", format!("0x{wrapping}"), "rpc_not_configured", "eip6492"),
+    ];
+    for (name, signature, code, scheme) in rows {
+        let ran = desk.run_with(&["token", "inspect", "--json"], format!("{message}.{signature}").as_bytes());
+        let check = json_of(&ran.out)["checks"][6].clone();
+        assert_eq!((ran.code, &check["ok"]), (1, &json!(false)), "{name}: {check}");
+        assert!(code.is_empty() || check["code"] == code, "{name}: {check}");
+        let asks = format!(
+            "; the account's contract on eip155:1 would have to be asked, by {scheme}, which is not done offline"
+        );
+        assert!(check["detail"].as_str().expect("a text").ends_with(&asks), "{name}: {check}");
+    }
+}
+
 #[test]
 fn subscriptions_are_listed_extended_and_imported_whole_or_not() {
     let (desk, evm, solana) = desk_with_keys();

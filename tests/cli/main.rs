@@ -1,8 +1,15 @@
 //! The command line as its users meet it: the real binary, its exit codes, and what it prints where.
 
+mod contracts;
 mod harness;
 mod journey;
+#[path = "../rpc/node.rs"]
+#[allow(dead_code, reason = "the tests of the room use it too, and other parts of it")]
+mod node;
 mod payments;
+#[path = "../facilitator/server.rs"]
+#[allow(dead_code, reason = "the tests of the facilitator use it too, and other parts of it")]
+mod server;
 mod vectors;
 
 use std::{

@@ -11,14 +11,16 @@ use siwx_gateway::store::Term;
 
 use crate::{
     failures::Flaky,
-    harness::{Answer, Client, Gateway, Nobody, Request, Setup, Upstream, Wallet, time, upstream::read_request},
+    harness::{
+        Answer, Client, Gateway, Nobody, Request, Setup, Upstream, Wallet, time, upstream::read_request, wallet::token,
+    },
     operator,
 };
 
 /// How one code comes about: a gateway made for it, and the answer it gave.
 type Produce = fn() -> Answer;
 
-const CODES: [(u16, &str, Produce); 26] = [
+const CODES: [(u16, &str, Produce); 27] = [
     (400, "ambiguous_path", ambiguous_path),
     (400, "bad_path", || asked(&Request::get("/public/../x"))),
     (400, "bad_request", || asked(&Request::get("/public/x").host("a b"))),
@@ -48,6 +50,7 @@ const CODES: [(u16, &str, Produce); 26] = [
     (502, "upstream_unreachable", upstream_unreachable),
     (503, "overloaded", overloaded),
     (503, "store_unavailable", store_unavailable),
+    (503, "verifier_unavailable", verifier_unavailable),
     (504, "upstream_timeout", upstream_timeout),
 ];
 
@@ -88,6 +91,18 @@ fn ambiguous_path() -> Answer {
     let upstream = Upstream::ok();
     let tables = "[[route]]\nname = \"all\"\nprefix = \"/\"\nupstream = \"api\"\nauth = \"wallet\"\n";
     asked_of(Setup::over(&upstream).tables(tables), &Request::get("/PAID/x").token(&Wallet::evm(1).token()))
+}
+
+fn verifier_unavailable() -> Answer {
+    let upstream = Upstream::ok();
+    let nobody = Nobody::new();
+    let tables = format!(
+        "[chains.eip155]\nschemes = [\"eip191\", \"eip1271\"]\nrpc = {{ \"eip155:8453\" = [\"{}\"] }}\n",
+        nobody.url()
+    );
+    // Of a length that no key's signature has.
+    let token = token(&Wallet::evm(1).text().to_string(), "0x1234");
+    asked_of(Setup::over(&upstream).tables(&tables), &Request::get("/wallet/x").token(&token))
 }
 
 fn account_denied() -> Answer {

@@ -4,8 +4,10 @@
 //! timers are at most a day; counts that end up as memory are at most a million; nothing that must be at least
 //! one can be zero, because zero would mean "refuse everything" to the code and "no limit" to the reader.
 
+mod eip155;
 mod payments;
 
+use eip155::{CONTRACTS, EIP155};
 use payments::{PLAN, SOLD_SECS_MAX, X402};
 
 use super::{Bounds, Fallback, Key, Kind, Span};
@@ -199,17 +201,6 @@ const CHAINS: &[Key] = &[
     section("sui", SUI, "Sui."),
 ];
 
-const EIP155: &[Key] = &[
-    texts("allow", &["eip155:*"], "Chains as CAIP-2 ids, or \"eip155:*\"; none turns the family off."),
-    texts("schemes", &["eip191"], "Signature schemes. So far \"eip191\" alone."),
-    later("rpc"),
-    later("rpc_timeout"),
-    later("rpc_concurrency"),
-    later("rpc_per_ip"),
-    later("rpc_quorum"),
-    later("validators"),
-];
-
 const SOLANA: &[Key] = &[
     texts("allow", &["solana:*"], "Chains as CAIP-2 ids, or \"solana:*\"; none turns the family off."),
     flag("offchain", true, "Whether the off-chain envelopes of Ledger and SIWS 1.1 are taken."),
@@ -253,7 +244,7 @@ const STORE: &[Key] = &[
 const CACHE: &[Key] = &[
     section("proofs", PROOFS, "Signatures that were verified; never kept past the message's expiry."),
     section("subscriptions", SUBSCRIPTIONS, "Who has subscribed to what."),
-    later("contracts"),
+    section("contracts", CONTRACTS, "What contracts said of signatures. That none could be asked is never kept."),
     later("sessions"),
 ];
 

@@ -34,6 +34,7 @@ pub(super) fn settings(root: &Section, served: &[Served], report: &mut Report) -
     let denied = denied(auth.texts("deny_accounts"), report);
     let expectation = expectation(auth, chains, served, report);
     let (proofs, subscriptions) = (cache.section("proofs"), cache.section("subscriptions"));
+    let contracts = cache.section("contracts");
     let solana = chains.section("solana");
     Settings {
         reading: reading(auth),
@@ -47,8 +48,11 @@ pub(super) fn settings(root: &Section, served: &[Served], report: &mut Report) -
         proofs: remembered(proofs),
         subscriptions: remembered(subscriptions),
         negative_ttl: subscriptions.duration("negative_ttl"),
+        contracts: remembered(contracts),
+        contracts_negative_ttl: contracts.duration("negative_ttl"),
         stale_if_error: root.section("store").duration("stale_if_error"),
         auth_failures: root.section("limits").rate("auth_failures"),
+        rpc_per_ip: chains.section("eip155").rate("rpc_per_ip"),
     }
 }
 
@@ -130,7 +134,6 @@ fn expectation(auth: &Section, chains: &Section, served: &[Served], report: &mut
     expectation.labels = labels(auth, chains, report);
     let allowed = chains.tables().flat_map(|(namespace, family)| allowed_chains(namespace, family, report));
     expectation.chains = allowed.collect();
-    schemes_of_eip155(chains.section("eip155"), report);
     expectation.uri_match = match auth.text("uri_match").value.as_str() {
         "off" => UriMatch::Off,
         "request" => UriMatch::Request,
@@ -153,7 +156,7 @@ fn labels(auth: &Section, chains: &Section, report: &mut Report) -> Vec<(String,
             let title = format!("`auth.labels` has no chain family `{}`", namespace.shown);
             report.error(&namespace.place, title, format!("known are: {}", known.join(", ")));
         }
-        (namespace.value.clone(), labels.iter().map(|label| label.value.clone()).collect())
+        (namespace.value.clone(), labels.iter().flatten().map(|label| label.value.clone()).collect())
     });
     lists.collect()
 }
@@ -190,23 +193,6 @@ fn allowed_chain(namespace: &str, text: &str) -> Option<String> {
 /// Whether it is a chain of Bitcoin's kind whose addresses are not known, so that everybody on it would be refused.
 fn is_unknown_to_bitcoin(chain: &str) -> bool {
     chain.strip_prefix("bip122:").is_some_and(|reference| reference != "*" && Network::of_chain(reference).is_none())
-}
-
-fn schemes_of_eip155(section: &Section, report: &mut Report) {
-    let texts = section.texts("schemes");
-    if texts.is_empty() {
-        report.error(section.place("schemes"), "`chains.eip155.schemes` is empty", "expected `eip191`");
-    }
-    for text in texts {
-        match text.value.as_str() {
-            "eip191" => {}
-            "eip1271" | "eip6492" => {
-                let title = format!("scheme `{}` is not built yet", text.shown);
-                report.error(&text.place, title, "expected `eip191`");
-            }
-            _ => report.error(&text.place, format!("unknown scheme `{}`", text.shown), "expected `eip191`"),
-        }
-    }
 }
 
 /// Accounts that are refused, as the gate looks them up: in the one spelling of their family, because an account may

@@ -1,5 +1,7 @@
 // Wallets of Bitcoin: one key, an address of each type, and the two ways in which its owners sign messages.
 
+import { Buffer } from 'node:buffer'
+
 import * as curve from '@bitcoinerlab/secp256k1'
 import { networks, payments } from 'bitcoinjs-lib'
 import { Address, Signer, Verifier } from 'bip322-js'

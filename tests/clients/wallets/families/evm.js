@@ -23,7 +23,7 @@ const contracts = await loadContracts()
 /** The owner of a key; what viem calls an account. */
 export const newKey = () => privateKeyToAccount(generatePrivateKey())
 
-/** What a contract's wallet is for, beside its chain and address. */
+/** The word for the family in texts. */
 const LABEL = 'Ethereum'
 
 /** The chains of a node, changed through the port that is for the tests. */

@@ -46,7 +46,7 @@ const kinds = [
     title: 'a contract of one owner',
     scheme: 'eip1271',
     make: (chain) => chains.owned(chain),
-    others: async (wallet, text) => [await newKey().signMessage({ message: text })],
+    others: async (_wallet, text) => [await newKey().signMessage({ message: text })],
   },
   {
     title: 'a Safe of two owners',

@@ -1,14 +1,14 @@
 //! What contracts say of signatures: asked of nodes, remembered for a while (signatures.md section 1.5).
 //!
 //! 1. What is remembered is an answer to one question: chain, account, text and every byte of the signature. A yes
-//!    counts for `ttl` and a no for `negative_ttl`, from before the node was asked; owners change, so a yes never counts
-//!    longer than [`YES_MAX`]. That nobody answered is not remembered.
+//!    counts for `ttl` and a no for `negative_ttl`, from before the node was asked; owners change, so a yes never
+//!    counts longer than [`YES_MAX`]. That nobody answered is not remembered.
 //! 2. Of the same question asked by many at once one goes to the node, and all hear its answer. It is asked on the
 //!    outbound thread: whoever goes away takes nobody's answer along.
 //! 3. An address spends from its budget for each question that goes to a node for it. What is remembered, or is being
 //!    asked already, costs it nothing.
-//! 4. Nothing waits for a free place: over an address's budget is that address's trouble, over the bound of all nobody's
-//!    in particular, and both are told at once.
+//! 4. Nothing waits for a free place: over an address's budget is that address's trouble, over the bound of all
+//!    nobody's in particular, and both are told at once.
 //! 5. Forgetting everything forgets what is being asked too: the answer goes to those who wait for it, and to nobody
 //!    after them.
 
@@ -38,7 +38,8 @@ use crate::{
     rpc::{Rpc, RpcError},
 };
 
-/// The longest that a yes may count without being asked for again: so long at most an owner who was removed still comes in.
+/// The longest that a yes may count without being asked for again: so long at most an owner who was removed still
+/// comes in.
 pub(super) const YES_MAX: Duration = Duration::from_secs(60);
 
 /// Asks contracts.

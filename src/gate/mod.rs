@@ -347,8 +347,8 @@ impl Gate {
         !self.settings.denied.is_empty() && self.is_denied_on(account.chain_str(), &account.key())
     }
 
-    /// Step 6, for whoever signs or pays on this chain. The list holds CAIP-10 ids and bare addresses, EVM ones in lower
-    /// case.
+    /// Step 6, for whoever signs or pays on this chain. The list holds CAIP-10 ids and bare addresses, EVM ones in
+    /// lower case.
     fn is_denied_on(&self, chain: &str, key: &AccountKey) -> bool {
         let denied = &self.settings.denied;
         denied.contains(key.address()) || denied.contains(&format!("{chain}:{}", key.address()))

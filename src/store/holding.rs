@@ -1,11 +1,11 @@
-//! What an account holds under one scope, and what becomes of it by a grant or a payment: pure, so that all stores do it
-//! alike.
+//! What an account holds under one scope, and what becomes of it by a grant or a payment: pure, so that all stores do
+//! it alike.
 //!
 //! 1. What a key pair may use is extended whatever chain it comes from.
-//! 2. What contracts may use is extended chain by chain (x402.md section 7): by a payment or grant on a chain, what counts
-//!    there; by a grant that names none, everything.
-//! 3. What came from one chain alone, or was granted without one, needs no shares; what has ended leaves none. So nearly
-//!    nothing has any.
+//! 2. What contracts may use is extended chain by chain (x402.md section 7): by a payment or grant on a chain, what
+//!    counts there; by a grant that names none, everything.
+//! 3. What came from one chain alone, or was granted without one, needs no shares; what has ended leaves none. So
+//!    nearly nothing has any.
 
 use super::Term;
 use crate::{

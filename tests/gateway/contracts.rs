@@ -1,5 +1,5 @@
-//! Contract wallets (signatures.md section 1): who is asked what, what is made of the answer, how long it counts, and what
-//! comes of nodes that fail or lie.
+//! Contract wallets (signatures.md section 1): who is asked what, what is made of the answer, how long it counts, and
+//! what comes of nodes that fail or lie.
 
 use std::{
     sync::{
@@ -395,8 +395,8 @@ fn nodes_that_disagree_let_nobody_in() {
     }
 }
 
-/// Section 1.5: a proof whose signature was a contract's is never served past the life of the contract's yes, neither by
-/// the memory of proofs, which is longer, nor by that of the connection.
+/// Section 1.5: a proof whose signature was a contract's is never served past the life of the contract's yes, neither
+/// by the memory of proofs, which is longer, nor by that of the connection.
 #[test]
 fn an_owner_who_was_removed_is_out_within_the_life_of_a_yes() {
     let (upstream, owner) = (Upstream::ok(), Arc::new(AtomicBool::new(true)));
@@ -629,8 +629,8 @@ fn a_proof_over_a_foreign_nonce_asks_no_contract() {
     assert_eq!(node.calls(), 0);
 }
 
-/// JavaScript clients sign the checksummed address, Python ones the address as the payload has it. Keys are tried on both
-/// texts before any contract is asked; contracts are asked about both.
+/// JavaScript clients sign the checksummed address, Python ones the address as the payload has it. Keys are tried on
+/// both texts before any contract is asked; contracts are asked about both.
 #[test]
 fn a_proof_in_lower_case_asks_after_both_texts_were_tried() {
     let asked = Arc::new(Mutex::new(Vec::new()));

@@ -1,6 +1,6 @@
 //! `token verify`: the whole decision about a request with a token, by the very gate that a server has, on the
-//! configured store. It uses up nothing: no nonce is claimed, and no address is charged for a refusal. Contracts are asked
-//! as a server would ask them, at the configured nodes.
+//! configured store. It uses up nothing: no nonce is claimed, and no address is charged for a refusal. Contracts are
+//! asked as a server would ask them, at the configured nodes.
 //!
 //! An admitted request is shown with status 200, in place of whatever its upstream would answer.
 

@@ -1,4 +1,5 @@
-//! Entitlements as rows: what is common to plans and access to routes, and how access is read. Plans are read in `rows`.
+//! Entitlements as rows: what is common to plans and access to routes, and how access is read. Plans are read in
+//! `rows`.
 //!
 //! An entitlement is a row of `siwx_entitlements`. What contracts may use of it is told apart in
 //! `siwx_entitlements_by_chain`, and only where it came from several chains.
@@ -21,7 +22,8 @@ use crate::{
 /// The columns that [`read_holding`] reads, from the one of its number on, in a statement on `siwx_entitlements`: the
 /// last is a line of words for each share, so that an entitlement is one row whatever it came from.
 pub(super) const HOLDING: &str = "starts_at, expires_at, chain_id, (
-    SELECT group_concat(by_chain.starts_at || ' ' || coalesce(by_chain.expires_at, '-') || ' ' || by_chain.chain_id, '\n')
+    SELECT group_concat(
+        by_chain.starts_at || ' ' || coalesce(by_chain.expires_at, '-') || ' ' || by_chain.chain_id, '\n')
     FROM siwx_entitlements_by_chain AS by_chain
     WHERE by_chain.namespace = siwx_entitlements.namespace AND by_chain.address = siwx_entitlements.address
       AND by_chain.scope = siwx_entitlements.scope)";

@@ -85,9 +85,10 @@ const MIGRATIONS: &[&str] = &[
         name   TEXT NOT NULL PRIMARY KEY CHECK (length(name) BETWEEN 1 AND 64),
         secret BLOB NOT NULL CHECK (length(secret) = 32)
     ) STRICT, WITHOUT ROWID;",
-    // 3: what contracts may use of an entitlement that came from several chains (x402.md section 7), an empty `chain_id`
-    // where none was named. Until now the last payment's chain hid those before it. A payment of what is held extends
-    // what came from its chain, so that the end is the latest of each payment's time and all lengths from there on.
+    // 3: what contracts may use of an entitlement that came from several chains (x402.md section 7), an empty
+    // `chain_id` where none was named. Until now the last payment's chain hid those before it. A payment of what is
+    // held extends what came from its chain, so that the end is the latest of each payment's time and all lengths
+    // from there on.
     "CREATE TABLE siwx_entitlements_by_chain (
         namespace  TEXT    NOT NULL,
         address    TEXT    NOT NULL,
@@ -276,7 +277,8 @@ mod tests {
             let sql = "INSERT INTO siwx_payments (payment_id, network, scheme, asset, amount, payer, \"transaction\",
                     facilitator, route, scope, length_millis, status, response, created_at, settled_at, valid_until,
                     attempts, keep_until)
-                VALUES (?1, ?2, 'exact', 'usdc', '1', '0xab', '', 'main', 'api', ?3, ?4, 'settled', 'e30=', ?5, ?5, 0, 1, 0)";
+                VALUES (?1, ?2, 'exact', 'usdc', '1', '0xab', '', 'main', 'api', ?3, ?4, 'settled', 'e30=', ?5, ?5, 0, 1,
+                    0)";
             let values = rusqlite::params![format!("{ids:064}"), network, scope, length, settled];
             on.execute(sql, values).expect(scope);
         };

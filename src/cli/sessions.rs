@@ -1,8 +1,8 @@
 //! `sessions`: who is signed in, in the configured store, and an end to it; also while a gateway runs on the store.
 //!
 //! 1. `list` prints the newest sets first, and of each set a line an account. What was signed is not printed.
-//! 2. `end` takes the public id of a set, that of one session in it, which upstreams are told, or an account whose sessions
-//!    end all.
+//! 2. `end` takes the public id of a set, that of one session in it, which upstreams are told, or an account whose
+//!    sessions end all.
 //! 3. Each end is one `audit` event in the log, on standard error.
 //! 4. What is ended here opens a running gateway no longer within two seconds.
 

@@ -1,5 +1,5 @@
-//! What any store does with sessions (sessions.md sections 2.1 and 2.2): how they begin, and how sets of them change. How
-//! they end is in `ends`.
+//! What any store does with sessions (sessions.md sections 2.1 and 2.2): how they begin, and how sets of them change.
+//! How they end is in `ends`.
 
 mod ends;
 

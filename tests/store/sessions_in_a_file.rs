@@ -1,5 +1,5 @@
-//! Sessions in one file: two stores on it, as two processes have them, what a crash leaves behind, what others write into
-//! it, and what is cleaned away.
+//! Sessions in one file: two stores on it, as two processes have them, what a crash leaves behind, what others write
+//! into it, and what is cleaned away.
 
 use std::{path::Path, sync::atomic::Ordering, time::Duration};
 

@@ -2,8 +2,8 @@
 //!
 //! 1. What was signed, and with what signature, is shown to nobody: whoever has both can sign in with them elsewhere.
 //! 2. A set has a public id, and so has each session in it: upstreams are told the latter. Either ends what it names.
-//! 3. An end is made in the store, for every process, and is one `audit` event in the log, also when whoever asked for it
-//!    hung up meanwhile.
+//! 3. An end is made in the store, for every process, and is one `audit` event in the log, also when whoever asked for
+//!    it hung up meanwhile.
 
 use std::net::IpAddr;
 

@@ -313,10 +313,7 @@ mod tests {
         let rows = [
             (Carriers::default(), None),
             (Carriers { authorization, ..Carriers::default() }, Some(CarrierName::Authorization)),
-            (
-                Carriers { sign_in_with_x: Some(SignInWithX), ..Carriers::default() },
-                Some(CarrierName::SignInWithX),
-            ),
+            (Carriers { sign_in_with_x: Some(SignInWithX), ..Carriers::default() }, Some(CarrierName::SignInWithX)),
         ];
         for (carriers, expected) in rows {
             let found = present(&headers, &carriers).expect("no conflict");

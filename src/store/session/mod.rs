@@ -18,11 +18,13 @@ use crate::{
     time::UnixTime,
 };
 
+pub use crate::session::id::SessionKey;
+
 pub use self::{
     page::{ListedSet, SessionCursor, SessionCursorError, SessionFilter, SessionPage},
     record::{
         AccountMetadata, Change, METADATA_BYTES_MAX, NewSession, Renewal, SESSIONS_MAX, SessionEntry, SessionError,
-        SessionFacts, SessionKey, SessionName, SessionSet, SessionTexts, SignIn,
+        SessionFacts, SessionName, SessionSet, SessionTexts, SignIn,
     },
 };
 

@@ -11,6 +11,7 @@ use thiserror::Error;
 use super::super::grant::{is_visible, is_writable, shown};
 use crate::{
     caip::{AccountId, AccountKey},
+    session::id::SessionKey,
     time::UnixTime,
 };
 
@@ -44,10 +45,6 @@ const NONCE_BYTES_MAX: usize = 128;
 
 /// Bytes of a domain at most: a host's name of 253 and a port, and some room.
 const DOMAIN_BYTES_MAX: usize = 300;
-
-/// Under what a store finds a set: the SHA-256 of the opaque id that a cookie or token holds, or of the `sid` of a JWT.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct SessionKey([u8; 32]);
 
 /// A key and the public id that goes with it.
 #[derive(Clone, PartialEq, Eq)]
@@ -217,26 +214,6 @@ pub enum SessionError {
     /// Times are in another order, or cannot be written as RFC 3339.
     #[error("expected times between the years 0000 and 9999, made before ended, found {0}")]
     Times(String),
-}
-
-// === impl SessionKey ===
-
-impl SessionKey {
-    /// The key of this hash.
-    pub const fn from_bytes(hash: [u8; 32]) -> Self {
-        Self(hash)
-    }
-
-    /// The hash.
-    pub const fn as_bytes(&self) -> &[u8; 32] {
-        &self.0
-    }
-}
-
-impl fmt::Debug for SessionKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("[redacted]")
-    }
 }
 
 // === impl SessionName ===

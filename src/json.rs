@@ -266,6 +266,8 @@ impl<'a> Cursor<'a> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn nested(depth: usize) -> String {
@@ -344,6 +346,49 @@ mod tests {
         {
             let (members, items) = (members_of(text), items_of(text));
             assert!(members.len() <= 1 && items.len() <= 1, "{text}: {members:?} {items:?}");
+        }
+    }
+
+    /// Texts with all that a cursor could stumble over.
+    fn value() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            "[\\[\\]{}:,\"\\\\ é\n]{0,8}".prop_map(Value::from),
+        ];
+        leaf.prop_recursive(4, 24, 4, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+                prop::collection::hash_map("[a\"\\\\{}:é]{0,3}", inner, 0..4)
+                    .prop_map(|members| members.into_iter().collect::<Map<_, _>>().into()),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn parts_are_what_was_read(members in prop::collection::hash_map(".{0,3}", value(), 0..5), pretty: bool) {
+            let members: Map<String, Value> = members.into_iter().collect();
+            let object = Value::from(members.clone());
+            let text = if pretty { format!("{object:#}") } else { object.to_string() };
+            let found: Vec<_> = members_of(&text)
+                .into_iter()
+                .map(|(name, value)| (name, serde_json::from_str(value).expect("JSON")))
+                .collect();
+            prop_assert_eq!(found, members.clone().into_iter().collect::<Vec<(String, Value)>>());
+
+            let list = Value::from(members.values().cloned().collect::<Vec<_>>());
+            let text = if pretty { format!("{list:#}") } else { list.to_string() };
+            let found: Vec<Value> =
+                items_of(&text).into_iter().map(|item| serde_json::from_str(item).expect("JSON")).collect();
+            prop_assert_eq!(Value::from(found), list);
+        }
+
+        #[test]
+        fn no_text_keeps_a_cursor_forever(text in "[\\[\\]{}:,\"\\\\ 1é]{0,24}") {
+            let parts = members_of(&text).len() + items_of(&text).len();
+            prop_assert!(parts <= text.len() + 1);
         }
     }
 }

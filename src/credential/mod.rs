@@ -266,9 +266,11 @@ mod tests {
         const OTHER: (&str, &str) = ("authorization", "Basic dTpw");
         const SIGN_IN: (&str, &str) = ("sign-in-with-x", "e30=");
         const BAD: (&str, &str) = ("sign-in-with-x", "");
+        const BEARER: (&str, &str) = ("authorization", "Bearer c");
+        const COOKIE: (&str, &str) = ("cookie", "siwx=d");
         type Row<'r> = (&'r str, &'r [(&'static str, &'static str)], Result<Option<(CarrierName, &'r str)>, Conflict>);
         let both = Err(Conflict::Both(Token, SignIn));
-        let rows: [Row<'_>; 10] = [
+        let rows: [Row<'_>; 19] = [
             ("nothing", &[], Ok(None)),
             ("a token", &[TOKEN], Ok(Some((Token, "a.b")))),
             ("a proof", &[SIGN_IN], Ok(Some((SignIn, "e30=")))),
@@ -279,10 +281,21 @@ mod tests {
             ("two proofs", &[SIGN_IN, SIGN_IN], Err(Conflict::Repeated(SignIn))),
             ("two proofs, one of them empty", &[BAD, SIGN_IN], Err(Conflict::Repeated(SignIn))),
             ("two tokens beside a proof", &[TOKEN, SIGN_IN, TOKEN], Err(Conflict::Repeated(Token))),
+            ("a bearer", &[BEARER], Ok(Some((CarrierName::Bearer, "c")))),
+            ("a bearer beside a token", &[BEARER, TOKEN], Err(Conflict::Repeated(Token))),
+            ("a bearer beside a proof", &[BEARER, SIGN_IN], Err(Conflict::Both(CarrierName::Bearer, SignIn))),
+            ("a cookie", &[COOKIE], Ok(Some((CarrierName::Cookie, "d")))),
+            ("a cookie beside a token", &[COOKIE, TOKEN], Ok(Some((Token, "a.b")))),
+            ("a cookie beside a proof", &[COOKIE, BAD], Ok(Some((SignIn, "")))),
+            ("a cookie beside a bearer", &[COOKIE, BEARER], Ok(Some((CarrierName::Bearer, "c")))),
+            ("a cookie beside another scheme", &[COOKIE, OTHER], Ok(Some((CarrierName::Cookie, "d")))),
+            ("two cookies beside a token", &[COOKIE, TOKEN, COOKIE], Err(Conflict::Repeated(CarrierName::Cookie))),
         ];
         let carriers = Carriers {
             authorization: Some(Authorization::new(vec!["SIWX".to_owned()])),
             sign_in_with_x: Some(SignInWithX),
+            bearer: Some(Bearer),
+            cookie: Some(Cookie::new("siwx")),
         };
         for (name, fields, expected) in rows {
             let headers: HeaderMap = headers(fields);
@@ -299,8 +312,8 @@ mod tests {
         let authorization = Some(Authorization::new(vec!["SIWX".to_owned()]));
         let rows = [
             (Carriers::default(), None),
-            (Carriers { authorization, sign_in_with_x: None }, Some(CarrierName::Authorization)),
-            (Carriers { authorization: None, sign_in_with_x: Some(SignInWithX) }, Some(CarrierName::SignInWithX)),
+            (Carriers { authorization, ..Carriers::default() }, Some(CarrierName::Authorization)),
+            (Carriers { sign_in_with_x: Some(SignInWithX), ..Carriers::default() }, Some(CarrierName::SignInWithX)),
         ];
         for (carriers, expected) in rows {
             let found = present(&headers, &carriers).expect("no conflict");

@@ -1,4 +1,4 @@
-//! The private listener: metrics, health, and the admin API. What is behind `/admin/payments` and
+//! The private listener: metrics, health, and the admin API. What is behind `/admin/payments`, `/admin/sessions` and
 //! `/admin/subscriptions` stands in files of these names.
 //!
 //! | method and path | answers |
@@ -12,6 +12,9 @@
 //! | GET `/admin/payments?status=&account=&after=` | a page of payments, the newest first |
 //! | GET `/admin/payments/{id}` | one of them |
 //! | POST `/admin/payments/{id}/resolve` | ends one that nobody knows the outcome of: `{status, payer?, transaction?}` |
+//! | GET `/admin/sessions?account=&after=` | a page of who is signed in, the newest first |
+//! | DELETE `/admin/sessions/{sid}` | ends a set of sessions, or one session of it by its own id |
+//! | DELETE `/admin/sessions?account=` | ends all sessions of an account |
 //! | POST `/admin/cache/flush` | forgets everything that is remembered |
 //! | GET `/admin/state` | versions, readiness, sizes |
 //!
@@ -26,6 +29,7 @@
 
 mod answers;
 pub(crate) mod payments;
+pub(crate) mod sessions;
 mod subscriptions;
 
 use std::{
@@ -226,9 +230,13 @@ impl Admin {
             (Method::GET, ["payments"]) => self.list_payments(&query).await,
             (Method::GET, ["payments", id]) => self.payment(id).await,
             (Method::POST, ["payments", id, "resolve"]) => self.resolve(id, request, peer).await,
+            (Method::GET, ["sessions"]) => self.list_sessions(&query).await,
+            (Method::DELETE, ["sessions"]) => self.end_sessions_of(&query, peer).await,
+            (Method::DELETE, ["sessions", sid]) => self.end_session(sid, peer).await,
             (
                 _,
-                ["state" | "subscriptions" | "payments"]
+                ["state" | "subscriptions" | "payments" | "sessions"]
+                | ["sessions", _]
                 | ["cache", "flush"]
                 | ["payments", _]
                 | ["payments", _, "resolve"],

@@ -4,7 +4,8 @@
 //! 2. Chains are compared by what they are, CAIP-2 or bare, because the text may have it either way.
 //! 3. Times are compared as moments: a text and its description may spell one moment differently. A time that cannot be
 //!    read is the moment of nothing.
-//! 4. `null` is nothing, as a member is that a program left undefined.
+//! 4. `null` is nothing, as a member is that a program left undefined, and so is an empty text where the message has no
+//!    line: who writes messages writes none for it.
 
 use serde_json::Value;
 
@@ -64,7 +65,7 @@ pub(super) fn same_address(account: &AccountId, spelled: &str, other: &str) -> b
 /// Whether a value is the moment of a line, or absent like it.
 pub(super) fn is_moment(line: Option<&Timestamp>, value: Option<&Value>) -> bool {
     match (line, value) {
-        (None, None | Some(Value::Null)) => true,
+        (None, value) => is_nothing(value),
         (Some(line), Some(Value::String(text))) => UnixTime::parse_rfc3339(text) == Some(line.instant),
         _ => false,
     }
@@ -73,8 +74,15 @@ pub(super) fn is_moment(line: Option<&Timestamp>, value: Option<&Value>) -> bool
 /// Whether a value is the text of a line, or absent like it.
 pub(super) fn is_text(line: Option<&str>, value: Option<&Value>) -> bool {
     match (line, value) {
-        (None, None | Some(Value::Null)) => true,
+        (None, value) => is_nothing(value),
         (Some(line), Some(Value::String(text))) => line == text,
         _ => false,
+    }
+}
+
+fn is_nothing(value: Option<&Value>) -> bool {
+    match value {
+        None | Some(Value::Null) => true,
+        Some(value) => value.as_str().is_some_and(str::is_empty),
     }
 }

@@ -4,8 +4,8 @@
 //! 1. The text says who signs in, where and when. `data` and `cacao` describe it for the dapp: they must agree with it,
 //!    and are kept as the JSON text they came as, unknown members too, because a dapp gets back what it gave.
 //! 2. Bodies that AppKit's classes send are read by one reader: one session, several of them, and the body of
-//!    ReownAuthentication. Members that are unknown beside `data` are passed over; `null` is what JSON makes of something
-//!    undefined in a list, and is nothing.
+//!    ReownAuthentication. Unknown members beside `data` are passed over. What JavaScript calls undefined is absent or
+//!    `null`, and is nothing either way.
 //! 3. An [`Attempt`] is read and nothing else: [`Attempt::check`] judges it by a page and a clock, `chain` verifies its
 //!    signature, and the nonce is claimed when all of that is right.
 

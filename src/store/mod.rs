@@ -1,9 +1,9 @@
-//! What outlives a request: who has subscribed, paid or signed in, which nonces and payments were used, and how much of a
-//! quota.
+//! What outlives a request: who has subscribed, paid or signed in, which nonces and payments were used, and how much of
+//! a quota.
 //!
-//! 1. A store is asked through [`SubscriptionStore`], [`NonceStore`], [`PaymentStore`], [`SessionStore`], [`UsageStore`]
-//!    and [`SecretStore`]; which one it is, [`open`] alone knows.
-//!    Every store passes the same suite of rules (`tests/store/rules.rs`).
+//! 1. A store is asked through [`SubscriptionStore`], [`NonceStore`], [`PaymentStore`], [`SessionStore`],
+//!    [`UsageStore`] and [`SecretStore`]; which one it is, [`open`] alone knows. Every store passes the same suite of
+//!    rules (`tests/store/rules.rs`).
 //! 2. **A store that does not answer is an error, never a no** (hardening.md section 7): a row that makes no sense, a
 //!    full disk, a time-out and a file that is not there are each a [`StoreError`].
 //! 3. Time is an argument. No store judges by a clock of its own, so that an answer can be told from its arguments.

@@ -2,7 +2,7 @@
 //!
 //! 1. Out: padded base64 of the standard alphabet. In: the same, the padding right or absent. The URL-safe alphabet
 //!    and stray bits in the last character are refused, as nobody sends them.
-//! 2. An object is read as [`json`](crate::json) reads it: one that names a member twice is refused, because another
+//! 2. An object is read as [`json`] reads it: one that names a member twice is refused, because another
 //!    reader of the same bytes, a facilitator say, may choose the other.
 //! 3. Length and depth are bounded before anything is kept.
 

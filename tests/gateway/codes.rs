@@ -283,3 +283,29 @@ fn every_code_of_the_private_listener_is_produced() {
     let said = files.iter().flat_map(|file| codes_of(&format!("src/edge/{file}"))).collect();
     assert_eq!(produced(&ADMIN_CODES), said, "the rows here, and what the source can say");
 }
+
+/// The words in quotes that look like codes, on lines that hold `mark`.
+fn quoted(path: &str, mark: &str) -> BTreeSet<String> {
+    let source = std::fs::read_to_string(path).expect("the source");
+    let lines = source.split("#[cfg(test)]").next().expect("a first part").lines().filter(|line| line.contains(mark));
+    let words = lines.flat_map(|line| line.split('"').skip(1).step_by(2));
+    words
+        .filter(|word| word.contains('_') && word.bytes().all(|b| b.is_ascii_lowercase() || b == b'_' || b == b'2'))
+        .map(str::to_owned)
+        .collect()
+}
+
+/// Who reads the README writes a client by its table; a code that is missing there is met in production first.
+#[test]
+fn the_readme_names_every_code() {
+    let mut said = codes_of("src/edge/respond.rs");
+    said.append(&mut quoted("src/edge/unpaid.rs", ""));
+    said.append(&mut quoted("src/gate/payment/challenge.rs", "code"));
+    let readme = std::fs::read_to_string("README.md").expect("README.md");
+    let table =
+        readme.split("| status | code | when |").nth(1).expect("the table").split("\n\n").next().expect("its rows");
+    let column = table.lines().skip(2).filter_map(|row| row.split('|').nth(2));
+    let named: BTreeSet<String> =
+        column.flat_map(|codes| codes.split('`').skip(1).step_by(2)).map(str::to_owned).collect();
+    assert_eq!(named, said, "the table of the README, and what the source can say");
+}

@@ -83,10 +83,11 @@ fn a_cacao_that_says_something_else() {
         let case = changed("one-click-statement-0", |case| put(case, path, value.clone()));
         assert_eq!(refused(&case), mismatch("cacao", member), "{path:?} = {value}");
     }
-    let good: [(&[&str], Value); 6] = [
+    let good: [(&[&str], Value); 7] = [
         // What the sentence is appended to.
         (&["cacao", "p", "statement"], json!("Sign in.")),
         (&["cacao", "p", "exp"], Value::Null),
+        (&["cacao", "p", "nbf"], json!("")),
         (&["cacao", "p", "uri"], json!("https://app.gateway.example/path")),
         // The same moment.
         (&["cacao", "p", "iat"], json!("2026-11-20T11:14:10.021000+01:00")),
@@ -148,7 +149,7 @@ fn data_of_another_chain_page_or_time() {
         ("evm-statement", "issuedAt", json!("2026-11-20T10:00:01.000Z")),
         ("evm-statement", "issuedAt", Value::Null),
         ("evm-statement", "expirationTime", json!("2026-11-20T11:00:00.000Z")),
-        ("evm-statement", "notBefore", json!("")),
+        ("evm-statement", "notBefore", json!(0)),
     ];
     for (id, member, value) in rows {
         let case = changed(id, |case| put(case, &["data", member], value.clone()));
@@ -160,13 +161,14 @@ fn data_of_another_chain_page_or_time() {
         let case = changed("evm-all-fields", |case| remove(case, &["data", member]));
         assert_eq!(refused(&case), mismatch("data", member), "{member} is in the text alone");
     }
-    let good: [(&str, &str, Value); 9] = [
+    let good: [(&str, &str, Value); 10] = [
         ("evm-statement", "chainId", json!("1")),
         ("evm-statement", "chainId", json!(1)),
         ("solana", "chainId", json!("solana:mainnet")),
         ("solana", "chainId", json!("5eykt4UsFv8P8NJdTREpY1vzqKqZKvdp")),
         ("evm-statement", "issuedAt", json!("2026-11-20T12:00:00+02:00")),
         ("evm-statement", "expirationTime", Value::Null),
+        ("evm-statement", "notBefore", json!("")),
         // What no session rests on is the dapp's own.
         ("evm-statement", "statement", json!("Another one.")),
         ("evm-statement", "resources", Value::Null),
@@ -377,4 +379,31 @@ fn nothing_that_proves_a_sign_in_is_shown_by_debug() {
         assert!(shown.contains("eip155:1:0xe8c4e5881ec748789059d1e71B9622D56d0Abc11"), "{shown}");
         assert!(!shown.contains(&signature[2..20]) && !shown.contains("wants you"), "{shown}");
     }
+}
+
+#[test]
+fn bodies_with_one_byte_changed() {
+    let case = case("one-click-statement-0");
+    let body = item(&case).to_string().into_bytes();
+    let (mut read, mut signed_in) = (0, 0);
+    let reading = reading();
+    let reader = Reader { dialects: DIALECTS, reading: &reading };
+    for index in 0..body.len() {
+        for byte in [b'"', b'\\', b'}', b'0', 0xff] {
+            let mut changed = body.clone();
+            changed[index] = byte;
+            let Ok(attempt) = reader.session(&changed) else {
+                continue;
+            };
+            read += 1;
+            // What is read is the same account, and what verifies is the same text.
+            assert_eq!(attempt.account().as_str(), "eip155:1:0xe8c4e5881ec748789059d1e71B9622D56d0Abc11");
+            if verify(&attempt).is_ok() {
+                signed_in += 1;
+                assert_eq!(attempt.proof().text(), case["message"]);
+            }
+        }
+    }
+    // Nonces and times of the text are told twice, so a change of the text alone seldom gets this far.
+    assert!(read > 100 && signed_in > 100, "{read} {signed_in}");
 }

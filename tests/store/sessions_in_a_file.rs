@@ -1,5 +1,5 @@
-//! Sessions in one file: two stores on it, as two processes have them, what a crash leaves behind, what others write into
-//! it, and what is cleaned away.
+//! Sessions in one file: two stores on it, as two processes have them, what a crash leaves behind, what others write
+//! into it, and what is cleaned away.
 
 use std::{path::Path, sync::atomic::Ordering, time::Duration};
 
@@ -162,6 +162,34 @@ fn ended_sessions_are_deleted_and_young_ones_kept() {
         assert_eq!((old(), sets()), (0, 3));
         assert!(found(&store, 20, now).await.is_some());
     });
+}
+
+#[test]
+fn a_sign_in_that_fails_half_way_leaves_everything_as_it_was() {
+    // As SQLite does by itself: it undoes a statement, or the whole transaction when a disk is full or fails.
+    for undone in ["ABORT", "ROLLBACK"] {
+        let (_folder, path) = place();
+        let store = open(&path);
+        block_on(async {
+            let before = begun(&store, 1, &[session(&alice(), "n1", 0)], 0).await;
+            let other = Connection::open(&path).expect("the file");
+            let trigger = format!(
+                "CREATE TRIGGER full BEFORE INSERT ON siwx_session_entries WHEN new.nonce = 'n3'
+                 BEGIN SELECT RAISE({undone}, 'database or disk is full'); END"
+            );
+            other.execute_batch(&trigger).expect("a trigger");
+            let two = [session(&alice(), "n2", 1), session(&bob(), "n3", 1)];
+            for how in [Change::Begin, Change::Add(key(1)), Change::Replace(key(1))] {
+                let failed = store.sessions().sign_in(&change(2, how, &two), at(1)).await.expect_err("no room");
+                assert_eq!(failed.to_string(), "cannot write a session: database or disk is full", "{undone}, {how:?}");
+                assert_eq!(found(&store, 1, 1).await.as_ref(), Some(&before), "{undone}, {how:?}");
+                assert_eq!(found(&store, 2, 1).await, None, "{undone}, {how:?}");
+            }
+            other.execute_batch("DROP TRIGGER full").expect("room again");
+            let set = done(&store, &change(2, Change::Replace(key(1)), &two), 1).await;
+            assert_eq!(set.entries, entries(&two), "{undone}: no nonce was used");
+        });
+    }
 }
 
 #[test]

@@ -7,7 +7,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{Opened, Sessions, Visitor, stored};
+use super::{Opened, Sessions, Visitor};
 use crate::{
     chain::{self, DIALECTS, SignerKey, Verification},
     gate::{Gate, contracts::Unasked},
@@ -63,7 +63,7 @@ impl Sessions {
             Word::Good => {
                 let id = session.sid.to_string();
                 // It is good all the same if the store does not take a note of it: then it is asked again sooner.
-                let _ = self.asked(self.means.store.verified(&stored::key(&opened.key), &id, now)).await;
+                let _ = self.asked(self.means.store.verified(&opened.key, &id, now)).await;
                 Ok(self.note_verified(opened, &session.sid, now))
             }
             Word::Bad => {

@@ -288,7 +288,7 @@ impl Sessions {
     /// Asks the store.
     async fn read(&self, gate: &Gate, key: SessionKey, now: UnixTime) -> Result<Option<Arc<Opened>>, Fault> {
         let (ends, foreign) = (self.memory.ends(), self.memory.foreign.load(Ordering::Acquire));
-        let found = self.asked(self.means.store.find(&stored::key(&key), now)).await?;
+        let found = self.asked(self.means.store.find(&key, now)).await?;
         let opened = found.map(|set| self.remember(gate, key, set, foreign, ends));
         Ok(opened.filter(|opened| opened.is_shown(&self.settings.life, now)))
     }
@@ -328,7 +328,7 @@ impl Sessions {
             return Arc::clone(opened);
         }
         let ends = self.memory.ends();
-        if !matches!(self.asked(self.means.store.seen(&stored::key(&opened.key), now)).await, Ok(true)) {
+        if !matches!(self.asked(self.means.store.seen(&opened.key, now)).await, Ok(true)) {
             return Arc::clone(opened);
         }
         let set = SessionSet::new(opened.set.sessions().to_vec(), Some(now));

@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use super::{Fault, Opened, Sessions, SignedIn, TokenForm, Visitor, confirm::Doubt, confirm::Word, stored};
+use super::{
+    Fault, Opened, Sessions, SignedIn, TokenForm, Visitor,
+    confirm::{Doubt, Word},
+};
 use crate::{
     caip::{AccountId, AccountKey},
     credential::Presented,
@@ -92,7 +95,7 @@ impl Sessions {
         let new = self.new_name(form)?;
         let expires_at = now.plus(self.settings.life.ttl);
         let renewal = store::Renewal { name: new.name.clone(), expires_at, verified, refused };
-        let renewed = self.asked(self.means.store.rotate(&stored::key(&opened.key), &renewal, now)).await?;
+        let renewed = self.asked(self.means.store.rotate(&opened.key, &renewal, now)).await?;
         self.memory.replaced(&opened.key, &new.key);
         let set = renewed.ok_or(SessionError::Unauthenticated)?;
         let opened = self.begun(gate, new.key, set);
@@ -113,7 +116,7 @@ impl Sessions {
         };
         let opened = if all { self.open(gate, presented, now).await? } else { None };
         self.memory.forget(&key);
-        let ended = self.asked(self.means.store.end(&stored::key(&key))).await;
+        let ended = self.asked(self.means.store.end(&key)).await;
         self.memory.forget(&key);
         let mut ended = ended?;
         if let Some(opened) = opened {
@@ -141,7 +144,7 @@ impl Sessions {
             return Ok(opened.map_or(0, |opened| opened.accounts(&self.settings.life, now).count()));
         };
         self.memory.forget(&key);
-        let left = self.asked(self.means.store.forget_pair(&stored::key(&key), &account, now)).await;
+        let left = self.asked(self.means.store.forget_pair(&key, &account, now)).await;
         self.memory.forget(&key);
         left
     }

@@ -102,8 +102,8 @@ impl Sessions {
         // A place in it was taken by its owner, or by nobody: what is presented and opens nothing is left behind.
         let change = match (&open, how) {
             (None, _) => Change::Begin,
-            (Some(open), How::Add) => Change::Add(stored::key(&open.key)),
-            (Some(open), How::Replace) => Change::Replace(stored::key(&open.key)),
+            (Some(open), How::Add) => Change::Add(open.key),
+            (Some(open), How::Replace) => Change::Replace(open.key),
         };
         let written = self.write(gate, &request, &verified, &untils, change, now).await?;
         let (new, opened) = match written {
@@ -242,7 +242,7 @@ impl Sessions {
                 (id.key(), Some(id))
             }
         };
-        let name = SessionName::new(stored::key(&key), &sid.to_string()).map_err(|error| {
+        let name = SessionName::new(key, &sid.to_string()).map_err(|error| {
             tracing::error!(%error, "a session's name cannot be kept");
             Fault::Unavailable
         })?;

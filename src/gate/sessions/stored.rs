@@ -2,7 +2,7 @@
 
 use crate::{
     session::{
-        id::{SessionKey, Sid},
+        id::Sid,
         set::{Evidence, Life, Session, SessionSet},
         sign_in::Attempt,
     },
@@ -74,9 +74,4 @@ fn session(entry: store::SessionEntry) -> Option<Session> {
 /// Whether a scheme, by its word, is a contract's.
 fn is_contract(scheme: &str) -> bool {
     crate::chain::Scheme::ALL.iter().any(|known| known.as_str() == scheme && known.is_contract())
-}
-
-/// A key as the store has it.
-pub(super) const fn key(key: &SessionKey) -> store::SessionKey {
-    store::SessionKey::new(*key.as_bytes())
 }

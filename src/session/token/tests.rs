@@ -34,6 +34,11 @@ fn session(account: AccountId) -> SessionClaims {
     }
 }
 
+fn assertion<'a>(account: &'a AccountId, url: &'a str) -> Assertion<'a> {
+    let accounts = std::slice::from_ref(account);
+    Assertion { account, accounts, scheme: "eip191", sid: None, method: "GET", url }
+}
+
 fn nonce() -> NonceClaims {
     NonceClaims { nonce: "12345678".into(), issued_at: NOW, expires_at: NOW.plus(Duration::from_secs(600)) }
 }
@@ -57,15 +62,7 @@ fn a_kind_is_refused_in_place_of_another() {
     let session_token = session(account("eip155:1:0xab")).seal(&keys, PARTIES).expect("a token");
     let nonce_token = nonce().seal(&keys, PARTIES).expect("a token");
     let who = account("eip155:1:0xab");
-    let assertion = Assertion {
-        account: &who,
-        accounts: std::slice::from_ref(&who),
-        scheme: "eip191",
-        sid: None,
-        method: "GET",
-        url: "https://gw.example/",
-    };
-    let assertion = assertion.seal(&keys, PARTIES, 30, NOW).expect("a token");
+    let assertion = assertion(&who, "https://gw.example/").seal(&keys, PARTIES, 30, NOW).expect("a token");
     for token in [&nonce_token, &assertion] {
         assert_eq!(SessionClaims::open(&keys, PARTIES, token, NOW), Err(TokenError::Kind(Kind::Session)));
     }
@@ -167,16 +164,9 @@ fn chains_are_numbers_on_evm_and_texts_elsewhere() {
 fn an_assertion_lives_a_minute_at_most() {
     let keys = keys(Algorithm::EdDsa);
     let who = account("eip155:1:0xab");
-    let assertion = Assertion {
-        account: &who,
-        accounts: std::slice::from_ref(&who),
-        scheme: "eip191",
-        sid: None,
-        method: "GET",
-        url: "https://gw.example/a?b#c",
-    };
+    let short = assertion(&who, "https://gw.example/a?b#c");
     let ends = |ttl_secs| {
-        let token = assertion.seal(&keys, PARTIES, ttl_secs, NOW.plus_millis(999)).expect("a token");
+        let token = short.seal(&keys, PARTIES, ttl_secs, NOW.plus_millis(999)).expect("a token");
         let claims = open(&keys, Kind::Assertion, PARTIES, &token, NOW).expect("claims");
         assert_eq!(claims["htu"], "https://gw.example/a");
         assert_eq!(claims.get("sid"), None);
@@ -186,7 +176,7 @@ fn an_assertion_lives_a_minute_at_most() {
 
     // A target of 8 KiB has room in it; what no listener lets in does not.
     let url = |bytes: usize| format!("https://gw.example/{}", "p".repeat(bytes));
-    let of = |url: &str| Assertion { url, ..assertion }.seal(&keys, PARTIES, 30, NOW).map(drop);
+    let of = |url: &str| assertion(&who, url).seal(&keys, PARTIES, 30, NOW).map(drop);
     assert_eq!(of(&url(8192)), Ok(()));
     assert!(matches!(of(&url(16_384)), Err(TokenError::TooLong { limit: ASSERTION_BYTES_MAX, .. })));
 }

@@ -1,9 +1,9 @@
 //! Sessions as a store keeps them: what a browser's cookie or a session token opens (sessions.md sections 2.1 and 2.2).
 //!
-//! 1. A cookie or token names a *set* of sessions, one for each account of a chain that signed in. A store knows the set
-//!    by a hash of what the client holds, so that whoever reads the store can be nobody by it.
-//! 2. Every change of a set is made under a new key, and the old one opens nothing from then on: who has put a cookie of
-//!    their own choice into a browser holds nothing after its user signed in.
+//! 1. A cookie or token names a *set* of sessions, one for each account of a chain that signed in. A store knows the
+//!    set by a hash of what the client holds, so that whoever reads the store can be nobody by it.
+//! 2. Every change of a set is made under a new key, and the old one opens nothing from then on: who has put a cookie
+//!    of their own choice into a browser holds nothing after its user signed in.
 //! 3. A key is followed one step, to the set that replaced its own, by what takes away and never by what gives. So a
 //!    sign-out that meets a refresh still ends the set, and a key that was spent brings nobody into it.
 //! 4. Nonces, the end of the old set and the beginning of the new one are one transaction. An attempt that fails leaves
@@ -18,34 +18,36 @@ use crate::{
     time::UnixTime,
 };
 
+pub use crate::session::id::SessionKey;
+
 pub use self::{
     page::{ListedSet, SessionCursor, SessionCursorError, SessionFilter, SessionPage},
     record::{
         AccountMetadata, Change, METADATA_BYTES_MAX, NewSession, Renewal, SESSIONS_MAX, SessionEntry, SessionError,
-        SessionFacts, SessionKey, SessionName, SessionSet, SessionTexts, SignIn,
+        SessionFacts, SessionName, SessionSet, SessionTexts, SignIn,
     },
 };
 
-/// Sets that may hold sessions of one account: more browsers than anybody has, and few enough that one wallet which signs
-/// in again and again fills no disk.
+/// Sets that may hold sessions of one account: more browsers than anybody has, and few enough that one wallet which
+/// signs in again and again fills no disk.
 pub const SETS_PER_ACCOUNT_MAX: usize = 1000;
 
 /// Who is signed in.
 ///
-/// A change that was confirmed is safe from a crash. One that failed may have been made all the same: a sign-in then has
-/// used its nonces and begun a set whose key nobody was told, and whoever failed to end a set tries again.
+/// A change that was confirmed is safe from a crash. One that failed may have been made all the same: a sign-in then
+/// has used its nonces and begun a set whose key nobody was told, and whoever failed to end a set tries again.
 ///
 /// Err towards signed out. A session too few costs its wallet one more signature. A session too many is somebody else's
 /// way in: it lets whoever found an old cookie go on after its owner signed out, and puts a stranger's account into a
 /// browser or a browser's account into a stranger's.
 ///
-/// A session counts from its `not_before` on and until its `expires_at`, to the millisecond, by the `now` of the caller.
-/// What has ended is as if it were not there, in every answer; its rows are kept for some time in case clocks disagree, and
-/// go a few at a time with every sign-in.
+/// A session counts from its `not_before` on and until its `expires_at`, to the millisecond, by the `now` of the
+/// caller. What has ended is in no set that is answered and in no list; its rows are kept for some time in case clocks
+/// disagree, and go a few at a time with every sign-in and renewal.
 pub trait SessionStore: Send + Sync {
-    /// Begins a set, adds to one or puts one in the place of another: see [`Change`]. All or nothing, and atomically with
-    /// the claims of all its nonces, which are those of [`NonceKey::Issued`](super::NonceKey::Issued): of any number of
-    /// sign-ins with one nonce at most one is ever [`SignedIn::Done`].
+    /// Begins a set, adds to one or puts one in the place of another: see [`Change`]. All or nothing, and atomically
+    /// with the claims of all its nonces, which are those of [`NonceKey::Issued`](super::NonceKey::Issued): of any
+    /// number of sign-ins with one nonce at most one is ever [`SignedIn::Done`].
     ///
     /// Of changes that name one old key the last to be committed wins whole. An [`Add`](Change::Add) that comes after
     /// another of them is [`SignedIn::Gone`]: what it would add to is another's by now. A [`Replace`](Change::Replace)
@@ -57,8 +59,8 @@ pub trait SessionStore: Send + Sync {
     /// It is a conflict to name a new key, a public id or the id of a session that is in use.
     fn sign_in<'a>(&'a self, change: &'a SignIn, now: UnixTime) -> BoxFuture<'a, SignedIn>;
 
-    /// Gives a set a new key and a longer life (`P/refresh`): see [`Renewal`]. The set as it is then, or nothing if there
-    /// was none under this key or nothing is left of it. Of several at once one is made.
+    /// Gives a set a new key and a longer life (`P/refresh`): see [`Renewal`]. The set as it is then, or nothing if
+    /// there was none under this key or nothing is left of it. Of several at once one is made.
     ///
     /// It is a conflict to name a new key or a public id that is in use.
     fn rotate<'a>(

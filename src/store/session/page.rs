@@ -5,7 +5,7 @@ use std::{fmt, str::FromStr};
 
 use thiserror::Error;
 
-use super::record::{SessionFacts, is_sid};
+use super::record::{SessionFacts, is_sid, last_end};
 use crate::{caip::AccountKey, time::UnixTime};
 
 /// Which sets are listed; nothing set: all.
@@ -48,6 +48,15 @@ pub struct SessionCursor {
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("expected `milliseconds:sid`, as `next` of the page before")]
 pub struct SessionCursorError;
+
+// === impl ListedSet ===
+
+impl ListedSet {
+    /// When the last of its sessions ends.
+    pub fn expires_at(&self) -> UnixTime {
+        last_end(self.sessions.iter())
+    }
+}
 
 // === impl SessionPage ===
 

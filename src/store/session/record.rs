@@ -1,7 +1,7 @@
 //! One set of sessions: under what it is kept, what is in it, and how it is changed.
 //!
-//! Constructors check what every store can keep, before a nonce is used. What signs somebody in — texts, signatures, keys —
-//! is in no `Debug`.
+//! Constructors check what every store can keep, before a nonce is used. What signs somebody in — texts, signatures,
+//! keys — is in no `Debug`.
 
 use std::fmt;
 
@@ -11,6 +11,7 @@ use thiserror::Error;
 use super::super::grant::{is_visible, is_writable, shown};
 use crate::{
     caip::{AccountId, AccountKey},
+    session::id::SessionKey,
     time::UnixTime,
 };
 
@@ -26,8 +27,8 @@ const MESSAGE_BYTES_MAX: usize = 8 * 1024;
 /// Bytes of a signature's text at most: what the session API takes for wrapped signatures of contracts.
 const SIGNATURE_BYTES_MAX: usize = 32 * 1024;
 
-/// Bytes of `data`, and of a CACAO, at most: a CACAO repeats the fields of a message and the signature, and JSON may write a
-/// character in two.
+/// Bytes of `data`, and of a CACAO, at most: a CACAO repeats the fields of a message and the signature, and JSON may
+/// write a character in two.
 const JSON_BYTES_MAX: usize = 64 * 1024;
 
 /// Bytes of a public key's text at most: twice what the longest key of a wallet has in hexadecimal digits.
@@ -44,10 +45,6 @@ const NONCE_BYTES_MAX: usize = 128;
 
 /// Bytes of a domain at most: a host's name of 253 and a port, and some room.
 const DOMAIN_BYTES_MAX: usize = 300;
-
-/// Under what a store finds a set: the SHA-256 of the opaque id that a cookie or token holds, or of the `sid` of a JWT.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct SessionKey([u8; 32]);
 
 /// A key and the public id that goes with it.
 #[derive(Clone, PartialEq, Eq)]
@@ -77,7 +74,8 @@ pub struct SessionFacts {
     pub not_before: Option<UnixTime>,
     /// The first instant it no longer counts, unless it is renewed.
     pub expires_at: UnixTime,
-    /// What no renewal passes: the end of its absolute life, or the message's own `Expiration Time` where that is sooner.
+    /// What no renewal passes: the end of its absolute life, or the message's own `Expiration Time` where that is
+    /// sooner.
     pub absolute_end: UnixTime,
 }
 
@@ -136,9 +134,11 @@ pub struct NewSession {
 pub enum Change {
     /// A set of its own; no key was presented.
     Begin,
-    /// The set under this key goes on, under the new one; what it held for the same accounts on the same chains is replaced.
+    /// The set under this key goes on, under the new one; what it held for the same accounts on the same chains is
+    /// replaced.
     Add(SessionKey),
-    /// The set under this key ends, with the one that replaced it meanwhile, if there is either. Nothing of them goes on.
+    /// The set under this key ends, with the one that replaced it meanwhile, if there is either. Nothing of them goes
+    /// on.
     Replace(SessionKey),
 }
 
@@ -155,8 +155,8 @@ pub struct SignIn {
 pub struct Renewal {
     /// The set's name from now on.
     pub name: SessionName,
-    /// Until when its sessions are to live: no longer than each one's `absolute_end`, and none shorter than before. What has
-    /// ended stays so.
+    /// Until when its sessions are to live: no longer than each one's `absolute_end`, and none shorter than before.
+    /// What has ended stays so.
     pub expires_at: UnixTime,
     /// Ids of sessions whose signature was found good once more, and when.
     pub verified: Vec<(String, UnixTime)>,
@@ -214,26 +214,6 @@ pub enum SessionError {
     /// Times are in another order, or cannot be written as RFC 3339.
     #[error("expected times between the years 0000 and 9999, made before ended, found {0}")]
     Times(String),
-}
-
-// === impl SessionKey ===
-
-impl SessionKey {
-    /// The key of this hash.
-    pub const fn new(hash: [u8; 32]) -> Self {
-        Self(hash)
-    }
-
-    /// The hash.
-    pub const fn as_bytes(&self) -> &[u8; 32] {
-        &self.0
-    }
-}
-
-impl fmt::Debug for SessionKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("[redacted]")
-    }
 }
 
 // === impl SessionName ===
@@ -313,17 +293,13 @@ impl fmt::Debug for SessionTexts {
 impl SessionSet {
     /// When the last of its sessions ends.
     pub fn expires_at(&self) -> UnixTime {
-        last(&self.entries, |facts| facts.expires_at)
-    }
-
-    /// What no renewal of any of its sessions passes.
-    pub fn absolute_end(&self) -> UnixTime {
-        last(&self.entries, |facts| facts.absolute_end)
+        last_end(self.entries.iter().map(|entry| &entry.facts))
     }
 }
 
-fn last(entries: &[SessionEntry], time: impl Fn(&SessionFacts) -> UnixTime) -> UnixTime {
-    entries.iter().map(|entry| time(&entry.facts)).max().unwrap_or(UnixTime::from_millis(0))
+/// When the last of these sessions ends; the epoch if there are none.
+pub(super) fn last_end<'f>(sessions: impl Iterator<Item = &'f SessionFacts>) -> UnixTime {
+    sessions.map(|facts| facts.expires_at).max().unwrap_or(UnixTime::from_millis(0))
 }
 
 // === impl SignIn ===

@@ -8,7 +8,7 @@ mod read;
 use self::read::{list, set_of};
 use super::{
     super::{
-        AccountMetadata, BoxFuture, Change, Claim, ListedSet, NewSession, NonceKey, PAGE_MAX, Renewal, SESSIONS_MAX,
+        AccountMetadata, BoxFuture, Change, Claim, NewSession, NonceKey, PAGE_MAX, Renewal, SESSIONS_MAX,
         SETS_PER_ACCOUNT_MAX, SessionCursor, SessionFilter, SessionKey, SessionName, SessionPage, SessionSet,
         SessionStore, SignIn, SignedIn, StoreError,
     },
@@ -110,10 +110,7 @@ impl SessionStore for Sqlite {
         now: UnixTime,
     ) -> BoxFuture<'a, SessionPage> {
         let (filter, after, limit) = (filter.clone(), after.cloned(), limit.clamp(1, PAGE_MAX));
-        Box::pin(self.read(move |on| {
-            let sets: Vec<ListedSet> = list(on, &filter, after.as_ref(), limit + 1, now)?;
-            Ok(SessionPage::of(sets, limit))
-        }))
+        Box::pin(self.read(move |on| Ok(SessionPage::of(list(on, &filter, after.as_ref(), limit + 1, now)?, limit))))
     }
 
     fn seen<'a>(&'a self, key: &'a SessionKey, at: UnixTime) -> BoxFuture<'a, bool> {
@@ -225,7 +222,8 @@ fn living(on: &Connection, key: &SessionKey, now: UnixTime) -> Result<Option<i64
 
 fn begin(on: &Connection, name: &SessionName, old: Option<&SessionKey>, now: UnixTime) -> Result<i64, StoreError> {
     let inserted = on.execute(
-        "INSERT INTO siwx_sessions (key, replaces, sid, created_at, seen_at) VALUES (?1, ?2, ?3, ?4, ?4) ON CONFLICT (sid) DO NOTHING",
+        "INSERT INTO siwx_sessions (key, replaces, sid, created_at, seen_at) VALUES (?1, ?2, ?3, ?4, ?4)
+         ON CONFLICT (sid) DO NOTHING",
         params![name.key().as_bytes(), old.map(SessionKey::as_bytes), name.sid(), now.millis()],
     );
     match inserted.map_err(cannot_change)? {

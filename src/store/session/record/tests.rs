@@ -5,7 +5,7 @@ fn at(millis: i64) -> UnixTime {
 }
 
 fn key(byte: u8) -> SessionKey {
-    SessionKey::new([byte; 32])
+    SessionKey::from_bytes([byte; 32])
 }
 
 fn name() -> SessionName {

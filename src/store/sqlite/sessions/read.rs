@@ -1,5 +1,5 @@
-//! How sessions are read. A row that makes no sense is an error and never "nobody is signed in": a browser that is told so
-//! throws away what it has.
+//! How sessions are read. A row that makes no sense is an error and never "nobody is signed in": a browser that is told
+//! so throws away what it has.
 
 use rusqlite::{Connection, OptionalExtension, Params, Row, ToSql, params, params_from_iter, types::FromSql};
 

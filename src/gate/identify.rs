@@ -97,7 +97,8 @@ impl Gate {
     /// What a route takes; where there is none: what is good anywhere, so that only who is known is told so.
     fn carriers_of(&self, rule: Option<&Rule>) -> &Carriers {
         let sessions = self.settings.sessions.is_some();
-        let place = rule.map_or(place(true, false, sessions), |rule| place(rule.tokens, rule.sign_in, rule.sessions));
+        let place =
+            rule.map_or_else(|| place(true, false, sessions), |rule| place(rule.tokens, rule.sign_in, rule.sessions));
         &self.carriers[place]
     }
 

@@ -6,7 +6,7 @@
 // 3. Nothing that a wallet, the gateway or the address bar says becomes markup, and the page leaves for our own origin
 //    alone.
 
-import { createAPI, signingText } from './siwx.js'
+import { createAPI, readText, signingText } from './siwx.js'
 import { WalletError, findWallets } from './wallets.js'
 
 const api = createAPI()
@@ -249,7 +249,8 @@ async function signFields(wallet, showText, given) {
   const said = message(wallet.family, { nonce })
   showText(textOf(wallet.family, { ...said, accountAddress: '(your address)', chainId }))
   const { address, ...proof } = await wallet.signIn({ ...said, chainId: cluster(chainId) })
-  return { data: { ...said, accountAddress: address, chainId }, ...proof }
+  // What counts is what the wallet wrote.
+  return { data: { ...readText(proof.message), accountAddress: address, chainId }, ...proof }
 }
 
 const takes = (chainId) => config.chains.some((chain) => chain === chainId || chain === `${chainId.split(':')[0]}:*`)

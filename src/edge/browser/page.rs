@@ -104,7 +104,7 @@ impl From<&Terms> for Offer {
         Self {
             plan: terms.plan().map(str::to_owned),
             price: Price::of_amount(terms.amount(), terms.decimals())
-                .map_or("$0".to_owned(), |price| price.to_string()),
+                .map_or_else(|| "$0".to_owned(), |price| price.to_string()),
             at_most: terms.scheme() == Scheme::Upto,
             network: terms.network().to_string(),
             token: Asset::symbol_at(terms.network(), terms.asset()),

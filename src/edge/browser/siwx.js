@@ -80,7 +80,7 @@ export function createAPI({ gateway, prefix } = {}) {
     }
     const answer = parsed(text)
     if (response.ok) return answer
-    throw new GatewayError(answer?.detail || text || `${base.host} answered with status ${response.status}`, {
+    throw new GatewayError(answer?.detail || `${base.host} answered with status ${response.status}`, {
       status: response.status,
       code: answer?.code ?? 'unknown',
       index: answer?.index,
@@ -186,7 +186,8 @@ export function createSIWE(options = {}) {
     },
 
     async verifyMessage({ message, signature, cacao, data }) {
-      await api('POST', '/sessions', { data: data ?? read(message), message, signature, cacao })
+      const text = readText(message)
+      await api('POST', '/sessions', { data: data ?? { ...text, chainId: `eip155:${text.chainId}` }, message, signature, cacao })
       return true
     },
 
@@ -231,14 +232,14 @@ function informalText(data, { networks, clearChainIdNamespace }) {
   return signingText(data, { label, chainId: clearChainIdNamespace ? reference : data.chainId }).trim()
 }
 
-// What a text of EIP-4361 says, for a caller that hands over no more than the text. The gateway reads the text itself.
-function read(message) {
-  const lines = message.split('\n')
+/** What a signing text says, where no more than the text is there. The gateway reads the text itself. */
+export function readText(text) {
+  const lines = text.split('\n')
   // A statement stands above the fields, and may look like one.
   const after = (tag) => lines.findLast((line) => line.startsWith(tag))?.slice(tag.length)
   return {
     accountAddress: lines[1],
-    chainId: `eip155:${after('Chain ID: ')}`,
+    chainId: after('Chain ID: '),
     version: after('Version: '),
     domain: lines[0].split(' ')[0],
     uri: after('URI: '),

@@ -41,9 +41,10 @@ export function findWallets(changed) {
   const found = new Map()
   const older = new Map()
   const tell = () => changed(listed(found, older))
-  const add = (key, make) => {
-    if (found.has(key) || found.size >= WALLETS_MAX) return
+  const add = (keyOf, make) => {
     try {
+      const key = keyOf()
+      if (found.has(key) || found.size >= WALLETS_MAX) return
       const wallet = make()
       if (wallet) found.set(key, { ...wallet, id: `${wallet.family} ${found.size}` })
     } catch {
@@ -52,12 +53,12 @@ export function findWallets(changed) {
   }
 
   window.addEventListener('eip6963:announceProvider', ({ detail }) => {
-    add(detail?.info?.uuid, () => ethereum(detail.provider, detail.info))
+    add(() => detail.info.uuid, () => ethereum(detail.provider, detail.info))
     tell()
   })
   const api = Object.freeze({
     register(...wallets) {
-      for (const wallet of wallets) add(wallet, () => standard(wallet))
+      for (const wallet of wallets) add(() => wallet, () => standard(wallet))
       tell()
       return () => {
         for (const wallet of wallets) found.delete(wallet)

@@ -79,7 +79,7 @@ fn one_origin(headers: &HeaderMap) -> Option<&HeaderValue> {
 mod tests {
     use super::*;
 
-    fn origins() -> Vec<Origin> {
+    fn listed_origins() -> Vec<Origin> {
         let listed = ["https://api.example.com", "https://app.example.com", "http://localhost:5173"];
         listed.iter().map(|origin| Origin::parse(origin).expect("an origin")).collect()
     }
@@ -101,7 +101,7 @@ mod tests {
         ];
         for (name, origins, listed) in rows {
             let headers: HeaderMap = origins.iter().map(|origin| (ORIGIN, HeaderValue::from_static(origin))).collect();
-            let reader = Reader::of(&origins(), &headers, true);
+            let reader = Reader::of(&listed_origins(), &headers, true);
             assert_eq!(reader.is_some(), listed, "{name}");
             let mut answer = HeaderMap::new();
             if let Some(reader) = reader {
@@ -116,7 +116,7 @@ mod tests {
     fn without_credentials_none_are_allowed() {
         let headers = HeaderMap::from_iter([(ORIGIN, HeaderValue::from_static("https://app.example.com"))]);
         let mut answer = HeaderMap::new();
-        Reader::of(&origins(), &headers, false).expect("a listed origin").allow(&mut answer);
+        Reader::of(&listed_origins(), &headers, false).expect("a listed origin").allow(&mut answer);
         assert_eq!(answer.get(ACCESS_CONTROL_ALLOW_CREDENTIALS), None);
         assert_eq!(answer[ACCESS_CONTROL_ALLOW_ORIGIN], "https://app.example.com");
     }

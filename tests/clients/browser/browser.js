@@ -14,6 +14,9 @@ const EXECUTABLES = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin
 /** SIWX_URL is the public URL of a gateway that runs; without it the suite runs against the mock. */
 export const real = process.env.SIWX_URL
 
+/** What only the mock can be told to do is skipped where there is a gateway. */
+export const mockOnly = { skip: real && 'a gateway cannot be told to do this' }
+
 export function launch() {
   const executablePath = process.env.CHROMIUM ?? EXECUTABLES.find(existsSync)
   if (!executablePath) throw new Error('there is no Chromium here: install the package `chromium`, or name one in CHROMIUM')
@@ -60,3 +63,34 @@ export async function visit(browser, wallets, { places, ...options }) {
     close: () => context.close(),
   }
 }
+
+/**
+ * Runs a test in a fresh context with these wallets, in front of a fresh gateway. It is given what `startGateway` and
+ * `visit` give, and `click`, which presses the button of a name.
+ */
+export async function opened(browser, wallets, run, { gateway: configured = {}, ...options } = {}) {
+  const gateway = await startGateway(configured)
+  const visited = await visit(browser, wallets, { places: [gateway.url], ...options })
+  try {
+    await run({ ...gateway, ...visited, click: (name) => visited.page.getByRole('button', { name }).click() })
+    visited.check()
+  } finally {
+    await visited.close()
+    await gateway.close()
+  }
+}
+
+/** What the page got in the end, as the service behind the gateway answered it. */
+export async function goods(page) {
+  await page.waitForFunction(() => document.contentType === 'application/json')
+  return JSON.parse(await page.locator('body').innerText())
+}
+
+/** The page says what went wrong, in words like these. */
+export async function complaint(page, expected) {
+  await page.waitForFunction(() => document.querySelector('#problem').textContent !== '')
+  assert.match(await page.getByRole('alert').innerText(), expected)
+}
+
+/** The cookies of sessions that a browser keeps. */
+export const sessionCookies = async (context) => (await context.cookies()).filter(({ name }) => /siwx/.test(name))

@@ -6,7 +6,9 @@ use super::{Api, COOKIE, DAPP, OWN};
 use crate::harness::{Request, Wallet};
 
 /// Fields of a request, and whether it may write.
-const ROWS: [(&str, &[(&str, &str)], bool); 14] = [
+type Row = (&'static str, &'static [(&'static str, &'static str)], bool);
+
+const ROWS: [Row; 14] = [
     ("our own page", &[("Origin", OWN)], true),
     ("a page of another host of ours", &[("Origin", "https://other.example.com")], true),
     ("a listed page", &[("Origin", DAPP)], true),

@@ -31,7 +31,7 @@ fn a_sign_in_is_answered_with_its_session_a_token_and_a_cookie() {
         for member in ["data", "message", "signature"] {
             assert_eq!(session[member], sign_in[member], "{member}");
         }
-        assert_eq!(browser.sessions(), [session.clone()]);
+        assert_eq!(browser.sessions(), std::slice::from_ref(session));
     }
 }
 

@@ -72,7 +72,7 @@ fn route(
     let methods = methods(section, report);
     let host = host(section.text("host"), report);
     let sale = market.sale(section, &label, &requirement, report);
-    let takes = takes(root, section, market, report);
+    let takes = takes(root, section, (&label, &requirement), market, report);
     let is_public = requirement == Requirement::Public;
     let allow_encoded = allow_encoded(section, &requirement, report);
     let cors = cors(section.section("cors"), report);
@@ -82,7 +82,6 @@ fn route(
     if is_path(strip_prefix, "strip_prefix", report) {
         check_stripped(strip_prefix, pattern.as_ref(), report);
     }
-    check_takes(takes, section, &label, &requirement, report);
     let rule = || {
         Some(Rule {
             name: name?.value.clone(),
@@ -261,8 +260,15 @@ struct Takes {
     sessions: bool,
 }
 
-/// What a route takes: its own carriers, or those of `[auth]`, as far as what they need is there.
-fn takes(root: &Section, section: &Section, market: &Market, report: &mut Report) -> Takes {
+/// What a route takes: its own carriers, or those of `[auth]`, as far as what they need is there. One that demands a
+/// wallet has to take something.
+fn takes(
+    root: &Section,
+    section: &Section,
+    (label, requirement): (&str, &Requirement),
+    market: &Market,
+    report: &mut Report,
+) -> Takes {
     gate::check_carriers(section, report);
     let has_sessions = root.section_if_given("session").is_some();
     let own = section.texts("carriers");
@@ -277,20 +283,20 @@ fn takes(root: &Section, section: &Section, market: &Market, report: &mut Report
     }
     let carriers = if own.is_empty() { root.section("auth").texts("carriers") } else { own };
     let names = |carrier: &str| carriers.iter().any(|text| text.value == carrier);
-    Takes {
+    let takes = Takes {
         tokens: names(gate::AUTHORIZATION),
         sign_in: market.is_open() && section.flag("sign_in") && names(SIGN_IN_WITH_X),
         sessions: has_sessions && names(gate::SESSION),
-    }
-}
-
-/// A route that demands a credential has to take one.
-fn check_takes(takes: Takes, section: &Section, label: &str, requirement: &Requirement, report: &mut Report) {
+    };
     let is_wallet = matches!(requirement, Requirement::Wallet | Requirement::Subscription { .. });
-    if is_wallet && !(takes.tokens || takes.sign_in || takes.sessions) {
-        let title = format!("{label} takes no credential, and lets nobody in without");
+    // What is wrong with carriers of its own, or of [auth] where there are none, was said above.
+    let is_said = own.iter().any(|text| text.value != SIGN_IN_WITH_X || !market.is_open())
+        || !carriers.iter().any(|text| matches!(text.value.as_str(), SIGN_IN_WITH_X | gate::SESSION));
+    if is_wallet && !(takes.tokens || takes.sign_in || takes.sessions) && !is_said {
+        let title = format!("{label} lets wallets in, and takes no credential of one");
         report.error(section.place("carriers"), title, "expected a carrier that is on");
     }
+    takes
 }
 
 fn allow_encoded(section: &Section, requirement: &Requirement, report: &mut Report) -> AllowEncoded {

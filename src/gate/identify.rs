@@ -97,9 +97,9 @@ impl Gate {
     /// What a route takes; where there is none: what is good anywhere, so that only who is known is told so.
     fn carriers_of(&self, rule: Option<&Rule>) -> &Carriers {
         let sessions = self.settings.sessions.is_some();
-        let place =
-            rule.map_or_else(|| place(true, false, sessions), |rule| place(rule.tokens, rule.sign_in, rule.sessions));
-        &self.carriers[place]
+        let (tokens, sign_in, sessions) =
+            rule.map_or((true, false, sessions), |rule| (rule.tokens, rule.sign_in, rule.sessions));
+        &self.carriers[place(tokens, sign_in, sessions)]
     }
 
     /// Steps 3 and 5 for a session that is remembered.

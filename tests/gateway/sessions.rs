@@ -380,7 +380,8 @@ fn c32_what_changes_something_by_cookie_needs_a_page_that_may() {
         .start();
     let credential = sign_in(&gateway, &Wallet::evm(1));
     let csrf = || (403, "csrf".to_owned());
-    let rows: &[(&str, &[(&str, &str)], bool)] = &[
+    type Row<'t> = (&'t str, &'t [(&'t str, &'t str)], bool);
+    let rows: &[Row<'_>] = &[
         ("our own page", &[("Origin", "https://api.example.com")], true),
         ("a listed page", &[("Origin", "https://app.example.com"), ("Sec-Fetch-Site", "cross-site")], true),
         ("another page", &[("Origin", "https://evil.example")], false),
@@ -483,7 +484,10 @@ fn a_session_ends_at_the_first_of_its_ends() {
         let gateway = with(&upstream, keys);
         let wallet = Wallet::evm(1);
         let text = text(&gateway, &wallet);
-        let text = expiration.map_or(text.clone(), |end| text.and("Expiration Time", end));
+        let text = match expiration {
+            Some(end) => text.and("Expiration Time", end),
+            None => text,
+        };
         let signed_in = hand_over(&gateway, &[signed(&gateway, &wallet, &text)], How::Add, None).expect(name);
         let credential = opening(&gateway, &signed_in);
         for moment in good {

@@ -99,7 +99,7 @@ impl Sessions {
         }
         let untils = self.judge(attempts, visitor)?;
         let verified = self.verify(gate, attempts, visitor).await?;
-        // A place in it was taken by its owner, or by nobody: what is presented and opens nothing is left behind.
+        // What is presented and opens nothing is left behind: it is no set to add to, and nobody's to end.
         let change = match (&open, how) {
             (None, _) => Change::Begin,
             (Some(open), How::Add) => Change::Add(open.key),
@@ -116,7 +116,6 @@ impl Sessions {
         if let Some(old) = &open {
             self.memory.replaced(&old.key, &new.key);
         }
-        // Counted as ended above, and so forgotten if it was remembered before.
         self.hand_out(&new, opened, request.appkit, now)
     }
 

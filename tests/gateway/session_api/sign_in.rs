@@ -3,7 +3,10 @@
 use serde_json::{Value, json};
 
 use super::{Api, COOKIE, DAPP, OWN, dapp_text, later, signed, text};
-use crate::harness::{Answer, Request, Wallet, wallet::Text};
+use crate::{
+    failures::Flaky,
+    harness::{Answer, Request, Wallet, wallet::Text},
+};
 
 #[test]
 fn a_sign_in_is_answered_with_its_session_a_token_and_a_cookie() {
@@ -293,4 +296,22 @@ fn a_token_in_the_form_of_a_jwt_opens_the_same() {
     assert_eq!(api.send(&bearer).json()["account"], wallet.account());
     let kind = Request::get("/.siwx/me").token(&format!("Bearer {nonce_token}"));
     assert_eq!(api.send(&kind).outcome(), (401, "unauthenticated".to_owned()), "a nonce's token is no session's");
+}
+
+#[test]
+fn a_store_that_does_not_answer_signs_nobody_in_and_burns_nothing() {
+    let flaky = Flaky::new();
+    let api = Api::set_up("", |setup| setup.store(flaky.store()));
+    let sign_in = api.sign_in(&Wallet::evm(1));
+    let mut browser = api.browser();
+    flaky.fail(true);
+    for answer in [browser.post("/.siwx/sessions", &sign_in), browser.put(std::slice::from_ref(&sign_in))] {
+        assert_eq!(answer.outcome(), (503, "store_unavailable".to_owned()), "{answer:?}");
+        assert_eq!((answer.one("retry-after"), answer.one("set-cookie")), (Some("1"), None), "{answer:?}");
+    }
+    flaky.fail(false);
+    assert_eq!(browser.post("/.siwx/sessions", &sign_in).status, 201);
+    flaky.fail(true);
+    assert_eq!(browser.post("/.siwx/sign-out", &json!({})).outcome(), (503, "store_unavailable".to_owned()));
+    assert!(browser.cookie.is_some(), "a session that may live on keeps its cookie");
 }

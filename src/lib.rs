@@ -35,6 +35,7 @@
 //! 3. [`gate::Gate::decide`] finds its rule, what it presents ([`credential`]), and whether that is known already;
 //!    if it is not, [`siwx`] reads the message and [`chain`] checks the signature, the cheapest refusal first. What only
 //!    a contract could take is asked of a node, by [`rpc`].
+//!    A session is found where it is remembered, or in its store: [`gate::sessions`].
 //! 4. What is remembered is that a signature is right. Claims, expiry, route and subscription are judged anew each
 //!    time: [`policy::decision::decide`].
 //! 5. With a [`policy::decision::Permit`], and not without one, the request goes to its upstream, its identity

@@ -126,7 +126,14 @@ fn shown(gateway: &Gateway, credential: &str, pair: Option<&Pair<'_>>) -> usize 
     shown.sessions(pair, &sessions(gateway).settings().life, gateway.now()).count()
 }
 
-fn by_cookie(target: &str, credential: &str) -> Request {
+/// The answer to what somebody asks who is signed in.
+pub(crate) fn asked_with_one(request: impl FnOnce(&str) -> Request) -> Answer {
+    let upstream = Upstream::ok();
+    let gateway = with(&upstream, "");
+    gateway.send(&request(&sign_in(&gateway, &Wallet::evm(1))))
+}
+
+pub(crate) fn by_cookie(target: &str, credential: &str) -> Request {
     Request::get(target).header("Cookie", &format!("{COOKIE}={credential}"))
 }
 

@@ -331,7 +331,7 @@ async function showAccounts() {
   $('continue').href = destination()
   $('accounts').hidden = false
   // Of a refusal the page goes on saying why.
-  if (page.code === null) title('Signed in', 'Requests from this browser carry your session.')
+  if (page.code === null) title('Signed in', 'This browser is signed in here.')
 }
 
 function accountItem(account, me) {

@@ -27,6 +27,7 @@ use crate::{
     metrics::Metrics,
     outbound::Outbound,
     policy::routes::Routes,
+    rpc::{self, Rpc},
     secret::Secret,
     siwx::origin::Origin,
     store::{self, Store, StoreError},
@@ -73,8 +74,11 @@ pub enum StartError {
     #[error(transparent)]
     Facilitator(#[from] facilitator::SetupFault),
     /// What asks outside services cannot be started.
-    #[error("payments cannot be set up: {0}")]
+    #[error("outside services cannot be asked: {0}")]
     Outbound(#[source] io::Error),
+    /// A node of a chain cannot be set up.
+    #[error(transparent)]
+    Rpc(#[from] rpc::SetupError),
     /// The store does not open, and must.
     #[error("the store does not open: {0}")]
     Store(#[from] StoreError),
@@ -121,9 +125,14 @@ impl App {
         metrics.built(VERSION, REVISION, RUSTC);
         let (origins, payments) = (config.gate.expectation.origins.clone(), config.gate.payments.clone());
         let gate = Arc::new(gate(config.gate, routes, &store, &metrics));
-        if let Some(settings) = payments {
-            let outside =
-                Outside { facilitators: config.facilitators, store: &store, metrics: &metrics, clock: &world.clock };
+        // One thread for all outside services, and none where there are none.
+        let outbound = if payments.is_some() || config.rpc.is_some() { Some(outbound()?) } else { None };
+        if let (Some(settings), Some(outbound)) = (config.rpc, &outbound) {
+            gate.ask_contracts(Rpc::new(settings, outbound, &metrics)?, outbound.clone(), Instant::now());
+        }
+        if let (Some(settings), Some(outbound)) = (payments, outbound) {
+            let facilitators = config.facilitators;
+            let outside = Outside { outbound, facilitators, store: &store, metrics: &metrics, clock: &world.clock };
             take_payments(&gate, settings, origins, outside)?;
         }
         let (judge, clock) = (Arc::clone(&gate), Arc::clone(&world.clock));
@@ -192,6 +201,11 @@ pub(crate) fn gate(settings: Settings, routes: Routes, store: &Store, metrics: &
     Gate::new(settings, routes, stores, metrics, Instant::now())
 }
 
+/// What asks outside services.
+pub(crate) fn outbound() -> Result<Outbound, StartError> {
+    Outbound::start().map_err(StartError::Outbound)
+}
+
 /// The route table of a configuration, or what is wrong with it, shown where it stands in the file.
 pub(crate) fn routes(config: &Config, mut report: Report) -> Result<Routes, StartError> {
     Routes::build(config.routes.clone()).map_err(|faults| {
@@ -205,6 +219,7 @@ pub(crate) fn routes(config: &Config, mut report: Report) -> Result<Routes, Star
 
 /// What payments need beside their settings.
 struct Outside<'a> {
+    outbound: Outbound,
     facilitators: Vec<facilitator::Settings>,
     store: &'a Store,
     metrics: &'a Arc<Metrics>,
@@ -222,7 +237,7 @@ fn take_payments(
     origins: Vec<Origin>,
     outside: Outside<'_>,
 ) -> Result<(), StartError> {
-    let outbound = Outbound::start().map_err(StartError::Outbound)?;
+    let outbound = outside.outbound;
     let facilitators = Facilitators::new(outside.facilitators, &outbound, outside.metrics)?;
     let secret = match &settings.nonce_secret {
         Some(secret) => secret.clone(),

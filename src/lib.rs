@@ -16,7 +16,8 @@
 //!  8     config                      text in, settings out
 //!  7     edge                        hyper, rustls: listener, handler, answers, upstream
 //!  6     gate                        awaits stores; no sockets, no bodies, no status codes
-//!  5     store  facilitator          where what is held, paid and counted is kept; who verifies and settles payments
+//!  5     store  facilitator  rpc     where what is held, paid and counted is kept; who verifies and settles payments;
+//!                                    who says what contracts say
 //!  4     outbound                    one HTTPS client for the outside services of floor 5
 //! ---------------------------------- below this line: no I/O, no async, no clock
 //!  3     credential  policy          what a request presents; whether that opens a route
@@ -30,7 +31,8 @@
 //! 1. `edge::listener` accepts it under a bound, over TLS or not, and hyper reads its head.
 //! 2. `edge::handler` takes from it what a decision needs, and the time: once.
 //! 3. [`gate::Gate::decide`] finds its rule, what it presents ([`credential`]), and whether that is known already;
-//!    if it is not, [`siwx`] reads the message and [`chain`] checks the signature, the cheapest refusal first.
+//!    if it is not, [`siwx`] reads the message and [`chain`] checks the signature, the cheapest refusal first. What only
+//!    a contract could take is asked of a node, by [`rpc`].
 //! 4. What is remembered is that a signature is right. Claims, expiry, route and subscription are judged anew each
 //!    time: [`policy::decision::decide`].
 //! 5. With a [`policy::decision::Permit`], and not without one, the request goes to its upstream, its identity
@@ -48,6 +50,7 @@ pub mod gate;
 pub mod metrics;
 pub mod outbound;
 pub mod policy;
+pub mod rpc;
 pub mod secret;
 pub mod siwx;
 pub mod store;

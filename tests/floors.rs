@@ -23,7 +23,7 @@ const FLOORS: &[&[&str]] = &[
     &["chain", "x402"],
     &["credential", "policy"],
     &["outbound"],
-    &["facilitator", "store"],
+    &["facilitator", "rpc", "store"],
     &["gate"],
     &["edge"],
     &["config"],

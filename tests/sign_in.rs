@@ -9,7 +9,7 @@ use k256::ecdsa::SigningKey;
 use serde_json::{Value, json};
 use siwx_gateway::{
     chain::{Accepts, Scheme, Verified, eip155},
-    credential::{SignIn, SignInError, SignInExpectation},
+    credential::{Proven, SignIn, SignInError, SignInExpectation},
     siwx::{claims, origin::Origin},
     time::UnixTime,
 };
@@ -83,7 +83,7 @@ fn verdict(header: &[u8], now: UnixTime) -> Result<Verified, SignInError> {
     let sign_in = SignIn::read(header)?;
     let expected = expectation();
     sign_in.check(&expected, now)?;
-    let verified = sign_in.verify(&Accepts::default())?;
+    let verified = sign_in.verify(&Accepts::default())?.by_key()?;
     // What a gate does with a verified message. It must not think otherwise of it.
     claims::check(verified.claims(), expected.claims(), None, now)?;
     Ok(verified)
@@ -268,7 +268,7 @@ fn proofs_with_one_character_changed_are_refused() {
                 *changed.pointer_mut(&place).expect("a member") = text.into();
                 let sign_in = SignIn::read(encoded(&changed).as_bytes()).expect("what is changed is inside");
                 // By the signature alone, whatever the checks before would have said.
-                let found = sign_in.verify(&Accepts::all());
+                let found = sign_in.verify(&Accepts::all()).and_then(Proven::by_key);
                 assert!(found.is_err(), "{}, {place} at {at}: {found:?}", name(case));
                 if place == "/domain" {
                     let error = sign_in.check(&expected, now(case)).expect_err(name(case));
@@ -358,7 +358,7 @@ fn what_is_not_taken_elsewhere_is_not_taken_here() {
         ("a transaction", "tx:AAAA".to_owned(), Accepts::all(), Err("form_not_accepted")),
     ];
     for (name, signature, accepts, expected) in rows {
-        let found = read(signature).verify(&accepts);
+        let found = read(signature).verify(&accepts).and_then(Proven::by_key);
         let found = found.map(|verified| verified.scheme()).map_err(|error| error.cause().unwrap_or("nothing"));
         assert_eq!(found, expected, "{name}");
     }

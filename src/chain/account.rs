@@ -31,8 +31,8 @@ pub enum AccountError {
         /// The address.
         found: String,
     },
-    /// The letters of an address in mixed case do not add up.
-    #[error("the checksum of `{found}` is wrong; is it mistyped? In lower case it is taken as it is")]
+    /// The checksum of an address does not add up; of an EVM one it is in the case of its letters.
+    #[error("the checksum of `{found}` is wrong; is it mistyped? An EVM address is taken as it is in lower case")]
     Checksum {
         /// The address.
         found: String,

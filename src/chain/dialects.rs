@@ -1,11 +1,12 @@
 //! The families of chains whose signing texts are known (message.md section 3, "Labels with a known
 //! namespace").
 //!
-//! The first three know their addresses and chains; the order is that in which an address is asked whether it
-//! is theirs. The others are known by their labels alone, so that a text cannot say one family above and mean
-//! another below. Being in this table does not make a family's signatures verifiable, nor its messages welcome.
+//! The first three are also told by an address alone; the order is that in which it is asked whether it is theirs.
+//! Some of the others know their addresses and chains too, the rest is known by its labels, so that a text cannot say
+//! one family above and mean another below. Being in this table does not make a family's signatures verifiable, nor its
+//! messages welcome.
 
-use super::{bip122, eip155, solana};
+use super::{bip122, eip155, solana, sui, tron};
 use crate::siwx::dialect::{AddressError, Dialect, Template};
 
 /// The table that the message layer reads by.
@@ -44,7 +45,7 @@ pub static DIALECTS: &[Dialect] = &[
     Dialect::plain("arweave", &["Arweave"]),
     Dialect::plain("polkadot", &["Polkadot", "Substrate"]),
     Dialect::plain("cosmos", &["Cosmos"]),
-    Dialect::plain("sui", &["Sui"]),
+    Dialect { address: sui::canonical, reference: sui::reference, ..Dialect::plain("sui", &["Sui"]) },
     Dialect::plain("ton", &["TON"]),
-    Dialect::plain("tron", &["TRON"]),
+    Dialect { address: tron::canonical, reference: tron::reference, ..Dialect::plain("tron", &["TRON"]) },
 ];

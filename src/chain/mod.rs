@@ -12,12 +12,16 @@
 //! [`siwx`](crate::siwx), before, because they are cheaper.
 
 pub mod account;
+mod base58check;
 pub mod bip122;
 pub mod dialects;
 pub mod ed25519;
 pub mod eip155;
+mod recovery;
 mod secp256k1;
 pub mod solana;
+pub mod sui;
+pub mod tron;
 
 use std::sync::OnceLock;
 
@@ -34,7 +38,7 @@ use crate::{
 };
 
 /// The chains whose signatures are verified. Their order has no meaning.
-pub static CHAINS: &[&dyn Chain] = &[&eip155::Eip155, &solana::Solana, &bip122::Bip122];
+pub static CHAINS: &[&dyn Chain] = &[&eip155::Eip155, &solana::Solana, &bip122::Bip122, &tron::Tron, &sui::Sui];
 
 /// The longest signature text looked at, in bytes: contract wallets not deployed yet wrap what deploys them,
 /// and of what such a wrapping holds 2 to 8 KiB are usual (ERC-6492). Carriers have tighter limits of their own.
@@ -94,12 +98,16 @@ pub enum Scheme {
     Bip137,
     /// The witness that would spend from a Bitcoin address (BIP-322, the simple form).
     Bip322,
+    /// `signMessageV2` by the key of a Tron account (TIP-191).
+    Tip191,
+    /// `signPersonalMessage` by a key of a Sui account, of whichever curve.
+    Sui,
 }
 
 /// What a carrier takes of what the chains can verify.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Accepts {
-    /// EVM signatures of 64 bytes (EIP-2098).
+    /// EVM and Tron signatures of 64 bytes (EIP-2098).
     pub compact: bool,
     /// Signatures that the contract at an EVM account is asked about (EIP-1271).
     pub eip1271: bool,
@@ -133,7 +141,7 @@ pub struct Signed<'a> {
 /// here, even the key of another account, changes no verdict.
 #[derive(Debug, Default)]
 pub struct SignerKey {
-    eip155: OnceLock<eip155::signature::Signer>,
+    eip155: OnceLock<recovery::Signer>,
 }
 
 /// A message whose signature was verified: who says what. [`verify`] is the only maker, so that having one is
@@ -172,10 +180,10 @@ pub enum SignatureError {
     #[error("expected another form of signature, found an ERC-8010 one, which is not verified here")]
     Erc8010Unsupported,
     /// A form that the chain could verify, and this carrier or configuration does not take.
-    #[error("expected a form of signature that is taken here, found a 64-byte or memo transaction signature")]
+    #[error("expected a form of signature that is taken here, found another one that its chain has")]
     FormNotAccepted,
     /// ECDSA's s is above n/2: a second signature that anyone can make from the first (EIP-2, BIP-62).
-    #[error("expected an s of at most half the order of secp256k1, found a higher one")]
+    #[error("expected an s of at most half the order of its curve, found a higher one")]
     HighS,
     /// Only a script interpreter could tell, and there is none (BIP-322, "Verification process", the third answer).
     #[error("expected a Bitcoin signature that the key of the address decides, found one that takes its scripts")]
@@ -274,6 +282,8 @@ impl Scheme {
         Self::SolanaMemo,
         Self::Bip137,
         Self::Bip322,
+        Self::Tip191,
+        Self::Sui,
     ];
 
     /// The name in metrics, headers and session answers.
@@ -287,6 +297,8 @@ impl Scheme {
             Self::SolanaMemo => "solana-memo",
             Self::Bip137 => "bip137",
             Self::Bip322 => "bip322",
+            Self::Tip191 => "tip191",
+            Self::Sui => "sui",
         }
     }
 

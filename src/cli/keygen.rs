@@ -15,8 +15,11 @@ use super::{
 
 /// Arguments of `keygen`.
 #[derive(Debug, clap::Args)]
-#[command(after_long_help = "The file holds `0x` and 64 hex digits for an EVM wallet, a JSON array of 64 bytes for a \
-    Solana one,\nWIF for a Bitcoin one, as the tools of those chains write them. An existing file is never overwritten.")]
+#[command(
+    after_long_help = "The file is one that the tools of the chain write: `0x` and 64 hex digits for evm, a JSON \
+    array of 64 bytes\nfor solana, WIF for bitcoin, `suiprivkey1…` for sui. For tron it is `tron:` and then as for evm, \
+    since those tools\nwrite both alike. An existing file is never overwritten."
+)]
 pub(super) struct Arguments {
     /// The family of chains
     #[arg(long, value_enum)]
@@ -24,22 +27,16 @@ pub(super) struct Arguments {
     /// The type of the address that is printed, for a Bitcoin wallet [default: p2wpkh]
     #[arg(long, value_enum)]
     address_type: Option<AddressType>,
-    /// The file of the key [default: evm.key, solana.key or bitcoin.key]
+    /// The file of the key [default: the family's name with `.key` after it]
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
-    let path = arguments.out.as_deref().unwrap_or_else(|| {
-        Path::new(match arguments.chain {
-            Family::Evm => "evm.key",
-            Family::Solana => "solana.key",
-            Family::Bitcoin => "bitcoin.key",
-        })
-    });
+    let path = arguments.out.clone().unwrap_or_else(|| PathBuf::from(format!("{}.key", arguments.chain.name())));
     let wallet = Wallet::generate(arguments.chain).map_err(Failure::failed)?;
     let wallet = wallet.with_address_type(arguments.address_type).map_err(Failure::usage)?;
-    write_key(path, &wallet).map_err(|error| {
+    write_key(&path, &wallet).map_err(|error| {
         Failure::Failed(match error.kind() {
             io::ErrorKind::AlreadyExists => {
                 format!("`{}` exists already, and a key is never overwritten; name another file", path.display())

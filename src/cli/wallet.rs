@@ -2,15 +2,20 @@
 //!
 //! 1. A key file holds one key in the form that the tools of its chain write: `0x` and 64 hex digits for EVM
 //!    (a private key as wallets export it), a JSON array of 64 bytes for Solana (as `solana-keygen` writes it: the
-//!    seed and the public key), WIF for Bitcoin. Which one it is shows by its first character and its length.
+//!    seed and the public key), WIF for Bitcoin, `suiprivkey1…` for Sui (bech32). Which one it is shows by how it begins
+//!    and by its length; where the tools of two families write the same, as those of Tron and of EVM do, a word before
+//!    it tells.
 //! 2. A key comes from a file, standard input or the environment, never from an argument, which every user of the
 //!    machine can read.
 //! 3. Keys are wiped from memory when they are dropped, and `Debug` does not show them.
 
 mod bitcoin;
+mod sui;
+mod tron;
 
 use std::fmt;
 
+use clap::ValueEnum;
 use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
 use ed25519_dalek::Signer as _;
 use thiserror::Error;
@@ -19,6 +24,7 @@ pub(super) use self::bitcoin::AddressType;
 use self::bitcoin::BitcoinKey;
 use crate::{
     chain::{
+        self,
         eip155::{self, address::checksummed},
         solana,
     },
@@ -33,10 +39,14 @@ pub(super) enum Wallet {
     Solana(Box<ed25519_dalek::SigningKey>),
     /// A key on secp256k1, whose account is of the namespace `bip122`.
     Bitcoin(Box<BitcoinKey>),
+    /// A key on secp256k1, whose account is of the namespace `tron`.
+    Tron(Box<tron::Key>),
+    /// A key on Ed25519, whose account is of the namespace `sui`.
+    Sui(Box<sui::Key>),
 }
 
 /// A family of wallets, as `keygen` calls it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum Family {
     /// Ethereum and its kin
     Evm,
@@ -44,6 +54,10 @@ pub(super) enum Family {
     Solana,
     /// Bitcoin
     Bitcoin,
+    /// Tron
+    Tron,
+    /// Sui
+    Sui,
 }
 
 /// Why there is no wallet. The text of a key file is never part of it.
@@ -55,10 +69,13 @@ pub(super) enum WalletError {
     /// A key in WIF that does not add up.
     #[error("the checksum of the key is wrong; is it mistyped?")]
     Checksum,
+    /// A Sui key, and not on Ed25519.
+    #[error("expected a Sui key on Ed25519, found one on another curve")]
+    Curve,
     /// None of the forms of a key file.
     #[error(
-        "expected a key as `0x` and 64 hex digits (EVM), as a JSON array of 64 bytes (Solana) or in WIF (Bitcoin), \
-         found none of them"
+        "expected a key as `0x` and 64 hex digits (EVM), the same after `tron:` (Tron), as a JSON array of 64 bytes \
+         (Solana), in WIF (Bitcoin) or as `suiprivkey1…` (Sui), found none of them"
     )]
     Form,
     /// Zero, or not below the group order.
@@ -80,6 +97,15 @@ pub(super) enum WalletError {
 
 /// Bytes of a key file at most: an array of 64 numbers, generously spaced.
 pub(super) const KEY_FILE_BYTES_MAX: u64 = 4096;
+
+// === impl Family ===
+
+impl Family {
+    /// The word for it on the command line.
+    pub(super) fn name(self) -> String {
+        self.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
+    }
+}
 
 // === impl Wallet ===
 
@@ -107,6 +133,8 @@ impl Wallet {
                 Ok(Self::Solana(Box::new(ed25519_dalek::SigningKey::from_bytes(seed))))
             }
             Family::Bitcoin => Ok(Self::Bitcoin(Box::new(BitcoinKey::of_seed(seed)?))),
+            Family::Tron => tron::Key::of_seed(seed).map(|key| Self::Tron(Box::new(key))),
+            Family::Sui => sui::Key::of_seed(seed).map(|key| Self::Sui(Box::new(key))),
         }
     }
 
@@ -123,12 +151,19 @@ impl Wallet {
         if bitcoin::is_wif(text) {
             return Ok(Self::Bitcoin(Box::new(BitcoinKey::read(text)?)));
         }
+        if text.starts_with(sui::PREFIX) {
+            return sui::Key::read(text).map(|key| Self::Sui(Box::new(key)));
+        }
+        let (family, text) = match text.strip_prefix(tron::PREFIX) {
+            Some(text) => (Family::Tron, text),
+            None => (Family::Evm, text),
+        };
         let digits = text.strip_prefix("0x").unwrap_or(text);
         if digits.len() != 64 {
             return Err(WalletError::Form);
         }
         let seed = HEXLOWER_PERMISSIVE.decode(digits.as_bytes()).map_err(|_| WalletError::Form)?;
-        Self::of_seed(Family::Evm, Secret::new(seed).expose())
+        Self::of_seed(family, Secret::new(seed).expose())
     }
 
     /// The same wallet with an address of this type; without one it is as it was.
@@ -149,6 +184,8 @@ impl Wallet {
                 format!("[{}]\n", numbers.join(","))
             }
             Self::Bitcoin(key) => format!("{}\n", key.write()),
+            Self::Tron(key) => format!("{}\n", key.write()),
+            Self::Sui(key) => format!("{}\n", key.write()),
         })
     }
 
@@ -158,6 +195,8 @@ impl Wallet {
             Self::Evm(_) => "eip155",
             Self::Solana(_) => "solana",
             Self::Bitcoin(_) => "bip122",
+            Self::Tron(_) => "tron",
+            Self::Sui(_) => "sui",
         }
     }
 
@@ -167,14 +206,16 @@ impl Wallet {
             Self::Evm(_) => "1",
             Self::Solana(_) => solana::address::MAINNET,
             Self::Bitcoin(key) => key.main_chain(),
+            Self::Tron(_) => chain::tron::MAINNET,
+            Self::Sui(_) => chain::sui::MAINNET,
         }
     }
 
     /// Whether its address is one of a chain of its namespace; where addresses do not say, it is.
     pub(super) fn is_on(&self, reference: &str) -> bool {
         match self {
-            Self::Evm(_) | Self::Solana(_) => true,
             Self::Bitcoin(key) => key.is_on(reference),
+            _ => true,
         }
     }
 
@@ -184,15 +225,19 @@ impl Wallet {
             Self::Evm(key) => checksummed(&eip155::address::of_key(key.verifying_key())),
             Self::Solana(key) => bs58::encode(key.verifying_key().as_bytes()).into_string(),
             Self::Bitcoin(key) => key.address(),
+            Self::Tron(key) => key.address(),
+            Self::Sui(key) => key.address(),
         }
     }
 
-    /// Signs a text as a wallet does, EIP-191, plain Ed25519 or BIP-322, in the spelling that `Authorization` carries.
+    /// Signs a text as a wallet of its family does, in the spelling that `Authorization` carries.
     pub(super) fn sign(&self, text: &[u8]) -> String {
         match self {
             Self::Evm(key) => evm_signature(key, &eip155::digest(text)),
             Self::Solana(key) => bs58::encode(key.sign(text).to_bytes()).into_string(),
             Self::Bitcoin(key) => key.sign(text),
+            Self::Tron(key) => key.sign(text),
+            Self::Sui(key) => key.sign(text),
         }
     }
 
@@ -200,7 +245,7 @@ impl Wallet {
     pub(super) fn sign_typed(&self, digest: &[u8; 32]) -> Result<String, WalletError> {
         match self {
             Self::Evm(key) => Ok(evm_signature(key, digest)),
-            Self::Solana(_) | Self::Bitcoin(_) => Err(WalletError::TypedData),
+            _ => Err(WalletError::TypedData),
         }
     }
 }
@@ -259,11 +304,20 @@ mod tests {
 
     #[test]
     fn key_files_are_read_as_they_are_written() {
-        for family in [Family::Evm, Family::Solana, Family::Bitcoin] {
-            let wallet = Wallet::generate(family).expect("random numbers");
+        for family in Family::value_variants() {
+            let wallet = Wallet::generate(*family).expect("random numbers");
             let read = Wallet::read(wallet.write().expose()).expect("a key file");
             assert_eq!(format!("{read:?}"), format!("{wallet:?}"), "{family:?}");
         }
+    }
+
+    /// One key, two wallets: the word before it decides.
+    #[test]
+    fn a_key_is_of_evm_unless_it_says_otherwise() {
+        let namespace = |text: &str| Wallet::read(text).expect("a key").namespace();
+        let digits = &EVM.0[2..];
+        assert_eq!((namespace(EVM.0), namespace(digits)), ("eip155", "eip155"));
+        assert_eq!((namespace(&format!("tron:{}", EVM.0)), namespace(&format!("tron:{digits}"))), ("tron", "tron"));
     }
 
     #[test]
@@ -277,6 +331,9 @@ mod tests {
             ("zero", &"0".repeat(64), WalletError::Range),
             ("above the group order", &"f".repeat(64), WalletError::Range),
             ("half a Solana key", "[1,2,3]", WalletError::Form),
+            ("the word of Tron alone", "tron:", WalletError::Form),
+            ("the word of Tron in upper case", &format!("TRON:{}", EVM.0), WalletError::Form),
+            ("zero for Tron", &format!("tron:{}", "0".repeat(64)), WalletError::Range),
             ("numbers above a byte", "[256]", WalletError::Form),
             ("halves that do not belong together", &halves, WalletError::Halves),
         ];
@@ -287,8 +344,8 @@ mod tests {
 
     #[test]
     fn signatures_are_good_by_the_rules_of_headers() {
-        for family in [Family::Evm, Family::Solana, Family::Bitcoin] {
-            let wallet = Wallet::generate(family).expect("random numbers");
+        for family in Family::value_variants() {
+            let wallet = Wallet::generate(*family).expect("random numbers");
             let chain = ChainId::new(wallet.namespace(), wallet.main_chain()).expect("a CAIP-2 id");
             let (address, signature) = (wallet.address(), wallet.sign(b"text"));
             let signed =

@@ -88,6 +88,19 @@ fn mask_whole(node: &Node, report: &mut Report) {
     mask(node, report);
 }
 
+/// Hides all but scheme and host of the URLs of a list; of anything else all of it.
+fn mask_urls(node: &Node, report: &mut Report) {
+    let Value::List(nodes) = &node.value else {
+        return mask_whole(node, report);
+    };
+    for node in nodes {
+        match (&node.value, &node.place) {
+            (Value::Faulty | Value::Text(_), Place::File(span)) => report.mask_url(span.clone()),
+            _ => mask_whole(node, report),
+        }
+    }
+}
+
 /// The default of a key, or nothing where that is its meaning. A key without default is a fault unless it was
 /// `given`, in which case its value was one.
 fn default(key: &'static Key, path: &str, within: &Place, report: &mut Report, given: bool) -> Option<Field> {
@@ -128,7 +141,8 @@ fn written(default: Fallback) -> Value {
 fn setting(key: &'static Key, node: Node, at: &Place, path: &str, report: &mut Report) -> Option<Field> {
     match (key.kind, &node.value) {
         (Kind::Secrets, Value::Table(entries)) => entries.iter().for_each(|entry| mask_whole(&entry.node, report)),
-        (Kind::Secret | Kind::Secrets, _) => mask_whole(&node, report),
+        (Kind::UrlLists, Value::Table(entries)) => entries.iter().for_each(|entry| mask_urls(&entry.node, report)),
+        (Kind::Secret | Kind::Secrets | Kind::UrlLists, _) => mask_whole(&node, report),
         _ => {}
     }
     if matches!(node.value, Value::Faulty) {
@@ -149,8 +163,9 @@ fn setting(key: &'static Key, node: Node, at: &Place, path: &str, report: &mut R
         (Kind::TextOr(keys), Value::Table(entries)) => {
             Setting::Section(section(keys, entries, at.clone(), &inner(), report))
         }
-        (Kind::Secrets, Value::Table(entries)) => Setting::Secrets(secrets(entries, &inner(), report)),
-        (Kind::Lists, Value::Table(entries)) => Setting::Lists(lists(entries, &inner(), report)),
+        (Kind::Secrets, Value::Table(entries)) => Setting::Secrets(named_texts(entries, &inner(), report)),
+        (Kind::Texted, Value::Table(entries)) => Setting::Texted(named_texts(entries, &inner(), report)),
+        (Kind::Lists | Kind::UrlLists, Value::Table(entries)) => Setting::Lists(lists(entries, &inner(), report)),
         (Kind::Texts, Value::List(nodes)) => Setting::Texts(texts(nodes, &format!("{path}{}", key.name), report)?),
         (Kind::Rate, Value::Table(entries)) => Setting::Rate(rate(entries, at, &inner(), report)),
         (_, value) => {
@@ -179,7 +194,7 @@ fn value_place(place: Place, at: &Place) -> Place {
 /// What an error says was found; nothing of a secret.
 fn found(key: &Key, value: &Value) -> String {
     match (key.kind, value) {
-        (Kind::Secret | Kind::Secrets, value) => value.kind().to_owned(),
+        (Kind::Secret | Kind::Secrets | Kind::UrlLists, value) => value.kind().to_owned(),
         (_, Value::Text(text)) => format!("`{}`", text.shown),
         (_, Value::Whole(whole)) => format!("`{whole}`"),
         (_, Value::Number(number)) => format!("`{number}`"),
@@ -237,7 +252,8 @@ fn scalar(kind: Kind, node: &Node) -> Result<Setting, String> {
             whole.map(Setting::Whole).ok_or_else(|| format!("a whole number from {min} to {max}"))
         }
         (Kind::Texts, _) => Err("an array of strings".to_owned()),
-        (Kind::Later | Kind::Lists | Kind::Named(_) | Kind::Secrets | Kind::Section(_), _) => Err("a table".to_owned()),
+        (Kind::Later | Kind::Lists | Kind::Named(_) | Kind::Secrets | Kind::Section(_), _)
+        | (Kind::Texted | Kind::UrlLists, _) => Err("a table".to_owned()),
         (Kind::Sections(_), _) => Err("an array of tables, `[[…]]`".to_owned()),
     }
 }
@@ -305,31 +321,32 @@ fn texts(nodes: Vec<Node>, path: &str, report: &mut Report) -> Option<Vec<Text>>
     (!faulty || !texts.is_empty()).then_some(texts)
 }
 
-fn lists(entries: Vec<Entry>, path: &str, report: &mut Report) -> Vec<(Text, Vec<Text>)> {
+fn lists(entries: Vec<Entry>, path: &str, report: &mut Report) -> Vec<(Text, Option<Vec<Text>>)> {
     let mut lists = Vec::with_capacity(entries.len());
     for entry in entries {
         let name = Text::new(&entry.name, entry.place);
         match entry.node.value {
             Value::List(nodes) => {
                 let path = format!("{path}{}", name.shown);
-                let texts = texts(nodes, &path, report).unwrap_or_default();
+                let texts = texts(nodes, &path, report);
                 lists.push((name, texts));
             }
             other => {
                 let title = format!("`{path}{}`: expected an array of strings, found {}", name.shown, other.kind());
                 report.error(&entry.node.place, title, "");
+                lists.push((name, None));
             }
         }
     }
     lists
 }
 
-fn secrets(entries: Vec<Entry>, path: &str, report: &mut Report) -> Vec<(Text, Text)> {
-    let mut secrets = Vec::with_capacity(entries.len());
+fn named_texts(entries: Vec<Entry>, path: &str, report: &mut Report) -> Vec<(Text, Text)> {
+    let mut texts = Vec::with_capacity(entries.len());
     for entry in entries {
         let name = Text::new(&entry.name, entry.place);
         match entry.node.value {
-            Value::Text(text) => secrets.push((name, text)),
+            Value::Text(text) => texts.push((name, text)),
             Value::Faulty => {}
             other => {
                 let title = format!("`{path}{}`: expected a string, found {}", name.shown, other.kind());
@@ -337,7 +354,7 @@ fn secrets(entries: Vec<Entry>, path: &str, report: &mut Report) -> Vec<(Text, T
             }
         }
     }
-    secrets
+    texts
 }
 
 fn named(keys: &'static [Key], entries: Vec<Entry>, path: &str, report: &mut Report) -> Vec<(Text, Section)> {

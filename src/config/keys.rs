@@ -58,8 +58,12 @@ pub(crate) enum Kind {
     Text,
     /// A string, or a table of these keys in its place.
     TextOr(&'static [Key]),
+    /// A table of free names, each with a string.
+    Texted,
     /// A list of strings.
     Texts,
+    /// A table of free names, each with a list of URLs, of which nothing but scheme and host is shown.
+    UrlLists,
     /// A whole number between two others, both allowed.
     Whole(u64, u64),
 }
@@ -223,6 +227,6 @@ mod tests {
             }
             count
         }
-        assert_eq!(walk("", ROOT), 150);
+        assert_eq!(walk("", ROOT), 164);
     }
 }

@@ -28,7 +28,7 @@ use std::{collections::BTreeMap, io, path::Path};
 
 pub use report::{Fault, Place, Report, Severity};
 
-use crate::{edge, facilitator, gate, policy::rule::Rule, siwx::claims::Origin, store};
+use crate::{edge, facilitator, gate, policy::rule::Rule, rpc, siwx::claims::Origin, store};
 
 /// What a configuration is read from.
 pub struct Inputs<'a> {
@@ -68,6 +68,8 @@ pub struct Config {
     pub store: store::Settings,
     /// Who verifies and settles payments, in the order of the file.
     pub facilitators: Vec<facilitator::Settings>,
+    /// Whom to ask about contracts; nothing: nobody.
+    pub rpc: Option<rpc::Settings>,
     /// The services behind the gateway, in the order of the file.
     pub upstreams: Vec<edge::settings::UpstreamSettings>,
     /// The routes, in the order of the file.

@@ -1,14 +1,15 @@
 //! The effective configuration as TOML: every value that counts, with its origin in a comment.
 //!
 //! 1. What is printed reads back as the same configuration, but for what is masked.
-//! 2. Masked are secret keys, what came out of files by `${file:/path}`, and URLs with a user name.
+//! 2. Masked are secret keys, what came out of files by `${file:/path}`, URLs with a user name, and of URLs of nodes all
+//!    but scheme and host.
 
 use std::fmt::Write as _;
 
 use super::{
     amounts,
     keys::{Key, Kind},
-    report::Report,
+    report::{Report, path_of_url},
     section::{Field, Section, Setting},
     tree::Text,
 };
@@ -68,7 +69,9 @@ fn value(key: &Key, field: &Field) -> Option<String> {
         Setting::Duration(Some(duration)) => format!("\"{}\"", amounts::write_duration(*duration)),
         Setting::Flag(flag) => flag.to_string(),
         Setting::Lists(lists) => {
-            let lists = lists.iter().map(|(name, items)| format!("{} = {}", key_text(&name.value), texts(items)));
+            let list = if matches!(key.kind, Kind::UrlLists) { urls } else { texts };
+            let items = |items: &Option<Vec<Text>>| list(items.as_deref().unwrap_or_default());
+            let lists = lists.iter().map(|(name, list)| format!("{} = {}", key_text(&name.value), items(list)));
             braced(lists.collect())
         }
         Setting::Number(number) => format!("{number:?}"),
@@ -83,6 +86,10 @@ fn value(key: &Key, field: &Field) -> Option<String> {
         Setting::Size(Some(size)) => format!("\"{}\"", amounts::write_size(*size)),
         Setting::Text(value) if matches!(key.kind, Kind::Secret) => secret(value),
         Setting::Text(value) => text(value),
+        Setting::Texted(pairs) => {
+            let pairs = pairs.iter().map(|(name, value)| format!("{} = {}", key_text(&name.value), text(value)));
+            braced(pairs.collect())
+        }
         Setting::Texts(items) => texts(items),
         Setting::Whole(whole) => whole.to_string(),
         Setting::Named(_) | Setting::Section(_) | Setting::Sections(_) => return None,
@@ -101,6 +108,19 @@ fn secret(text: &Text) -> String {
 
 fn texts(items: &[Text]) -> String {
     format!("[{}]", items.iter().map(text).collect::<Vec<_>>().join(", "))
+}
+
+fn urls(items: &[Text]) -> String {
+    format!("[{}]", items.iter().map(url).collect::<Vec<_>>().join(", "))
+}
+
+/// Scheme and host of a URL, and that there is more.
+fn url(url: &Text) -> String {
+    match path_of_url(&url.value) {
+        Some(path) if matches!(&url.value[path..], "" | "/") => text(url),
+        Some(path) => text(&Text { value: format!("{}/{MASK}", &url.value[..path]), ..url.clone() }),
+        None => format!("\"{MASK}\""),
+    }
 }
 
 fn text(text: &Text) -> String {

@@ -106,6 +106,13 @@ impl Report {
         self.mask(start..range.end);
     }
 
+    /// The same for a URL, of which scheme and host may be shown. What is no URL is hidden in whole.
+    pub(crate) fn mask_url(&mut self, range: Range<usize>) {
+        let written = self.shown.get(range.clone()).and_then(|written| std::str::from_utf8(written).ok());
+        let start = written.and_then(path_of_url).unwrap_or_default();
+        self.mask_literal(range.start + start..range.end);
+    }
+
     /// What is wrong, in the order of the file.
     pub fn faults(&self) -> impl Iterator<Item = &Fault> {
         let mut faults: Vec<&Fault> = self.faults.iter().collect();
@@ -201,6 +208,13 @@ impl Report {
     }
 }
 
+/// Where in a text the path of its first URL begins, or query, or fragment; its end, if there is none. Nothing, if there
+/// is no URL. What follows an escape may be anything.
+pub(crate) fn path_of_url(text: &str) -> Option<usize> {
+    let host = text.find("://")? + "://".len();
+    Some(text[host..].find(['/', '?', '#', '\\']).map_or(text.len(), |path| host + path))
+}
+
 /// The first reference without default in some bytes.
 fn reference(bytes: &[u8]) -> Option<Range<usize>> {
     let text = std::str::from_utf8(bytes).ok()?;
@@ -263,6 +277,24 @@ mod tests {
         for (name, text, expected) in rows {
             let mut report = Report::new("a.toml", text);
             report.mask_literal(0..text.len());
+            assert_eq!(String::from_utf8_lossy(&report.shown), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn of_a_masked_url_scheme_and_host_are_shown() {
+        let rows = [
+            ("a path", "https://node.example/v2/hunter2", "https://node.example***********"),
+            ("a query", "https://node.example?key=hunter2", "https://node.example************"),
+            ("an escape", r"https://node.example\u002fhunter2", "https://node.example*************"),
+            ("a reference", "https://node.example/${KEY}", "https://node.example*${KEY}"),
+            ("references alone", "${URL}", "${URL}"),
+            ("neither", "https://node.example:8545", "https://node.example:8545"),
+            ("no URL", "node.example/hunter2", "********************"),
+        ];
+        for (name, text, expected) in rows {
+            let mut report = Report::new("a.toml", text);
+            report.mask_url(0..text.len());
             assert_eq!(String::from_utf8_lossy(&report.shown), expected, "{name}");
         }
     }

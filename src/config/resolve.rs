@@ -7,6 +7,7 @@ mod edge;
 mod gate;
 mod plans;
 mod routes;
+mod rpc;
 mod sales;
 mod store;
 mod upstreams;
@@ -18,7 +19,12 @@ use super::{
     section::Section,
     tree::Text,
 };
-use crate::{policy::rule::Rule, siwx::claims::Origin};
+use crate::{
+    caip::ChainId,
+    chain::DIALECTS,
+    policy::rule::Rule,
+    siwx::{claims::Origin, dialect::Dialect},
+};
 
 /// Plans and upstreams and routes are metric labels and part of stored keys, so their names are bounded.
 const NAME_BYTES_MAX: usize = 32;
@@ -55,6 +61,8 @@ pub(crate) fn config(root: &Section, report: &mut Report) -> Option<Config> {
         let allowed = gate.expectation.chains.clone();
         gate.payments = Some(x402::settings(section, &market, &allowed, &routed, report));
     }
+    let contracts = rpc::contracts(root.section("chains").section("eip155"), &gate.expectation.chains, report);
+    (gate.accepts.eip1271, gate.accepts.eip6492) = (contracts.eip1271, contracts.eip6492);
     gate.plan_limits = plans.iter().map(|plan| plan.limits.clone()).collect();
     let store = store::settings(root.section("store"), report);
     let log = root.section("log");
@@ -80,6 +88,7 @@ pub(crate) fn config(root: &Section, report: &mut Report) -> Option<Config> {
         gate,
         store,
         facilitators,
+        rpc: contracts.rpc,
         upstreams,
         routes: routed.rules,
         plans: plans.into_iter().map(|plan| plan.name).collect(),
@@ -117,6 +126,14 @@ fn public_url(text: &Text, report: &mut Report) -> Option<Origin> {
             None
         }
     }
+}
+
+/// A chain as its family spells it, and the family.
+fn chain(text: &str) -> Option<(ChainId, &'static Dialect)> {
+    let (namespace, reference) = text.split_once(':')?;
+    let dialect = DIALECTS.iter().find(|dialect| dialect.namespace == namespace)?;
+    let chain = ChainId::new(namespace, &(dialect.reference)(reference)?).ok()?;
+    Some((chain, dialect))
 }
 
 fn level(word: &str) -> LogLevel {

@@ -59,7 +59,7 @@ fn of_kind(kind: Kind) -> Value {
         Kind::Duration(span) => amount("[0-9]+(ms|s|m|h|d)", &[(span.optional, "")]),
         Kind::Flag => json!({ "type": "boolean" }),
         Kind::Later => json!(false),
-        Kind::Lists => json!({ "type": "object", "additionalProperties": texts() }),
+        Kind::Lists | Kind::UrlLists => json!({ "type": "object", "additionalProperties": texts() }),
         Kind::Named(keys) => {
             json!({ "type": "object", "minProperties": 1, "maxProperties": 8, "additionalProperties": object(keys),
                     "propertyNames": { "pattern": "^[a-z0-9_-]{1,32}$" } })
@@ -67,7 +67,7 @@ fn of_kind(kind: Kind) -> Value {
         Kind::Number(min, max) => json!({ "type": "number", "minimum": min, "maximum": max }),
         Kind::Rate => json!({ "anyOf": [amount("[0-9]+/(s|m|h)", &[(true, "off")]), object(keys::RATE)] }),
         Kind::Secret | Kind::Text => json!({ "type": "string" }),
-        Kind::Secrets => json!({ "type": "object", "additionalProperties": { "type": "string" } }),
+        Kind::Secrets | Kind::Texted => json!({ "type": "object", "additionalProperties": { "type": "string" } }),
         Kind::Section(keys) => Value::Object(object(keys)),
         Kind::Sections(keys) => json!({ "type": "array", "items": object(keys) }),
         Kind::Size(bounds) => {

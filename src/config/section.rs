@@ -31,7 +31,8 @@ pub(crate) enum Setting {
     /// Nothing stands for "none" or "another key decides".
     Duration(Option<Duration>),
     Flag(bool),
-    Lists(Vec<(Text, Vec<Text>)>),
+    /// Nothing in the place of a list: only faults were in it.
+    Lists(Vec<(Text, Option<Vec<Text>>)>),
     Named(Vec<(Text, Section)>),
     Number(f64),
     /// Nothing: off.
@@ -42,6 +43,7 @@ pub(crate) enum Setting {
     /// Nothing: another key decides.
     Size(Option<Size>),
     Text(Text),
+    Texted(Vec<(Text, Text)>),
     Texts(Vec<Text>),
     Whole(u64),
 }
@@ -169,10 +171,18 @@ impl Section {
         }
     }
 
-    /// Lists of strings by free names.
-    pub(crate) fn lists(&self, key: &str) -> &[(Text, Vec<Text>)] {
+    /// Lists of strings by free names; nothing in the place of one that was wrong.
+    pub(crate) fn lists(&self, key: &str) -> &[(Text, Option<Vec<Text>>)] {
         match self.field(key).map(|field| &field.setting) {
             Some(Setting::Lists(lists)) => lists,
+            _ => other_kind(key),
+        }
+    }
+
+    /// Strings by free names.
+    pub(crate) fn texted(&self, key: &str) -> &[(Text, Text)] {
+        match self.field(key).map(|field| &field.setting) {
+            Some(Setting::Texted(texted)) => texted,
             _ => other_kind(key),
         }
     }
@@ -206,6 +216,14 @@ impl Section {
     /// A table.
     pub(crate) fn section(&self, key: &str) -> &Self {
         self.section_if_given(key).unwrap_or_else(|| other_kind(key))
+    }
+
+    /// The tables within that have a name of their own, in the order of the key table.
+    pub(crate) fn tables(&self) -> impl Iterator<Item = (&'static str, &Self)> {
+        self.keys.iter().filter_map(|key| match &self.field(key.name)?.setting {
+            Setting::Section(section) => Some((key.name, section)),
+            _ => None,
+        })
     }
 
     /// Tables in an array; none if they were required and are missing.

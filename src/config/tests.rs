@@ -1,5 +1,6 @@
 //! The configuration as a whole.
 
+mod contracts;
 mod hostile;
 mod meaning;
 mod payments;

@@ -17,7 +17,7 @@ use toml::{
 use super::{
     Inputs,
     keys::{self, Key, Kind},
-    report::{Place, Report},
+    report::{Place, Report, path_of_url},
     substitute::{FilePart, Sources, substitute},
 };
 
@@ -248,7 +248,7 @@ fn put(
 }
 
 /// Hides what may be a secret in a text that could not be read: on every line, what follows the name of a secret
-/// key. The text has no structure to go by, so this hides too much rather than too little.
+/// key, and paths of URLs. The text has no structure to go by, so this hides too much rather than too little.
 fn mask_unread(text: &str, report: &mut Report) {
     let mut start = 0;
     for line in text.split_inclusive('\n') {
@@ -261,6 +261,13 @@ fn mask_unread(text: &str, report: &mut Report) {
         }
         if let Some(at) = line.find("://").filter(|_| line.contains('@')) {
             report.mask(start + at..start + line.len());
+        }
+        let mut url = 0;
+        while let Some(path) = path_of_url(&line[url..]) {
+            let path = url + path;
+            let length = line[path..].find([' ', '\t', '"', '\'', ',']).unwrap_or(line.len() - path);
+            report.mask(start + path..start + path + length);
+            url = path + length;
         }
         start += line.len();
     }

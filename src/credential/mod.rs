@@ -21,7 +21,7 @@ use crate::{
 };
 
 pub use authorization::Authorization;
-pub use sign_in_with_x::{SignIn, SignInError, SignInExpectation, SignInWithX};
+pub use sign_in_with_x::{Proven, SignIn, SignInError, SignInExpectation, SignInWithX};
 
 /// Bytes of a credential at most, scheme name left out.
 pub const CREDENTIAL_BYTES_MAX: usize = 16 * 1024;

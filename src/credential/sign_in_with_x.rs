@@ -24,7 +24,7 @@ use self::members::Members;
 use super::{CREDENTIAL_BYTES_MAX, Carrier, CarrierName, Conflict, CredentialError, Presented, base64};
 use crate::{
     caip::ChainId,
-    chain::{self, Accepts, DIALECTS, Encoding, SignatureError, Verified},
+    chain::{self, Accepts, DIALECTS, Encoding, Question, SignatureError, SignerKey, Verification, Verified},
     siwx::{
         Field,
         claims::{ClaimError, Expectation},
@@ -60,6 +60,15 @@ pub struct SignIn {
     request_id: Option<String>,
     resources: Option<Vec<String>>,
     signature: String,
+}
+
+/// What became of a proof whose signature was looked at.
+#[derive(Debug)]
+pub enum Proven {
+    /// The account's key made it.
+    Verified(Box<Verified>),
+    /// A contract decides. These are to be asked in their order until one is answered yes; there is at least one.
+    AskContract(Vec<Question>),
 }
 
 /// The member `type`: which of the two families of signatures it is.
@@ -146,22 +155,39 @@ impl SignIn {
     /// only what this carrier takes is tried.
     ///
     /// An EVM address in lower case is signed in its checksummed spelling by one of x402's packages and as it is by
-    /// another. Both texts say the same; the second is tried when the signature is not one of the first.
-    pub fn verify(&self, accepts: &Accepts) -> Result<Verified, SignInError> {
+    /// another. Both texts say the same; the second is tried when the signature is not one of the first. Contracts are
+    /// asked when the account's key made neither, and about both.
+    pub fn verify(&self, accepts: &Accepts) -> Result<Proven, SignInError> {
         self.chain()?;
-        let text = self.signing_text()?;
-        let found = self.verify_text(text, accepts);
-        let other = matches!(found, Err(SignInError::Signature(SignatureError::SignatureMismatch)));
-        if !other || !is_lower_case(&self.address) {
-            return found;
+        let first = self.verify_text(self.signing_text()?, accepts);
+        let mismatch = |error: &SignInError| matches!(error, SignInError::Signature(SignatureError::SignatureMismatch));
+        let (first, asked) = match first {
+            Ok(Verification::Verified(verified)) => return Ok(Proven::Verified(verified)),
+            Ok(Verification::AskContract(question)) => (question.unasked().into(), vec![*question]),
+            Err(error) if mismatch(&error) => (error, Vec::new()),
+            Err(error) => return Err(error),
+        };
+        if !is_lower_case(&self.address) {
+            return Proven::by_contract(asked, first);
         }
-        self.verify_text(rebuild::rebuild_as_spelled(&self.payload(), DIALECTS)?, accepts)
+        match self.verify_text(rebuild::rebuild_as_spelled(&self.payload(), DIALECTS)?, accepts) {
+            Ok(Verification::Verified(verified)) => Ok(Proven::Verified(verified)),
+            Ok(Verification::AskContract(question)) => {
+                Proven::by_contract(asked.into_iter().chain([*question]).collect(), first)
+            }
+            Err(error) => Proven::by_contract(asked, error),
+        }
     }
 
     /// The text that was signed, if clients spell the address as JavaScript ones do. It is not read yet, and may be no
     /// message.
     pub fn signing_text(&self) -> Result<String, SignInError> {
         Ok(rebuild::rebuild(&self.payload(), DIALECTS)?)
+    }
+
+    /// The family of chains that the proof names, known here or not.
+    pub fn namespace(&self) -> &str {
+        self.chain_id.split_once(':').map_or("", |(namespace, _)| namespace)
     }
 
     /// The nonce, to be claimed when everything else is right.
@@ -215,10 +241,9 @@ impl SignIn {
 
     /// The chain in canonical spelling, if it is one that x402 has a text for and `type` is of its family.
     fn chain(&self) -> Result<ChainId, SignInError> {
-        let namespace = self.chain_id.split_once(':').map(|(namespace, _)| namespace);
-        let scheme = match namespace {
-            Some("eip155") => Scheme::Eip191,
-            Some("solana") => Scheme::Ed25519,
+        let scheme = match self.namespace() {
+            "eip155" => Scheme::Eip191,
+            "solana" => Scheme::Ed25519,
             _ => return Err(SignInError::UnsupportedChain(shown(&self.chain_id))),
         };
         let chain = canonical_chain(&self.chain_id).ok_or_else(|| SignInError::ChainId(shown(&self.chain_id)))?;
@@ -228,9 +253,9 @@ impl SignIn {
         Ok(chain)
     }
 
-    fn verify_text(&self, text: String, accepts: &Accepts) -> Result<Verified, SignInError> {
+    fn verify_text(&self, text: String, accepts: &Accepts) -> Result<Verification, SignInError> {
         let proof = Proof::read(text.into_bytes(), self.signature.clone(), DIALECTS, &Reading::default())?;
-        Ok(chain::verify(&proof, &narrowed(accepts))?)
+        Ok(chain::verify_known(&proof, &narrowed(accepts), &SignerKey::default())?)
     }
 
     fn payload(&self) -> Payload<'_> {
@@ -259,6 +284,24 @@ impl fmt::Debug for SignIn {
             .field("chain_id", &self.chain_id)
             .field("signature", &"[redacted]")
             .finish_non_exhaustive()
+    }
+}
+
+// === impl Proven ===
+
+impl Proven {
+    /// Who signed, where no contract can be asked.
+    pub fn by_key(self) -> Result<Verified, SignInError> {
+        match self {
+            Self::Verified(verified) => Ok(*verified),
+            Self::AskContract(questions) => {
+                Err(questions.first().map_or(SignatureError::SignatureMismatch, Question::unasked).into())
+            }
+        }
+    }
+
+    fn by_contract(questions: Vec<Question>, otherwise: SignInError) -> Result<Self, SignInError> {
+        if questions.is_empty() { Err(otherwise) } else { Ok(Self::AskContract(questions)) }
     }
 }
 

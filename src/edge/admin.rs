@@ -183,6 +183,7 @@ impl Admin {
         let sizes = self.live.gate.sizes();
         metrics.cache_entries[0].set(i64::try_from(sizes.proofs).unwrap_or(i64::MAX));
         metrics.cache_entries[1].set(i64::try_from(sizes.accounts).unwrap_or(i64::MAX));
+        metrics.cache_entries[2].set(i64::try_from(sizes.contracts).unwrap_or(i64::MAX));
         self.readiness.publish(metrics);
         let mut response = Response::new(Full::from(metrics.render()));
         response
@@ -286,7 +287,7 @@ impl Admin {
             "uptime_seconds": self.started.elapsed().as_secs(),
             "ready": self.readiness.is_ready(),
             "checks": checks,
-            "caches": { "proofs": sizes.proofs, "subscriptions": sizes.accounts },
+            "caches": { "proofs": sizes.proofs, "subscriptions": sizes.accounts, "contracts": sizes.contracts },
             "connections": self.connections.open(),
             "requests_in_flight": self.live.metrics.http_requests_in_flight.get(),
             "store": self.store.name(),

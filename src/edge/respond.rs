@@ -348,6 +348,7 @@ fn refused(refusal: &Refusal) -> Wire {
             let whose = match scope {
                 RateScope::Account => "from this account",
                 RateScope::Address => "from this address",
+                RateScope::Contracts => "from this address that a contract had to be asked about",
                 RateScope::Plan => "for the plan of this account",
             };
             wire(S::TOO_MANY_REQUESTS, "rate_limited", format!("too many requests {whose}; try again shortly"))
@@ -367,6 +368,12 @@ fn refused(refusal: &Refusal) -> Wire {
             S::TOO_MANY_REQUESTS,
             "too_many_refusals",
             "too many refused credentials came from this address; try again later".to_owned(),
+        ),
+        Refusal::VerifierUnavailable => wire(
+            S::SERVICE_UNAVAILABLE,
+            "verifier_unavailable",
+            "whether the contract of this account takes the signature cannot be told at the moment; try again shortly"
+                .to_owned(),
         ),
     }
 }

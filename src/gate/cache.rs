@@ -4,7 +4,8 @@
 //!    subscription and the route are judged anew each time.
 //! 2. Only proofs that were verified get in; nothing is remembered under a key that a stranger can choose
 //!    without a good signature.
-//! 3. An entry ends with the message it is of, and after the configured life at the latest.
+//! 3. An entry ends with the message it is of, and after the configured life at the latest. One that rests on a
+//!    contract's word ends with that.
 //! 4. A connection remembers the credential it carried last, byte for byte: most clients send one again and again,
 //!    and comparing it costs less than hashing it. What it points to is an entry of the cache, with that entry's end;
 //!    forgetting everything reaches it too.
@@ -126,6 +127,29 @@ impl Proofs {
         let end = at + left.min(self.settings.ttl);
         let entry = Arc::new(Entry { known, account, left, end });
         self.cache.insert(digest, Arc::clone(&entry));
+        entry
+    }
+
+    /// The same for one that rests on a contract's word, which counts until `word_until`. Nothing is remembered if
+    /// everything was forgotten since `flushes` was read, before the contract was asked.
+    pub(super) fn remember_by_word(
+        &self,
+        digest: Digest,
+        (known, account): (Arc<Known>, Arc<Account>),
+        (until, word_until): (UnixTime, Instant),
+        (at, now): (Instant, UnixTime),
+        flushes: u64,
+    ) -> Arc<Entry> {
+        let message = Duration::from_millis(u64::try_from(until.millis_since(now)).unwrap_or(0));
+        let end = word_until.min(at + message.min(self.settings.ttl));
+        // It took a while: what is left is counted from here.
+        let left = end.saturating_duration_since(Instant::now());
+        let entry = Arc::new(Entry { known, account, left, end });
+        self.cache.insert(digest, Arc::clone(&entry));
+        // Whoever forgets counts first and then empties the cache, so that one of the two sees the other.
+        if self.flushes() != flushes {
+            self.cache.invalidate(&digest);
+        }
         entry
     }
 

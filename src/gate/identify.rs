@@ -3,36 +3,64 @@
 
 use std::{sync::Arc, time::Instant};
 
-use super::{Gate, Looked, cache::Entry, limits, settings::Settings, view::RequestView};
+use super::{
+    Gate, Looked,
+    cache::Entry,
+    contracts::{Contracts, Said, Unasked},
+    limits,
+    payment::Payments,
+    settings::Settings,
+    view::RequestView,
+};
 use crate::{
     caip::AccountId,
-    chain::{self, SignerKey, Verification, Verified},
+    chain::{self, Question, Scheme, SignatureError, SignerKey, Verification, Verified},
     credential::{
-        self, CREDENTIAL_BYTES_MAX, CarrierName, CredentialError, Digest, Presented, SignIn, SignInError,
+        self, CREDENTIAL_BYTES_MAX, CarrierName, CredentialError, Digest, Presented, Proven, SignIn, SignInError,
         SignInExpectation,
     },
     policy::{
-        decision::{Refusal, TokenFault},
+        decision::{RateScope, Refusal, TokenFault},
         identity::{Identity, Known},
         rule::Rule,
     },
     siwx::{
         claims::{self, ClaimError, Expectation},
         origin::Origin,
-        proof::Proof,
     },
     time::UnixTime,
     x402::nonce::Purpose,
 };
 
+/// Why it is not known yet who a request is.
+pub(super) enum Halt {
+    /// It ends here.
+    Refused(Refusal),
+    /// A contract is to be asked.
+    Ask(Box<Pending>),
+}
+
+/// A credential about which a contract decides, and nothing else is left to be said against.
+pub(super) struct Pending {
+    /// To be asked in this order, until one is answered yes. There is at least one.
+    questions: Vec<Question>,
+    /// When the verification began.
+    begun: Instant,
+    then: Then,
+}
+
+/// What a credential is good for once it is verified.
+enum Then {
+    /// A token. How often everything had been forgotten before the contract was asked.
+    Token { digest: Option<Digest>, until: UnixTime, flushes: u64 },
+    /// A proof that is good once, by its nonce, which is to be remembered until then; for one of our origins, by its
+    /// place.
+    SignIn { origin: usize, issued: (String, UnixTime) },
+}
+
 impl Gate {
     /// Steps 2 to 5: what was presented, who that is, and whether the message allows this request now.
-    pub(super) fn look_up(
-        &self,
-        rule: Option<&Rule>,
-        view: &RequestView<'_>,
-        now: UnixTime,
-    ) -> Result<Looked, Refusal> {
+    pub(super) fn look_up(&self, rule: Option<&Rule>, view: &RequestView<'_>, now: UnixTime) -> Result<Looked, Halt> {
         let carriers = &self.carriers[usize::from(!rule.is_some_and(|rule| rule.sign_in))];
         let presented = credential::present(view.headers, carriers).map_err(|_| Refusal::ConflictingCredentials)?;
         let presented = presented.ok_or(Refusal::CredentialRequired)?;
@@ -40,45 +68,83 @@ impl Gate {
             return self.sign_in(&presented, view, now);
         }
         let (entry, warm) = self.find_or_verify(&presented, view, now)?;
+        Ok(self.allowed(entry, warm, view, now)?)
+    }
+
+    /// Step 5 for a token.
+    fn allowed(&self, entry: Arc<Entry>, warm: bool, view: &RequestView<'_>, now: UnixTime) -> Result<Looked, Refusal> {
         let identity = Identity::establish(&entry.known, &self.settings.expectation, view.path.as_str(), now)
             .map_err(|error| claim_fault(&error))?;
         Ok(Looked { entry, identity, warm, issued: None })
     }
 
     /// Steps 3 to 5 for a proof that is good once: it is neither looked up nor remembered (x402.md section 9).
-    fn sign_in(&self, presented: &Presented<'_>, view: &RequestView<'_>, now: UnixTime) -> Result<Looked, Refusal> {
+    fn sign_in(&self, presented: &Presented<'_>, view: &RequestView<'_>, now: UnixTime) -> Result<Looked, Halt> {
         self.check_failures(view)?;
         let payments = self.payments.get().ok_or(Refusal::CredentialRequired)?;
-        let refused = |error: &SignInError| {
-            tracing::debug!(%error, "a sign-in proof is refused");
-            Refusal::ProofRefused(error.as_str())
+        let served = payments.origin(view.host);
+        let is_served = |expected: &SignInExpectation| expected.claims().origins.iter().any(|one| Some(one) == served);
+        let origin = self.sign_ins.iter().position(is_served).ok_or(Refusal::CredentialRequired)?;
+        let expectation = &self.sign_ins[origin];
+        let sign_in = SignIn::read(presented.bytes()).map_err(|error| proof_fault(&error))?;
+        sign_in.check(expectation, now).map_err(|error| proof_fault(&error))?;
+        let begun = Instant::now();
+        let verified = match sign_in.verify(&self.settings.accepts) {
+            Ok(Proven::AskContract(questions)) if questions.iter().any(|question| self.asks(question).is_some()) => {
+                // What the nonce says is known without asking anybody.
+                let issued = self.issued(payments, &sign_in, expectation, view, now)?;
+                return Err(Halt::Ask(Box::new(Pending { questions, begun, then: Then::SignIn { origin, issued } })));
+            }
+            proven => proven.and_then(Proven::by_key),
         };
-        let expectation = payments.origin(view.host).and_then(|origin| {
-            self.sign_ins.iter().find(|expected| expected.claims().origins.iter().any(|one| one == origin))
-        });
-        let expectation = expectation.ok_or(Refusal::CredentialRequired)?;
-        let sign_in = SignIn::read(presented.bytes()).map_err(|error| refused(&error))?;
-        sign_in.check(expectation, now).map_err(|error| refused(&error))?;
-        let verified = sign_in.verify(&self.settings.accepts).map_err(|error| refused(&error))?;
+        if let Ok(_) | Err(SignInError::Signature(_)) = &verified {
+            let scheme = verified.as_ref().map_or_else(|_| plain_scheme(sign_in.namespace()), |it| Some(it.scheme()));
+            self.count_verification(scheme, begun, Some(verified.is_ok()));
+        }
+        let verified = verified.map_err(|error| proof_fault(&error))?;
+        let issued = self.issued(payments, &sign_in, expectation, view, now)?;
+        Ok(self.signed_in(verified, origin, issued, view, now)?)
+    }
+
+    /// The nonce that a proof uses up, and until when that is to be remembered.
+    fn issued(
+        &self,
+        payments: &Payments,
+        sign_in: &SignIn,
+        expectation: &SignInExpectation,
+        view: &RequestView<'_>,
+        now: UnixTime,
+    ) -> Result<(String, UnixTime), Refusal> {
         let settings = payments.settings();
         let skew = self.settings.expectation.clock_skew_secs;
         let until = if settings.require_issued_nonce {
             let domain = payments.origin(view.host).map_or("", |origin| origin.authority());
-            let nonce = sign_in.nonce();
             let age = settings.proof_age_secs_max;
-            let checked = payments.issuer().check(Purpose::X402, domain, nonce, now, age, skew);
-            checked.map_err(|_| refused(&SignInError::Nonce))?
+            let checked = payments.issuer().check(Purpose::X402, domain, sign_in.nonce(), now, age, skew);
+            checked.map_err(|_| proof_fault(&SignInError::Nonce))?
         } else {
             let end = sign_in.until(expectation).unwrap_or(now);
             end.plus_millis(i64::from(skew) * 1000)
         };
+        Ok((sign_in.nonce().to_owned(), until))
+    }
+
+    /// Who signed in.
+    fn signed_in(
+        &self,
+        verified: Verified,
+        origin: usize,
+        issued: (String, UnixTime),
+        view: &RequestView<'_>,
+        now: UnixTime,
+    ) -> Result<Looked, Refusal> {
+        let expectation = self.sign_ins.get(origin).ok_or(Refusal::CredentialRequired)?;
         let known = Arc::new(Known::new(verified));
         let account = self.accounts.account(&known.account().key(), SignerKey::default());
         let identity = Identity::establish(&known, expectation.claims(), view.path.as_str(), now)
-            .map_err(|error| refused(&SignInError::from(error)))?;
+            .map_err(|error| proof_fault(&SignInError::from(error)))?;
         let entry = Arc::new(Entry::passing(known, account, view.started));
-        let issued = Some((sign_in.nonce().to_owned(), until));
-        Ok(Looked { entry, identity, warm: false, issued })
+        Ok(Looked { entry, identity, warm: false, issued: Some(issued) })
     }
 
     /// Whether this client may have something cold looked at.
@@ -95,7 +161,7 @@ impl Gate {
         presented: &Presented<'_>,
         view: &RequestView<'_>,
         now: UnixTime,
-    ) -> Result<(Arc<Entry>, bool), Refusal> {
+    ) -> Result<(Arc<Entry>, bool), Halt> {
         let hits = &self.metrics.cache_requests[0];
         if let Some(entry) = self.proofs.find_last(view.last, presented.bytes(), view.started) {
             hits.inc("hit");
@@ -111,7 +177,7 @@ impl Gate {
         hits.inc(if warm { "hit" } else { "miss" });
         let entry = match found {
             Some(entry) => entry,
-            None => self.verify(presented, digest, view, now)?,
+            None => self.verify(presented, digest, flushes, view, now)?,
         };
         if remembered {
             self.proofs.keep_last(view.last, presented.bytes(), &entry, flushes);
@@ -124,50 +190,151 @@ impl Gate {
         &self,
         presented: &Presented<'_>,
         digest: Option<Digest>,
+        flushes: u64,
         view: &RequestView<'_>,
         now: UnixTime,
-    ) -> Result<Arc<Entry>, Refusal> {
+    ) -> Result<Arc<Entry>, Halt> {
         self.check_failures(view)?;
         let proof = presented.decode(&self.settings.reading).map_err(|error| credential_fault(&error))?;
         let until = claims::check(proof.claims(), &self.settings.expectation, Some(view.path.as_str()), now)
             .map_err(|error| claim_fault(&error))?;
+        let digest = digest.filter(|_| !self.settings.single_use_nonce);
         let key = proof.claims().account().map(AccountId::key);
         let familiar = key.as_ref().and_then(|key| self.accounts.known(key));
         let signer = SignerKey::default();
-        let verified = self.verify_signature(&proof, familiar.as_ref().map_or(&signer, |account| &account.signer))?;
-        let known = Arc::new(Known::new(verified));
-        // Only now that a signature was right: strangers make no accounts here.
-        let account = familiar.unwrap_or_else(|| self.accounts.account(&known.account().key(), signer));
-        Ok(match digest {
-            Some(digest) if !self.settings.single_use_nonce => {
-                self.proofs.remember(digest, known, account, until, (view.started, now))
-            }
-            _ => Arc::new(Entry::passing(known, account, view.started)),
-        })
-    }
-
-    fn verify_signature(&self, proof: &Proof, signer: &SignerKey) -> Result<Verified, Refusal> {
         let begun = Instant::now();
-        let result = match chain::verify_known(proof, &self.settings.accepts, signer) {
+        let known_signer = familiar.as_ref().map_or(&signer, |account| &account.signer);
+        let verified = match chain::verify_known(&proof, &self.settings.accepts, known_signer) {
             Ok(Verification::Verified(verified)) => Ok(*verified),
+            Ok(Verification::AskContract(question)) if self.asks(&question).is_some() => {
+                let then = Then::Token { digest, until, flushes };
+                return Err(Halt::Ask(Box::new(Pending { questions: vec![*question], begun, then })));
+            }
             Ok(Verification::AskContract(question)) => Err(question.unasked()),
             Err(error) => Err(error),
         };
-        let scheme = match &result {
-            Ok(verified) => Some(verified.scheme()),
-            // Which scheme a bad signature was meant to be cannot be told; the plain one of its family counts it.
-            Err(_) => {
-                let family = chain::CHAINS.iter().find(|chain| *chain.namespace() == *proof.message().namespace);
-                family.and_then(|family| family.schemes().first().copied())
+        let namespace = &proof.message().namespace;
+        let scheme = verified.as_ref().map_or_else(|_| plain_scheme(namespace), |verified| Some(verified.scheme()));
+        self.count_verification(scheme, begun, Some(verified.is_ok()));
+        let known = Arc::new(Known::new(verified.map_err(|error| signature_fault(&error))?));
+        // Only now that a signature was right: strangers make no accounts here.
+        let account = familiar.unwrap_or_else(|| self.accounts.account(&known.account().key(), signer));
+        Ok(match digest {
+            Some(digest) => self.proofs.remember(digest, known, account, until, (view.started, now)),
+            None => Arc::new(Entry::passing(known, account, view.started)),
+        })
+    }
+
+    /// Who can ask a contract, if somebody can.
+    fn asks(&self, question: &Question) -> Option<&Arc<Contracts>> {
+        self.contracts.get().filter(|contracts| contracts.covers(question.call().chain()))
+    }
+
+    /// Steps 4 and 5, where a contract decides. Large and cold: whoever awaits it boxes it.
+    pub(super) async fn ask_contract(
+        &self,
+        pending: Pending,
+        view: &RequestView<'_>,
+        now: UnixTime,
+    ) -> Result<Looked, Refusal> {
+        let Pending { questions, begun, then } = pending;
+        let mut refused = (None, SignatureError::ContractRefused);
+        for question in questions {
+            let scheme = question.call().scheme();
+            let Some(contracts) = self.asks(&question) else {
+                refused = (Some(scheme), question.unasked());
+                continue;
+            };
+            let said = match contracts.ask(question.call(), view.client).await {
+                Ok(said) => said,
+                Err(unasked) => {
+                    if !matches!(unasked, Unasked::OverBudget(_)) {
+                        self.count_verification(Some(scheme), begun, None);
+                    }
+                    return Err(unasked.refusal());
+                }
+            };
+            match question.conclude(&said.verdict) {
+                Ok(verified) => {
+                    self.count_verification(Some(scheme), begun, Some(true));
+                    return self.by_word(verified, &said, then, view, now);
+                }
+                Err(error) => refused = (Some(scheme), error),
             }
+        }
+        let (scheme, error) = refused;
+        self.count_verification(scheme, begun, Some(false));
+        Err(match then {
+            Then::Token { .. } => signature_fault(&error),
+            Then::SignIn { .. } => proof_fault(&error.into()),
+        })
+    }
+
+    /// Who it is by a contract's word.
+    fn by_word(
+        &self,
+        verified: Verified,
+        said: &Said,
+        then: Then,
+        view: &RequestView<'_>,
+        now: UnixTime,
+    ) -> Result<Looked, Refusal> {
+        let (digest, until, flushes) = match then {
+            Then::SignIn { origin, issued } => return self.signed_in(verified, origin, issued, view, now),
+            Then::Token { digest, until, flushes } => (digest, until, flushes),
         };
+        let known = Arc::new(Known::new(verified));
+        let account = self.accounts.account(&known.account().key(), SignerKey::default());
+        let entry = match digest {
+            Some(digest) => {
+                let (ends, at) = ((until, said.until), (view.started, now));
+                self.proofs.remember_by_word(digest, (known, account), ends, at, flushes)
+            }
+            None => Arc::new(Entry::passing(known, account, view.started)),
+        };
+        self.allowed(entry, false, view, now)
+    }
+
+    /// Counts a verification: good, bad, or such that nobody could say. Which scheme a bad signature was meant to be
+    /// cannot be told where no contract was asked; the plain one of its family counts it.
+    fn count_verification(&self, scheme: Option<Scheme>, begun: Instant, good: Option<bool>) {
         let metrics = scheme.and_then(|scheme| self.schemes.iter().find(|(known, _)| *known == scheme));
         if let Some((_, metrics)) = metrics {
             metrics.duration.observe(begun.elapsed());
-            if result.is_ok() { metrics.valid.inc() } else { metrics.invalid.inc() }
+            match good {
+                Some(true) => metrics.valid.inc(),
+                Some(false) => metrics.invalid.inc(),
+                None => metrics.error.inc(),
+            }
         }
-        result.map_err(|error| Refusal::InvalidToken(TokenFault::signature(error.as_str(), error.to_string())))
     }
+}
+
+impl From<Refusal> for Halt {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl Unasked {
+    /// What the client is told. It is never a fault of the signature: nobody has seen one.
+    fn refusal(&self) -> Refusal {
+        match self {
+            Self::OverBudget(wait) => {
+                Refusal::RateLimited { scope: RateScope::Contracts, retry_after_secs: limits::whole_secs(*wait) }
+            }
+            Self::Unavailable(error) => {
+                tracing::warn!(%error, "nobody says whether a contract takes a signature");
+                Refusal::VerifierUnavailable
+            }
+            Self::Ended => Refusal::VerifierUnavailable,
+        }
+    }
+}
+
+/// The scheme of a family that needs nobody.
+fn plain_scheme(namespace: &str) -> Option<Scheme> {
+    chain::CHAINS.iter().find(|chain| chain.namespace() == namespace)?.schemes().first().copied()
 }
 
 /// What sign-in proofs are judged by, for each origin of ours.
@@ -180,6 +347,15 @@ pub(super) fn sign_ins(settings: &Settings) -> Vec<SignInExpectation> {
         SignInExpectation::new(origin.clone(), chains.clone(), payments.proof_age_secs_max, *clock_skew_secs)
     };
     origins.iter().map(one).collect()
+}
+
+fn proof_fault(error: &SignInError) -> Refusal {
+    tracing::debug!(%error, "a sign-in proof is refused");
+    Refusal::ProofRefused(error.as_str())
+}
+
+fn signature_fault(error: &SignatureError) -> Refusal {
+    Refusal::InvalidToken(TokenFault::signature(error.as_str(), error.to_string()))
 }
 
 fn claim_fault(error: &ClaimError) -> Refusal {

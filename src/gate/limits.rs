@@ -89,7 +89,7 @@ pub(super) struct Taken {
 }
 
 /// One event of an allowance.
-struct Spent {
+pub(super) struct Spent {
     spent: Arc<AtomicU64>,
     cost: u64,
 }
@@ -128,7 +128,7 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static> Allowances<K> {
     }
 
     /// Takes one event if there is something left; else how long there is nothing.
-    fn take(&self, whose: &K, now: Instant) -> Result<Spent, Duration> {
+    pub(super) fn take(&self, whose: &K, now: Instant) -> Result<Spent, Duration> {
         let (spent, elapsed) = (self.of(whose), self.elapsed(now));
         let taken = spent.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |until| {
             self.over(until, elapsed).is_none().then(|| self.after(until, elapsed))
@@ -383,7 +383,7 @@ mod tests {
         let limits = Limits { routes: vec![Some(RouteLimit::Account(by_route))], plans, quotas: None };
         let alice = AccountKey::new("eip155", "0xa");
         let starts_at = UnixTime::from_millis(0);
-        let nano = Subscription { plan: "nano".into(), starts_at, expires_at: None, chain: None };
+        let nano = Subscription { plan: "nano".into(), starts_at, expires_at: None, chain: None, shares: Vec::new() };
         let other = Subscription { plan: "other".into(), ..nano.clone() };
         let rows = [
             ("by its plan", Some(&nano), None),

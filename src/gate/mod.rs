@@ -7,7 +7,8 @@
 //! 3. The memory of verified proofs. A warm credential skips the next step.
 //! 4. Cold: the address's count of refusals, then decoding, the message's grammar, its claims, and only then the
 //!    signature: the cheapest refusal first. Verification runs on the worker that serves the request, so no more
-//!    than one a core runs at once, whatever strangers send.
+//!    than one a core runs at once, whatever strangers send. What the account's key did not make, and a contract may
+//!    take, is asked of the contract last (`contracts`), within what the address may have asked.
 //! 5. The claims again, at this request's time and path: what is remembered is that a signature is right, never
 //!    that a request is allowed.
 //! 6. Denied accounts.
@@ -19,6 +20,7 @@
 //!    on its own, and without one the client is told what it may pay (`payment`).
 
 mod cache;
+mod contracts;
 mod identify;
 mod limits;
 pub mod payment;
@@ -38,14 +40,16 @@ use crate::{
     chain::Scheme,
     credential::{Authorization, Carriers, SignInError, SignInExpectation, SignInWithX},
     metrics::{Metrics, OperationMetrics, RouteMetrics, SchemeMetrics},
+    outbound::Outbound,
     policy::{
-        decision::{Decision, Reason, Refusal, TokenFault, decide},
+        decision::{Decision, RateScope, Reason, Refusal, TokenFault, decide},
         identity::{Identity, Known},
         routes::{Found, Routes},
         rule::{Requirement, Rule},
         subscription::Subscriptions,
         target::PathError,
     },
+    rpc::Rpc,
     siwx::Code,
     store::{Claim, NonceKey, NonceStore, StoreError, SubscriptionStore, UsageStore},
     time::UnixTime,
@@ -53,6 +57,8 @@ use crate::{
 
 pub use cache::LastCredential;
 use cache::{Entry, Proofs};
+use contracts::Contracts;
+use identify::Halt;
 pub(crate) use limits::subscriber;
 use limits::{Admitted, Allowances, Limits, QUOTA, Short, Taken};
 use payment::{Due, PaymentRefusal, Payments};
@@ -69,6 +75,7 @@ pub struct Gate {
     carriers: [Carriers; 2],
     sign_ins: Vec<SignInExpectation>,
     payments: OnceLock<Arc<Payments>>,
+    contracts: OnceLock<Arc<Contracts>>,
     proofs: Proofs,
     accounts: Accounts,
     nonces: Arc<dyn NonceStore>,
@@ -184,6 +191,8 @@ pub struct Sizes {
     pub proofs: u64,
     /// Accounts remembered.
     pub accounts: u64,
+    /// What contracts said, remembered.
+    pub contracts: u64,
 }
 
 // === impl Gate ===
@@ -191,10 +200,13 @@ pub struct Sizes {
 impl Gate {
     /// A gate over routes and stores, with nothing remembered.
     pub fn new(settings: Settings, routes: Routes, stores: Stores, metrics: &Arc<Metrics>, origin: Instant) -> Self {
+        let asks_contracts = settings.accepts.eip1271 || settings.accepts.eip6492;
+        let rpc = (asks_contracts && settings.rpc_per_ip.is_some()).then_some(RateScope::Contracts.as_str());
         let series = |route: &str, takes_money: bool, scopes: &[&'static str]| {
-            let scopes: Vec<_> = std::iter::once(AUTH_FAILURES).chain(scopes.iter().copied()).collect();
+            let scopes: Vec<_> = std::iter::once(AUTH_FAILURES).chain(rpc).chain(scopes.iter().copied()).collect();
             let possible = |reason: &Reason| match reason {
                 Reason::Quota => scopes.contains(&QUOTA),
+                Reason::VerifierUnavailable => asks_contracts,
                 reason => takes_money || !reason.is_about_money(),
             };
             let labels = |reason: &Reason| possible(reason).then(|| (reason.decision(), reason.as_str()));
@@ -212,6 +224,7 @@ impl Gate {
             }),
             sign_ins: identify::sign_ins(&settings),
             payments: OnceLock::new(),
+            contracts: OnceLock::new(),
             proofs: Proofs::new(settings.proofs, metrics),
             accounts: Accounts::new(&settings, stores.subscriptions, stores.foreign_writes, stores.backend, metrics),
             nonces: stores.nonces,
@@ -225,6 +238,12 @@ impl Gate {
             settings,
             routes,
         }
+    }
+
+    /// Asks contracts on these chains from now on; once. `origin` is a moment before the first request.
+    pub fn ask_contracts(&self, rpc: Rpc, outbound: Outbound, origin: Instant) {
+        let contracts = Contracts::new(rpc, outbound, &self.settings, &self.metrics, origin);
+        let _ = self.contracts.set(Arc::new(contracts));
     }
 
     /// The routes it judges by.
@@ -251,6 +270,12 @@ impl Gate {
             return self.judged(met, verdict, None, Duration::ZERO);
         }
         let looked = match self.look_up(met.rule, view, now) {
+            Ok(looked) => Ok(looked),
+            Err(Halt::Refused(refusal)) => Err(refusal),
+            // Boxed: this is a cold way, and every request would carry the room for it.
+            Err(Halt::Ask(pending)) => Box::pin(self.ask_contract(*pending, view, now)).await,
+        };
+        let looked = match looked {
             Ok(looked) => looked,
             Err(refusal) => return self.turned_down(met, refusal, None, view, now).await,
         };
@@ -317,17 +342,16 @@ impl Gate {
         }
     }
 
-    /// Step 6. The list holds CAIP-10 ids and bare addresses, EVM ones in lower case.
+    /// Step 6, for who signed.
     fn is_denied(&self, account: &AccountId) -> bool {
-        if self.settings.denied.is_empty() {
-            return false;
-        }
-        let key = account.key();
-        self.is_denied_key(&key) || self.settings.denied.contains(&format!("{}:{}", account.chain_str(), key.address()))
+        !self.settings.denied.is_empty() && self.is_denied_on(account.chain_str(), &account.key())
     }
 
-    fn is_denied_key(&self, key: &AccountKey) -> bool {
-        self.settings.denied.contains(key.address())
+    /// Step 6, for whoever signs or pays on this chain. The list holds CAIP-10 ids and bare addresses, EVM ones in
+    /// lower case.
+    fn is_denied_on(&self, chain: &str, key: &AccountKey) -> bool {
+        let denied = &self.settings.denied;
+        denied.contains(key.address()) || denied.contains(&format!("{chain}:{}", key.address()))
     }
 
     /// Takes what an admitted request uses of its route and plan.
@@ -486,13 +510,18 @@ impl Gate {
 
     /// Forgets everything that is remembered.
     pub fn flush(&self) {
+        // Before the proofs that rest on it.
+        if let Some(contracts) = self.contracts.get() {
+            contracts.flush();
+        }
         self.proofs.flush();
         self.accounts.flush();
     }
 
     /// How much is remembered. Settles the caches' own bookkeeping first.
     pub fn sizes(&self) -> Sizes {
-        Sizes { proofs: self.proofs.entries(), accounts: self.accounts.entries() }
+        let contracts = self.contracts.get().map_or(0, |contracts| contracts.entries());
+        Sizes { proofs: self.proofs.entries(), accounts: self.accounts.entries(), contracts }
     }
 }
 

@@ -455,7 +455,7 @@ mod tests {
 
     fn held(starts: i64) -> Subscription {
         let starts_at = UnixTime::from_millis(starts);
-        Subscription { plan: "nano".into(), starts_at, expires_at: None, chain: None }
+        Subscription { plan: "nano".into(), starts_at, expires_at: None, chain: None, shares: Vec::new() }
     }
 
     /// Takes one, asking the store if need be; whether there was one.

@@ -33,6 +33,10 @@ pub struct Settings {
     pub subscriptions: CacheSettings,
     /// How long a remembered no counts.
     pub negative_ttl: Duration,
+    /// What contracts said that is remembered: how long a yes of theirs counts, 60 s at most.
+    pub contracts: CacheSettings,
+    /// How long a no of theirs counts.
+    pub contracts_negative_ttl: Duration,
     /// How long past its life a remembered yes may be served while the store does not answer.
     pub stale_if_error: Duration,
     /// How money is taken; nothing: not at all.
@@ -41,6 +45,8 @@ pub struct Settings {
     pub plan_limits: Vec<PlanLimits>,
     /// How many refused credentials an address may send; nothing: any number.
     pub auth_failures: Option<Rate>,
+    /// How often an address may have a contract asked; nothing: any number of times.
+    pub rpc_per_ip: Option<Rate>,
 }
 
 /// What the configuration says about payments and about signing in after one (`[x402]`).

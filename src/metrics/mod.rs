@@ -30,7 +30,7 @@ pub const REJECTED: [&str; 9] = [
 ];
 
 /// Caches.
-pub const CACHES: [&str; 2] = ["proofs", "subscriptions"];
+pub const CACHES: [&str; 3] = ["proofs", "subscriptions", "contracts"];
 
 /// What became of a look into a cache.
 pub const CACHE_RESULTS: [&str; 5] = ["hit", "miss", "stale", "negative", "coalesced"];
@@ -49,6 +49,10 @@ pub const SETTLE_RESULTS: [&str; 5] = ["ok", "refused", "pending", "error", "tim
 
 /// What came of asking a facilitator what it supports.
 pub const SUPPORTED_RESULTS: [&str; 3] = ["ok", "error", "timeout"];
+
+/// What came of a call to a node of a chain: it was answered, it failed, it took too long, or it was not made, because
+/// whoever wanted it had no more to spend.
+pub const RPC_RESULTS: [&str; 4] = ["ok", "failed", "timeout", "rejected"];
 
 /// What went wrong with an upstream.
 pub const UPSTREAM_ERRORS: [&str; 6] = ["connect", "tls", "timeout", "reset", "protocol", "body"];
@@ -92,6 +96,7 @@ const OVERHEAD_BUCKETS: [f64; 10] = [0.000_02, 0.000_05, 0.000_1, 0.000_2, 0.000
 const AUTH_BUCKETS: [f64; 12] = [2e-6, 5e-6, 1e-5, 2e-5, 5e-5, 1e-4, 2e-4, 5e-4, 1e-3, 1e-2, 1e-1, 1.0];
 const LOOKUP_BUCKETS: [f64; 12] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5];
 const FACILITATOR_BUCKETS: [f64; 14] = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 30.0, 60.0, 90.0];
+const RPC_BUCKETS: [f64; 12] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0];
 
 /// All of them. Fields are named as the metrics without prefix and suffix.
 #[allow(missing_docs, reason = "the names and the help texts below are the documentation")]
@@ -119,15 +124,17 @@ pub struct Metrics {
     payments: Family<Counter>,
     purchases: Family<Counter>,
     facilitator_duration: Family<Histogram>,
+    rpc_requests: Family<Counter>,
+    rpc_duration: Family<Histogram>,
     tls_handshakes: Family<Counter>,
     build_info: Family<Gauge>,
     ready: Family<Gauge>,
     pub http_requests_in_flight: Gauge,
     pub http_rejected: Words<REJECTED_LEN>,
     pub auth_duration: [Histogram; 4],
-    pub cache_requests: [Words<5>; 2],
-    pub cache_entries: [Gauge; 2],
-    pub cache_evictions: [Words<4>; 2],
+    pub cache_requests: [Words<5>; 3],
+    pub cache_entries: [Gauge; 3],
+    pub cache_evictions: [Words<4>; 3],
     pub payments_open: [Gauge; 3],
     rate_limited: Family<Counter>,
     pub connections: [Gauge; 2],
@@ -192,6 +199,8 @@ pub struct SchemeMetrics {
     pub valid: Counter,
     /// Signatures that did not.
     pub invalid: Counter,
+    /// Signatures of which nobody could say.
+    pub error: Counter,
     /// Time of a verification.
     pub duration: Histogram,
 }
@@ -224,6 +233,14 @@ pub struct FacilitatorMetrics {
     pub supported: Words<3>,
     /// Time it took.
     pub supported_duration: Histogram,
+}
+
+/// The series of the nodes of one chain.
+pub struct RpcMetrics {
+    /// What came of the calls.
+    pub requests: Words<4>,
+    /// Time of one call.
+    pub duration: Histogram,
 }
 
 /// The series of one kind of write.
@@ -386,6 +403,19 @@ impl Metrics {
                 &["facilitator", "operation"],
                 &FACILITATOR_BUCKETS,
             ),
+            rpc_requests: counters(
+                &r,
+                "rpc_requests_total",
+                "calls to nodes of chains, by what came of them",
+                &["chain", "result"],
+            ),
+            rpc_duration: histograms(
+                &r,
+                "rpc_duration_seconds",
+                "time of one call to a node, connecting included",
+                &["chain"],
+                &RPC_BUCKETS,
+            ),
             tls_handshakes,
             build_info: gauges(&r, "build_info", "1, with the build in its labels", &["version", "revision", "rustc"]),
             ready: gauges(&r, "ready", "1 if a readiness check holds", &["check"]),
@@ -463,10 +493,10 @@ impl Metrics {
     /// The series of a signature scheme, made at 0.
     pub fn scheme(&self, scheme: &'static str) -> SchemeMetrics {
         let verifications = |result| self.signature_verifications.with_label_values(&[scheme, result]);
-        verifications("error");
         SchemeMetrics {
             valid: verifications("valid"),
             invalid: verifications("invalid"),
+            error: verifications("error"),
             duration: self.signature_verify_duration.with_label_values(&[scheme]),
         }
     }
@@ -505,6 +535,14 @@ impl Metrics {
             settle_duration: duration("settle"),
             supported: Words::new(&self.facilitator_requests, &[facilitator, "supported"], &SUPPORTED_RESULTS),
             supported_duration: duration("supported"),
+        }
+    }
+
+    /// The series of the nodes of a chain, made at 0.
+    pub fn rpc(&self, chain: &str) -> RpcMetrics {
+        RpcMetrics {
+            requests: Words::new(&self.rpc_requests, &[chain], &RPC_RESULTS),
+            duration: self.rpc_duration.with_label_values(&[chain]),
         }
     }
 

@@ -1,35 +1,55 @@
-//! Where an outside service is: the base of its URL, read once.
+//! Where an outside service is: its URL, read once.
 //!
 //! 1. `http` or `https`, a host, perhaps a port and a path; nothing that a request would have to drop in silence:
-//!    no user information, no query, no fragment.
-//! 2. Trailing slashes of the path are cut (x402.md section 4), so that joining is putting one behind the other.
-//! 3. The path is not shown: some services take their key there.
+//!    no user information, no fragment.
+//! 2. Of a base URL ([`Endpoint::parse`]) trailing slashes are cut (x402.md section 4), so that joining is putting one
+//!    behind the other, and it has no query. One that is asked as it stands ([`Endpoint::parse_whole`]) keeps both.
+//! 3. Path and query are not shown: some services take their key there.
 
-use std::fmt;
+use std::{fmt, net::IpAddr};
 
 use http::{HeaderValue, Uri, uri::PathAndQuery};
 use rustls::pki_types::ServerName;
 use thiserror::Error;
 
-/// The base URL of an outside service.
+/// The URL of an outside service.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Endpoint {
     tls: bool,
     host: Box<str>,
     port: u16,
     path: Box<str>,
+    query: Option<Box<str>>,
 }
 
-/// Why a text is no base URL.
+/// Why a text is no URL of an outside service.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("expected a URL such as `https://facilitator.example/x402`: {0}")]
+#[error("expected a URL such as `https://service.example/path`: {0}")]
 pub struct EndpointError(&'static str);
+
+// === impl EndpointError ===
+
+impl EndpointError {
+    /// What is wrong with it, as half a sentence.
+    pub const fn why(&self) -> &'static str {
+        self.0
+    }
+}
 
 // === impl Endpoint ===
 
 impl Endpoint {
-    /// Reads a base URL.
+    /// Reads a base URL, below which paths are asked for.
     pub fn parse(text: &str) -> Result<Self, EndpointError> {
+        let whole = Self::parse_whole(text)?;
+        if whole.query.is_some() {
+            return Err(EndpointError("it has a query"));
+        }
+        Ok(Self { path: whole.path.trim_end_matches('/').into(), ..whole })
+    }
+
+    /// Reads a URL that is asked for as it stands, with the empty path.
+    pub fn parse_whole(text: &str) -> Result<Self, EndpointError> {
         if text.contains('#') {
             return Err(EndpointError("it has a fragment"));
         }
@@ -42,10 +62,7 @@ impl Endpoint {
         };
         let authority = uri.authority().ok_or(EndpointError("it has no host"))?;
         if authority.as_str().contains('@') {
-            return Err(EndpointError("it has user information; name a header instead"));
-        }
-        if uri.query().is_some() {
-            return Err(EndpointError("it has a query"));
+            return Err(EndpointError("it has user information"));
         }
         let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_ascii_lowercase();
         if host.is_empty() {
@@ -60,7 +77,8 @@ impl Endpoint {
         if port == 0 {
             return Err(EndpointError("its port is 0"));
         }
-        let endpoint = Self { tls, host: host.into(), port, path: uri.path().trim_end_matches('/').into() };
+        let query = uri.query().map(Into::into);
+        let endpoint = Self { tls, host: host.into(), port, path: uri.path().into(), query };
         if tls && endpoint.server_name().is_none() {
             return Err(EndpointError("its host is no name a certificate can have"));
         }
@@ -70,6 +88,11 @@ impl Endpoint {
     /// Whether TLS is spoken.
     pub const fn is_tls(&self) -> bool {
         self.tls
+    }
+
+    /// Whether it is this machine, by its address or the name that is always its own (RFC 6761 §6.3).
+    pub fn is_loopback(&self) -> bool {
+        &*self.host == "localhost" || self.host.parse().is_ok_and(|address: IpAddr| address.is_loopback())
     }
 
     /// Host name or address, IPv6 without brackets.
@@ -85,10 +108,14 @@ impl Endpoint {
     /// The target of a request for a path below the base, which is empty or begins with `/`; nothing if that makes
     /// none.
     pub(super) fn target(&self, below: &str) -> Option<Uri> {
-        let joined = match format!("{}{below}", self.path) {
-            joined if joined.is_empty() => "/".to_owned(),
-            joined => joined,
-        };
+        let mut joined = format!("{}{below}", self.path);
+        if joined.is_empty() {
+            joined.push('/');
+        }
+        if let Some(query) = &self.query {
+            joined.push('?');
+            joined.push_str(query);
+        }
         let is_below = below.is_empty() || below.starts_with('/');
         PathAndQuery::try_from(joined).ok().filter(|_| is_below).map(Uri::from)
     }
@@ -155,13 +182,46 @@ mod tests {
     }
 
     #[test]
+    fn urls_that_are_asked_as_they_stand() {
+        let rows = [
+            ("https://node.example", "/"),
+            ("https://node.example/v2/key", "/v2/key"),
+            ("https://node.example/v2/key/", "/v2/key/"),
+            ("https://node.example?apikey=key&a=b", "/?apikey=key&a=b"),
+            ("https://node.example/rpc?apikey=key", "/rpc?apikey=key"),
+            ("https://node.example/rpc?", "/rpc?"),
+        ];
+        for (text, target) in rows {
+            let endpoint = Endpoint::parse_whole(text).expect(text);
+            assert_eq!(endpoint.target("").map(|uri| uri.to_string()).as_deref(), Some(target), "{text}");
+            assert_eq!(format!("{endpoint} {endpoint:?}"), "https://node.example https://node.example", "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_this_machine() {
+        let rows = [
+            ("http://localhost:8545", true),
+            ("http://LOCALHOST", true),
+            ("http://127.1.2.3:8545", true),
+            ("http://[::1]:8545", true),
+            ("http://10.0.0.1:8545", false),
+            ("http://localhost.example", false),
+            ("http://0.0.0.0", false),
+        ];
+        for (text, expected) in rows {
+            assert_eq!(Endpoint::parse(text).expect(text).is_loopback(), expected, "{text}");
+        }
+    }
+
+    #[test]
     fn what_is_no_base_url() {
         let rows = [
             ("", "it is no URL"),
             ("facilitator.example", "it has no scheme"),
             ("/verify", "it has no scheme"),
             ("ftp://facilitator.example", "its scheme is neither https nor http"),
-            ("https://user:secret@facilitator.example", "it has user information; name a header instead"),
+            ("https://user:secret@facilitator.example", "it has user information"),
             ("https://facilitator.example/?key=secret", "it has a query"),
             ("https://facilitator.example/#x", "it has a fragment"),
             ("https://facilitator.example:65536", "its port is no number up to 65535"),

@@ -11,6 +11,7 @@ use std::fmt;
 
 use thiserror::Error;
 
+use super::holder::{Holder, Share, Span};
 use crate::{caip::ChainId, time::UnixTime};
 
 /// Bytes of a scope at most: a name, and a path as long as requests may have.
@@ -51,8 +52,10 @@ pub struct Access {
     pub starts_at: UnixTime,
     /// The first instant it no longer counts; nothing: for ever.
     pub expires_at: Option<UnixTime>,
-    /// The chain it was paid on, asked for where a contract wallet signs in.
+    /// The chain it was paid on, the last one if there were several.
     pub chain: Option<ChainId>,
+    /// What contracts may use of it, where it was paid on several chains; else none.
+    pub shares: Vec<Share>,
 }
 
 // === impl Scope ===
@@ -122,9 +125,9 @@ impl fmt::Display for Scope {
 // === impl Access ===
 
 impl Access {
-    /// Whether it opens this path of this route at `now`. The path is canonical.
-    pub fn opens(&self, route: &str, path: &str, now: UnixTime) -> bool {
-        self.is_active(now) && self.covers(route, path)
+    /// Whether it opens this path of this route for somebody at `now`. The path is canonical.
+    pub fn opens(&self, route: &str, path: &str, holder: Holder<'_>, now: UnixTime) -> bool {
+        self.covers(route, path) && self.span_for(holder).is_some_and(|span| span.is_active(now))
     }
 
     /// Whether it is for this path of this route, whenever.
@@ -132,14 +135,18 @@ impl Access {
         self.route == route && self.path.as_deref().is_none_or(|paid| paid == one_path(path))
     }
 
-    /// Whether it counts at `now`.
+    /// Whether it counts at `now`, for a key pair.
     pub fn is_active(&self, now: UnixTime) -> bool {
-        self.starts_at <= now && self.expires_at.is_none_or(|end| now < end)
+        self.span().is_active(now)
     }
 
-    /// Its end as something to compare by: no end is later than any.
-    pub(super) fn end(&self) -> (bool, Option<UnixTime>) {
-        (self.expires_at.is_none(), self.expires_at)
+    /// From when until when somebody may use it; nothing: it was paid on other chains.
+    pub fn span_for(&self, holder: Holder<'_>) -> Option<Span> {
+        holder.span_of(self.span(), self.chain.as_ref(), &self.shares)
+    }
+
+    const fn span(&self) -> Span {
+        Span { starts_at: self.starts_at, expires_at: self.expires_at }
     }
 }
 
@@ -226,6 +233,7 @@ mod tests {
             starts_at: UnixTime::from_millis(1000),
             expires_at: expires.map(UnixTime::from_millis),
             chain: None,
+            shares: Vec::new(),
         };
         let rows = [
             ("the route", access(None, None), "weather", "/premium/weather", 1000, true),
@@ -244,7 +252,7 @@ mod tests {
             ("the path of another route", access(Some("/w"), None), "dear", "/w", 1000, false),
         ];
         for (name, access, route, path, now, expected) in rows {
-            assert_eq!(access.opens(route, path, UnixTime::from_millis(now)), expected, "{name}");
+            assert_eq!(access.opens(route, path, Holder::KeyPair, UnixTime::from_millis(now)), expected, "{name}");
         }
     }
 }

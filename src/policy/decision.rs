@@ -9,6 +9,7 @@ use std::sync::Arc;
 use crate::{
     caip::AccountId,
     policy::{
+        holder::Holder,
         identity::Identity,
         rule::{Requirement, Rule},
         subscription::{Standing, Subscription, Subscriptions},
@@ -100,6 +101,8 @@ pub enum Refusal {
         /// When the next one is looked at.
         retry_after_secs: u64,
     },
+    /// The signature is one for a contract to judge, and nobody could ask it.
+    VerifierUnavailable,
 }
 
 /// Whose rate a request is over.
@@ -109,6 +112,8 @@ pub enum RateScope {
     Account,
     /// The client address's on its route.
     Address,
+    /// The client address's of questions to contracts.
+    Contracts,
     /// The account's by its plan.
     Plan,
 }
@@ -160,6 +165,7 @@ pub enum Reason {
     SubscriptionExpired,
     TooLarge,
     UriMismatch,
+    VerifierUnavailable,
 }
 
 /// Judges a request that has a route. `who` is nobody on a public route, and may be nobody elsewhere; `has` is
@@ -182,7 +188,7 @@ pub fn decide(
     let plans = match &rule.requirement {
         Requirement::Public | Requirement::Wallet => return admit(Some(identity), None),
         Requirement::Payment { plans } => {
-            let opened_by = has.and_then(|held| paid(&rule.name, path, plans, held, now));
+            let opened_by = has.and_then(|held| paid(&rule.name, path, plans, held, identity.holder(), now));
             return match opened_by {
                 Some(opened_by) => admit(Some(identity), Some(opened_by)),
                 None => Decision::Refuse(Refusal::PaymentRequired),
@@ -193,7 +199,7 @@ pub fn decide(
     let Some(held) = has else {
         return Decision::Refuse(Refusal::SubscriptionRequired { ended: false });
     };
-    match held.standing(plans, now) {
+    match held.standing(plans, identity.holder(), now) {
         Standing::Active(subscription) => {
             let place = plan_place(&held, subscription);
             admit(Some(identity), Some(OpenedBy { held, place }))
@@ -212,15 +218,22 @@ pub fn admit_payment(rule: &Rule, paid: Paid) -> Option<Permit> {
 }
 
 /// What opens a route that is paid for: access to it, or one of the plans that open it too. No plan named is none.
-fn paid(route: &str, path: &str, plans: &[String], held: Arc<Subscriptions>, now: UnixTime) -> Option<OpenedBy> {
-    if let Some(access) = held.opens(route, path, now) {
+fn paid(
+    route: &str,
+    path: &str,
+    plans: &[String],
+    held: Arc<Subscriptions>,
+    holder: Holder<'_>,
+    now: UnixTime,
+) -> Option<OpenedBy> {
+    if let Some(access) = held.opens(route, path, holder, now) {
         let place = held.access().position(|one| std::ptr::eq(one, access)).unwrap_or(0);
         return Some(OpenedBy { held, place: Place::Access(place) });
     }
     if plans.is_empty() {
         return None;
     }
-    let place = plan_place(&held, held.opening(plans, now)?);
+    let place = plan_place(&held, held.opening(plans, holder, now)?);
     Some(OpenedBy { held, place })
 }
 
@@ -248,9 +261,10 @@ impl Permit {
     /// The end of what opened the route; nothing: none, or nothing was demanded.
     fn opened_until(&self) -> Option<UnixTime> {
         let OpenedBy { held, place } = self.opened_by.as_ref()?;
+        let holder = self.identity.as_ref().map_or(Holder::KeyPair, Identity::holder);
         match *place {
-            Place::Access(place) => held.access().nth(place)?.expires_at,
-            Place::Plan(place) => held.iter().nth(place)?.expires_at,
+            Place::Access(place) => held.access().nth(place)?.span_for(holder)?.expires_at,
+            Place::Plan(place) => held.iter().nth(place)?.span_for(holder)?.expires_at,
         }
     }
 
@@ -298,6 +312,7 @@ impl Refusal {
             Self::SubscriptionRequired { ended: true } => Reason::SubscriptionExpired,
             Self::SubscriptionRequired { ended: false } => Reason::NoSubscription,
             Self::RateLimited { .. } | Self::TooManyRefusals { .. } => Reason::RateLimited,
+            Self::VerifierUnavailable => Reason::VerifierUnavailable,
         }
     }
 
@@ -309,13 +324,16 @@ impl Refusal {
             | Self::ProofRefused(_)
             | Self::PlanRequired { .. }
             | Self::SubscriptionRequired { .. } => true,
+            // A key was tried before, and that costs: else bad signatures could be tried without end under this name.
+            Self::RateLimited { scope: RateScope::Contracts, .. } => true,
             Self::ConflictingCredentials
             | Self::CredentialRequired
             | Self::PaymentRequired
             | Self::QuotaExceeded { .. }
             | Self::RateLimited { .. }
             | Self::StoreUnavailable
-            | Self::TooManyRefusals { .. } => false,
+            | Self::TooManyRefusals { .. }
+            | Self::VerifierUnavailable => false,
         }
     }
 }
@@ -328,6 +346,7 @@ impl RateScope {
         match self {
             Self::Account => "account",
             Self::Address => "ip",
+            Self::Contracts => "rpc",
             Self::Plan => "plan",
         }
     }
@@ -376,7 +395,7 @@ impl TokenFault {
 
 impl Reason {
     /// All of them, in the order of their place in a route's counters.
-    pub const ALL: [Self; 34] = [
+    pub const ALL: [Self; 35] = [
         Self::AccountDenied,
         Self::BadSignature,
         Self::ChainNotAllowed,
@@ -411,6 +430,7 @@ impl Reason {
         Self::SubscriptionExpired,
         Self::TooLarge,
         Self::UriMismatch,
+        Self::VerifierUnavailable,
     ];
 
     /// Its place in [`Self::ALL`].
@@ -455,6 +475,7 @@ impl Reason {
             Self::SubscriptionExpired => "subscription_expired",
             Self::TooLarge => "too_large",
             Self::UriMismatch => "uri_mismatch",
+            Self::VerifierUnavailable => "verifier_unavailable",
         }
     }
 
@@ -463,7 +484,11 @@ impl Reason {
         match self {
             Self::Ok | Self::Paid => "allow",
             Self::Public => "public",
-            Self::FacilitatorUnavailable | Self::Internal | Self::SettlementUnknown | Self::StoreUnavailable => "error",
+            Self::FacilitatorUnavailable
+            | Self::Internal
+            | Self::SettlementUnknown
+            | Self::StoreUnavailable
+            | Self::VerifierUnavailable => "error",
             Self::ChallengeBadProof
             | Self::ChallengeNoCredential
             | Self::ChallengeNoSubscription

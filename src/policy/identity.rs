@@ -12,6 +12,7 @@ use http::HeaderValue;
 use crate::{
     caip::AccountId,
     chain::{Scheme, Verified},
+    policy::holder::Holder,
     siwx::claims::{self, ClaimError, Claims, Expectation},
     time::UnixTime,
 };
@@ -115,6 +116,11 @@ impl Identity {
     /// How its signature was checked.
     pub fn scheme(&self) -> Scheme {
         self.known.scheme()
+    }
+
+    /// As whom it uses what its account holds.
+    pub fn holder(&self) -> Holder<'_> {
+        if self.scheme().is_contract() { Holder::Contract(self.account().chain_str()) } else { Holder::KeyPair }
     }
 
     /// What an upstream is told about it.

@@ -6,10 +6,12 @@
 //! | `rule`, `routes` | what a route demands; which route a request meets |
 //! | `identity` | who a request is, once message and signature are both right |
 //! | `access`, `subscription` | what is paid for; what an account holds |
+//! | `holder` | who may use it: a key pair everywhere, a contract on its chain |
 //! | `decision` | all of these to one outcome |
 
 pub mod access;
 pub mod decision;
+pub mod holder;
 pub mod identity;
 pub mod routes;
 pub mod rule;

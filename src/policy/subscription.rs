@@ -4,11 +4,16 @@
 //!    expires_at`.
 //! 2. One account may hold several plans at once (one each); a route is opened by any of those it names.
 //! 3. Paid access to a route ([`Access`]) is held beside plans and is none: it opens no route that asks for a plan.
-//! 4. [`Standing`] tells the ways of not being let in apart, because a client acts differently on each of them.
+//! 4. How somebody stands is asked for a [`Holder`]: a contract does not use what was paid on another chain, as if it
+//!    were not there.
+//! 5. [`Standing`] tells the ways of not being let in apart, because a client acts differently on each of them.
 //!
 //! Where subscriptions are kept is the business of `store`.
 
-use super::access::Access;
+use super::{
+    access::Access,
+    holder::{Holder, Share, Span},
+};
 use crate::{caip::ChainId, time::UnixTime};
 
 /// The plan that needs no entry in the configuration.
@@ -23,9 +28,10 @@ pub struct Subscription {
     pub starts_at: UnixTime,
     /// The first instant it no longer counts; nothing: until it is revoked.
     pub expires_at: Option<UnixTime>,
-    /// The chain it was paid or granted on, where that is known. Contract wallets are let in on this chain alone,
-    /// because the same address elsewhere may be somebody else's (x402.md section 7).
+    /// The chain it was paid or granted on, the last one if there were several; nothing: it was granted without one.
     pub chain: Option<ChainId>,
+    /// What contracts may use of it, where it came from several chains; else none.
+    pub shares: Vec<Share>,
 }
 
 /// All that one account holds: plans, and access to routes.
@@ -52,19 +58,23 @@ pub enum Standing<'s> {
 // === impl Subscription ===
 
 impl Subscription {
-    /// Whether it counts at `now`.
+    /// Whether it counts at `now`, for a key pair.
     pub fn is_active(&self, now: UnixTime) -> bool {
-        self.starts_at <= now && !self.has_ended(now)
+        self.span().is_active(now)
     }
 
-    /// Whether its end has come.
+    /// Whether its end has come, for a key pair.
     pub fn has_ended(&self, now: UnixTime) -> bool {
-        self.expires_at.is_some_and(|end| end <= now)
+        self.span().has_ended(now)
     }
 
-    /// Its end as something to compare by: no end is later than any.
-    fn end(&self) -> (bool, Option<UnixTime>) {
-        (self.expires_at.is_none(), self.expires_at)
+    /// From when until when somebody may use it; nothing: it came from other chains.
+    pub fn span_for(&self, holder: Holder<'_>) -> Option<Span> {
+        holder.span_of(self.span(), self.chain.as_ref(), &self.shares)
+    }
+
+    const fn span(&self) -> Span {
+        Span { starts_at: self.starts_at, expires_at: self.expires_at }
     }
 }
 
@@ -102,37 +112,43 @@ impl Subscriptions {
         self.plans.is_empty() && self.access.is_empty()
     }
 
-    /// Whether anything it holds counts at `now`, a plan or access.
+    /// Whether anything it holds counts at `now` for anybody, a plan or access.
     pub fn has_active(&self, now: UnixTime) -> bool {
-        self.active(now).next().is_some() || self.access().any(|held| held.is_active(now))
+        self.iter().any(|held| held.is_active(now)) || self.access().any(|held| held.is_active(now))
     }
 
-    /// The access that opens this path of this route at `now`, the longest-lived if several do. The path is canonical.
-    pub fn opens(&self, route: &str, path: &str, now: UnixTime) -> Option<&Access> {
-        let opening = self.access().filter(|held| held.opens(route, path, now));
-        opening.reduce(|best, next| if next.end() > best.end() { next } else { best })
+    /// The access that opens this path of this route for somebody at `now`, the longest-lived if several do. The path
+    /// is canonical.
+    pub fn opens(&self, route: &str, path: &str, holder: Holder<'_>, now: UnixTime) -> Option<&Access> {
+        let opening = self.access().filter(|held| held.opens(route, path, holder, now));
+        last_to_end(opening.filter_map(|held| Some((held, held.span_for(holder)?))))
     }
 
-    /// The plans that count at `now`.
-    pub fn active(&self, now: UnixTime) -> impl Iterator<Item = &Subscription> {
-        self.iter().filter(move |held| held.is_active(now))
+    /// The subscription that opens a route naming these plans for somebody at `now`, the longest-lived if several do.
+    /// No plan named means any plan.
+    pub fn opening(&self, plans: &[String], holder: Holder<'_>, now: UnixTime) -> Option<&Subscription> {
+        last_to_end(self.active(holder, now).filter(|(held, _)| names(plans, held)))
     }
 
-    /// The subscription that opens a route naming these plans at `now`, the longest-lived if several do. No plan
-    /// named means any plan.
-    pub fn opening(&self, plans: &[String], now: UnixTime) -> Option<&Subscription> {
-        last_to_end(self.active(now).filter(|held| names(plans, held)))
-    }
-
-    /// How the account stands at `now` towards a route naming these plans.
-    pub fn standing(&self, plans: &[String], now: UnixTime) -> Standing<'_> {
-        if let Some(held) = self.opening(plans, now) {
+    /// How somebody stands at `now` towards a route naming these plans.
+    pub fn standing(&self, plans: &[String], holder: Holder<'_>, now: UnixTime) -> Standing<'_> {
+        if let Some(held) = self.opening(plans, holder, now) {
             return Standing::Active(held);
         }
-        if let Some(ended) = last_to_end(self.iter().filter(|held| names(plans, held) && held.has_ended(now))) {
+        let ended = self.used_by(holder).filter(|(held, span)| names(plans, held) && span.has_ended(now));
+        if let Some(ended) = last_to_end(ended) {
             return Standing::Expired(ended);
         }
-        last_to_end(self.active(now)).map_or(Standing::Nothing, Standing::OtherPlan)
+        last_to_end(self.active(holder, now)).map_or(Standing::Nothing, Standing::OtherPlan)
+    }
+
+    /// The plans that somebody may use, and from when until when.
+    pub fn used_by(&self, holder: Holder<'_>) -> impl Iterator<Item = (&Subscription, Span)> {
+        self.iter().filter_map(move |held| Some((held, held.span_for(holder)?)))
+    }
+
+    fn active(&self, holder: Holder<'_>, now: UnixTime) -> impl Iterator<Item = (&Subscription, Span)> {
+        self.used_by(holder).filter(move |(_, span)| span.is_active(now))
     }
 }
 
@@ -147,8 +163,8 @@ fn names(plans: &[String], held: &Subscription) -> bool {
 }
 
 /// The one that ends last; of equals the first, so that an answer does not change from one request to the next.
-fn last_to_end<'s>(held: impl Iterator<Item = &'s Subscription>) -> Option<&'s Subscription> {
-    held.reduce(|best, next| if next.end() > best.end() { next } else { best })
+fn last_to_end<H>(held: impl Iterator<Item = (H, Span)>) -> Option<H> {
+    held.reduce(|best, next| if next.1.end() > best.1.end() { next } else { best }).map(|(held, _)| held)
 }
 
 #[cfg(test)]
@@ -161,6 +177,7 @@ mod tests {
             starts_at: UnixTime::from_millis(starts),
             expires_at: expires.map(UnixTime::from_millis),
             chain: None,
+            shares: Vec::new(),
         }
     }
 
@@ -237,12 +254,49 @@ mod tests {
         for (name, all, plans, expected) in rows {
             let all = Subscriptions::new(all.to_vec());
             let plans: Vec<String> = plans.iter().map(|plan| (*plan).into()).collect();
-            assert_eq!(all.standing(&plans, now), *expected, "{name}");
+            assert_eq!(all.standing(&plans, Holder::KeyPair, now), *expected, "{name}");
             let opening = match expected {
                 Standing::Active(held) => Some(*held),
                 _ => None,
             };
-            assert_eq!(all.opening(&plans, now), opening, "{name}");
+            assert_eq!(all.opening(&plans, Holder::KeyPair, now), opening, "{name}");
+        }
+    }
+
+    /// What a contract may not use is as if it were not there.
+    #[test]
+    fn how_a_contract_stands() {
+        let chain = |text: &str| Some(ChainId::parse(text).expect("a chain"));
+        let of_base = |held: Subscription| Subscription { chain: chain("eip155:8453"), ..held };
+        let share = |text: &str, end: i64| Share {
+            chain: chain(text),
+            span: Span { starts_at: UnixTime::from_millis(0), expires_at: Some(UnixTime::from_millis(end)) },
+        };
+        let both = Subscription {
+            shares: vec![share("eip155:8453", 500), share("eip155:1", 501)],
+            ..of_base(held("nano", 0, Some(501)))
+        };
+        let nano = of_base(held("nano", 0, Some(501)));
+        let ended = of_base(held("nano", 0, Some(500)));
+        // On Base, and on the main net.
+        let rows: &[(&str, &Subscription, &[&str], Standing<'_>, Standing<'_>)] = &[
+            ("paid on Base", &nano, &["nano"], Standing::Active(&nano), Standing::Nothing),
+            ("any plan", &nano, &[], Standing::Active(&nano), Standing::Nothing),
+            ("another plan", &nano, &["pro"], Standing::OtherPlan(&nano), Standing::Nothing),
+            ("ended", &ended, &["nano"], Standing::Expired(&ended), Standing::Nothing),
+            ("ended on Base alone", &both, &["nano"], Standing::Expired(&both), Standing::Active(&both)),
+        ];
+        let now = UnixTime::from_millis(500);
+        for (name, one, plans, on_base, on_main) in rows {
+            let all = Subscriptions::new(vec![(*one).clone()]);
+            let plans: Vec<String> = plans.iter().map(|plan| (*plan).into()).collect();
+            assert_eq!(all.standing(&plans, Holder::Contract("eip155:8453"), now), *on_base, "{name}");
+            assert_eq!(all.standing(&plans, Holder::Contract("eip155:1"), now), *on_main, "{name}");
+        }
+        let of_base = Access { chain: chain("eip155:8453"), ..access("weather", None, None) };
+        let all = Subscriptions::default().with_access(vec![of_base.clone()], false);
+        for (own, expected) in [("eip155:8453", Some(&of_base)), ("eip155:1", None)] {
+            assert_eq!(all.opens("weather", "/", Holder::Contract(own), now), expected, "{own}");
         }
     }
 
@@ -253,6 +307,7 @@ mod tests {
             starts_at: UnixTime::from_millis(0),
             expires_at: expires.map(UnixTime::from_millis),
             chain: None,
+            shares: Vec::new(),
         }
     }
 
@@ -271,7 +326,7 @@ mod tests {
             ("none to another route", "dear", "/c", 500, None),
         ];
         for (name, route, path, now, expected) in rows {
-            assert_eq!(all.opens(route, path, UnixTime::from_millis(now)), expected, "{name}");
+            assert_eq!(all.opens(route, path, Holder::KeyPair, UnixTime::from_millis(now)), expected, "{name}");
         }
     }
 
@@ -279,8 +334,8 @@ mod tests {
     fn access_is_no_plan() {
         let now = UnixTime::from_millis(500);
         let all = Subscriptions::default().with_access(vec![access("nano", None, None)], true);
-        assert_eq!(all.standing(&[], now), Standing::Nothing);
-        assert_eq!(all.standing(&["nano".into()], now), Standing::Nothing);
+        assert_eq!(all.standing(&[], Holder::KeyPair, now), Standing::Nothing);
+        assert_eq!(all.standing(&["nano".into()], Holder::KeyPair, now), Standing::Nothing);
         assert_eq!((all.iter().count(), all.is_empty(), all.has_more_access()), (0, false, true));
         assert_eq!((all.has_active(now), Subscriptions::default().has_active(now)), (true, false));
         let ended = Subscriptions::default().with_access(vec![access("nano", None, Some(500))], false);

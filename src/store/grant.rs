@@ -1,16 +1,18 @@
 //! What is asked for when a subscription is to be given or extended, and what comes of it.
 //!
 //! 1. [`Grant`] holds only what every store can keep: its constructor checks names and times.
-//! 2. [`Term::onto`] is the whole rule of extension, pure, so that all stores extend alike what was granted or bought.
+//! 2. [`Term::onto`] is the whole rule of extension, pure, so that all stores extend alike what was granted or bought;
+//!    `holding` applies it to what each chain gave.
 //! 3. An extension never shortens, and never begins before `now` where nothing is active any more.
 
 use std::time::Duration;
 
 use thiserror::Error;
 
+use super::holding::Holding;
 use crate::{
     caip::{AccountKey, ChainId, is_address, is_namespace},
-    policy::subscription::Subscription,
+    policy::{holder::Span, subscription::Subscription},
     time::UnixTime,
 };
 
@@ -49,15 +51,6 @@ pub enum Term {
     Until(UnixTime),
     /// Without end. Asked twice it is as if asked once.
     UntilRevoked,
-}
-
-/// From when until when something is held.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Span {
-    /// The first instant it counts.
-    pub starts_at: UnixTime,
-    /// The first instant it no longer counts; nothing: without end.
-    pub expires_at: Option<UnixTime>,
 }
 
 /// Why something cannot be granted.
@@ -134,19 +127,16 @@ impl Grant {
         }
     }
 
+    /// The chain it was paid or granted on, if one was named.
+    pub fn chain(&self) -> Option<&ChainId> {
+        self.chain.as_ref()
+    }
+
     /// The subscription that the account holds afterwards, given the one to the same plan that it held before.
     ///
-    /// What is active keeps its start; what has ended, or has not begun, starts now. The chain is the grant's, or
-    /// else the one known before.
-    pub fn onto(&self, held: Option<&Subscription>, now: UnixTime) -> Subscription {
-        let before = held.map(|held| Span { starts_at: held.starts_at, expires_at: held.expires_at });
-        let Span { starts_at, expires_at } = self.term.onto(before, now);
-        Subscription {
-            plan: self.plan.clone(),
-            starts_at,
-            expires_at,
-            chain: self.chain.clone().or_else(|| held.and_then(|held| held.chain.clone())),
-        }
+    /// What is active keeps its start; what has ended, or has not begun, starts now.
+    pub fn onto(&self, held: Option<Subscription>, now: UnixTime) -> Subscription {
+        Holding::after(held.map(Holding::of_plan), &self.term, self.chain(), now).into_plan(&self.plan)
     }
 }
 
@@ -167,15 +157,6 @@ impl Term {
             (Self::Until(end), _) => Some(*end),
         };
         Span { starts_at: active.map_or(now, |held| held.starts_at), expires_at }
-    }
-}
-
-// === impl Span ===
-
-impl Span {
-    /// Whether it counts at `now`.
-    fn is_active(self, now: UnixTime) -> bool {
-        self.starts_at <= now && self.expires_at.is_none_or(|end| now < end)
     }
 }
 
@@ -235,7 +216,8 @@ mod tests {
     }
 
     fn held(starts: i64, expires: Option<i64>) -> Subscription {
-        Subscription { plan: "nano".into(), starts_at: at(starts), expires_at: expires.map(at), chain: None }
+        let (starts_at, expires_at) = (at(starts), expires.map(at));
+        Subscription { plan: "nano".into(), starts_at, expires_at, chain: None, shares: Vec::new() }
     }
 
     #[test]
@@ -262,20 +244,17 @@ mod tests {
         ];
         for (name, term, before, expected) in rows {
             let grant = Grant::new(alice(), "nano", term).expect(name);
-            assert_eq!(grant.onto(before.as_ref(), at(1000)), expected, "{name}");
+            assert_eq!(grant.onto(before, at(1000)), expected, "{name}");
         }
     }
 
     #[test]
-    fn the_chain_is_the_grants_or_the_one_before() {
+    fn the_chain_is_of_the_accounts_family() {
         let base = ChainId::parse("eip155:8453").expect("a chain");
-        let main = ChainId::parse("eip155:1").expect("a chain");
-        let before = Subscription { chain: Some(base.clone()), ..held(1, None) };
         let grant = Grant::new(alice(), "nano", Term::UntilRevoked).expect("a grant");
-        assert_eq!(grant.onto(None, at(1)).chain, None);
-        assert_eq!(grant.onto(Some(&before), at(1)).chain, Some(base));
-        let on_main = grant.clone().on_chain(main.clone()).expect("a grant");
-        assert_eq!(on_main.onto(Some(&before), at(1)).chain, Some(main));
+        assert_eq!((grant.chain(), grant.onto(None, at(1)).chain), (None, None));
+        let on_base = grant.clone().on_chain(base.clone()).expect("a grant");
+        assert_eq!((on_base.chain(), on_base.onto(None, at(1)).chain), (Some(&base), Some(base.clone())));
 
         let solana = ChainId::parse("solana:5eykt4UsFv8P8NJdTREpY1vzqKqZKvdp").expect("a chain");
         let refused = GrantError::Chain { expected: "eip155".into(), found: solana.clone() };

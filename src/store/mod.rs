@@ -12,6 +12,7 @@
 
 mod error;
 mod grant;
+mod holding;
 mod page;
 mod payment;
 pub mod settings;
@@ -40,7 +41,7 @@ use crate::{
 
 pub use self::{
     error::StoreError,
-    grant::{END_OF_TIME, Grant, GrantError, ID_BYTES_MAX, PLAN_BYTES_MAX, Span, Term, is_plan},
+    grant::{END_OF_TIME, Grant, GrantError, ID_BYTES_MAX, PLAN_BYTES_MAX, Term, is_plan},
     page::{Cursor, CursorError, Filter, Held, PAGE_MAX, Page},
     payment::{
         Asked, BLOB_BYTES_MAX, Doubt, Due, HISTORY_DAYS, Lease, NewPayment, OpenPayments, Owner, Payment,
@@ -60,7 +61,7 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> +
 pub const IMPORT_MAX: usize = 50_000;
 
 /// How much access to routes is read for one account at once. A wallet that buys path by path may come to hold any
-/// number; at some 150 bytes each, so many are what one wallet may take of the memory of all.
+/// number; at some 200 bytes each, so many are what one wallet may take of the memory of all.
 pub const ACCESS_MAX: usize = 1000;
 
 /// Who has subscribed to what, and who holds access to routes. Access is written by payments alone.

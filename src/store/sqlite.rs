@@ -218,6 +218,7 @@ mod tests {
         },
         *,
     };
+    use crate::policy::holder::Holder;
 
     fn open(place: Place, timeout_millis: u64) -> Sqlite {
         let timeout = Duration::from_millis(timeout_millis);
@@ -471,7 +472,7 @@ mod tests {
             let found = store.payment(next.id()).await.expect("an answer").expect("a payment");
             assert_eq!(found.status, PaymentStatus::Reserved);
             let held = store.find(&account(1)).await.expect("an answer");
-            assert!(held.opens("weather", "/", NOW).is_some());
+            assert!(held.opens("weather", "/", Holder::KeyPair, NOW).is_some());
             let found = store.payment(paid.id()).await.expect("an answer").expect("a payment");
             assert_eq!(found.receipt(), Some(receipt));
             // Giving up needs no room.

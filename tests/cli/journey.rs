@@ -124,12 +124,16 @@ fn wait_for<T>(mut look: impl FnMut() -> Option<T>) -> T {
 }
 
 #[test]
-fn tokens_are_good_for_both_chains_and_each_of_its_own() {
-    let (desk, evm, solana) = desk_with_keys();
-    for (key, address, chain, scheme) in [
-        ("evm.key", &evm, "eip155:8453", "eip191"),
-        ("solana.key", &solana, "solana:5eykt4UsFv8P8NJdTREpY1vzqKqZKvdp", "ed25519"),
+fn tokens_are_good_for_every_family_and_each_of_its_own() {
+    let desk = Desk::new();
+    for (family, chain, scheme) in [
+        ("evm", "eip155:8453", "eip191"),
+        ("solana", "solana:5eykt4UsFv8P8NJdTREpY1vzqKqZKvdp", "ed25519"),
+        ("tron", "tron:0x2b6653dc", "tip191, where the gateway takes that"),
+        ("sui", "sui:mainnet", "sui, where the gateway takes that"),
     ] {
+        let address = desk.run(&["keygen", "--chain", family]).out.trim().to_owned();
+        let key = &format!("{family}.key");
         let mint = |more: &[&str]| {
             let base = ["token", "mint", "--key", key, "--domain", "gateway.test", "--uri", "http://gateway.test"];
             desk.run(&[&base, more].concat())
@@ -200,6 +204,34 @@ fn a_bitcoin_wallet_from_its_key_to_a_decision() {
     assert!(!desk.path("evm.key").exists());
     let made = desk.run(&["keygen", "--chain", "bitcoin", "--address-type", "p2tr", "--out", "taproot.key"]);
     assert!(made.code == 0 && made.out.starts_with("bc1p"), "{} {}", made.out, made.err);
+}
+
+/// What a family needs that is off by default: to be let in, and an account that says whose it is.
+#[test]
+fn families_that_are_off_until_they_are_let_in() {
+    for (family, namespace, chain) in [("tron", "tron", "tron:0x2b6653dc"), ("sui", "sui", "sui:mainnet")] {
+        let desk = Desk::new();
+        let address = desk.run(&["keygen", "--chain", family]).out.trim().to_owned();
+        let key = format!("{family}.key");
+        let token = desk.run(&["token", "mint", "--key", &key, MINT[4], MINT[5], MINT[6], MINT[7]]);
+        desk.write("off.toml", &small_configuration("a.db"));
+        let letting_in = format!("[chains.{namespace}]\nallow = [\"{chain}\"]\n");
+        desk.write("on.toml", &(small_configuration("a.db") + &letting_in));
+        let decided = |file: &str| {
+            let verify = ["token", "verify", "-c", file, "--method", "GET", "--url", "/x", "--json"];
+            let json = json_of(&desk.run_with(&verify, token.out.as_bytes()).out);
+            json!([json["status"], json["reason"], json["account"]])
+        };
+        let account = format!("{chain}:{address}");
+        assert_eq!(decided("off.toml"), json!([401, "chain_not_allowed", null]), "{family}");
+        assert_eq!(decided("on.toml"), json!([403, "no_subscription", account]), "{family}");
+        let alone = desk.run(&["subscriptions", "grant", "-c", "on.toml", "--account", &address]);
+        assert_eq!((alone.code, alone.out.as_str()), (64, ""), "{family}: {}", alone.err);
+        let named = format!("{namespace}:{address}");
+        let grant = desk.run(&["subscriptions", "grant", "-c", "on.toml", "--account", &named]);
+        assert_eq!(grant.code, 0, "{family}: {}", grant.err);
+        assert_eq!(decided("on.toml"), json!([200, "ok", account]), "{family}");
+    }
 }
 
 #[test]
@@ -277,6 +309,34 @@ fn each_check_of_a_token_is_shown() {
     let text = desk.run(&["token", "inspect", &token]).out;
     assert!(text.starts_with("scheme     ok\nform       ok    "), "{text}");
     assert!(text.contains("\n    gateway.test wants you to sign in with your Ethereum account:\n"), "{text}");
+}
+
+/// What a contract takes cannot be told offline; that there is one to be asked, and how, can.
+#[test]
+fn a_token_that_only_a_contract_could_take_says_so() {
+    let (desk, _, _) = desk_with_keys();
+    let token = desk.run(&MINT).out.trim().to_owned();
+    let (message, signature) = token.split_once('.').expect("a dot");
+    let word = |number: u8| format!("{number:064x}");
+    let wrapping = [word(1), word(0x60), word(0x80), word(0), word(0), "6492".repeat(16)].concat();
+    let other_digit = if signature.as_bytes()[10] == b'0' { '1' } else { '0' };
+    let changed = format!("{}{other_digit}{}", &signature[..10], &signature[11..]);
+    let rows = [
+        ("of a length that no key's has", format!("0x{}", "ab".repeat(66)), "rpc_not_configured", "eip1271"),
+        ("none at all", "0x".to_owned(), "rpc_not_configured", "eip1271"),
+        ("of another text", changed, "", "eip1271"),
+        ("wrapped", format!("0x{wrapping}"), "rpc_not_configured", "eip6492"),
+    ];
+    for (name, signature, code, scheme) in rows {
+        let ran = desk.run_with(&["token", "inspect", "--json"], format!("{message}.{signature}").as_bytes());
+        let check = json_of(&ran.out)["checks"][6].clone();
+        assert_eq!((ran.code, &check["ok"]), (1, &json!(false)), "{name}: {check}");
+        assert!(code.is_empty() || check["code"] == code, "{name}: {check}");
+        let asks = format!(
+            "; the account's contract on eip155:1 would have to be asked, by {scheme}, which is not done offline"
+        );
+        assert!(check["detail"].as_str().expect("a text").ends_with(&asks), "{name}: {check}");
+    }
 }
 
 #[test]

@@ -1,8 +1,15 @@
 //! The command line as its users meet it: the real binary, its exit codes, and what it prints where.
 
+mod contracts;
 mod harness;
 mod journey;
+#[path = "../rpc/node.rs"]
+#[allow(dead_code, reason = "the tests of the room use it too, and other parts of it")]
+mod node;
 mod payments;
+#[path = "../facilitator/server.rs"]
+#[allow(dead_code, reason = "the tests of the facilitator use it too, and other parts of it")]
+mod server;
 mod vectors;
 
 use std::{
@@ -79,14 +86,19 @@ fn calls_that_are_wrong() {
             2,
             "error: cannot read the configuration `x.toml`: No such",
         ),
-        ("a chain nobody speaks", &["keygen", "--chain", "tron"], 64, "[possible values: evm, solana, bitcoin]"),
+        (
+            "a chain nobody speaks",
+            &["keygen", "--chain", "tezos"],
+            64,
+            "[possible values: evm, solana, bitcoin, tron, sui]",
+        ),
         ("no key", &["token", "mint", "--domain", "a.example", "--uri", "https://a.example"], 64, "SIWX_KEY"),
         (
             "a key that is none, whose text is not shown",
             &["token", "mint", "--key", "bad.key", "--domain", "a.example", "--uri", "https://a.example"],
             1,
-            "error: expected a key as `0x` and 64 hex digits (EVM), as a JSON array of 64 bytes (Solana) or in WIF \
-             (Bitcoin), found none of them\n",
+            "error: expected a key as `0x` and 64 hex digits (EVM), the same after `tron:` (Tron), as a JSON array of 64 \
+             bytes (Solana), in WIF (Bitcoin) or as `suiprivkey1…` (Sui), found none of them\n",
         ),
         (
             "a proof of no challenge",
@@ -156,7 +168,8 @@ fn calls_that_are_wrong() {
 #[test]
 fn keys_are_for_their_owner_and_never_overwritten() {
     let desk = Desk::new();
-    for (chain, file) in [("evm", "evm.key"), ("solana", "solana.key"), ("bitcoin", "bitcoin.key")] {
+    for chain in ["evm", "solana", "bitcoin", "tron", "sui"] {
+        let file = &format!("{chain}.key");
         let made = desk.run(&["keygen", "--chain", chain]);
         assert_eq!((made.code, made.out.lines().count()), (0, 1), "{}", made.err);
         let mode = fs::metadata(desk.path(file)).expect(file).permissions().mode();

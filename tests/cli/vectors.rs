@@ -11,7 +11,7 @@ use crate::harness::{Desk, small_configuration};
 /// Cases of a file of messages or signatures that are run.
 const FEW: usize = 8;
 
-fn cases(file: &str) -> Vec<Value> {
+pub(crate) fn cases(file: &str) -> Vec<Value> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors").join(file);
     let text = std::fs::read_to_string(path).expect(file);
     let json: Value = serde_json::from_str(&text).expect(file);

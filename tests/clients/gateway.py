@@ -14,10 +14,12 @@ It exits as the command does, or with 1 and the log of the gateway if the gatewa
 library and the `openssl` command are needed.
 """
 
+import contextlib
 import http.client
 import json
 import os
 import pathlib
+import re
 import secrets
 import socket
 import subprocess
@@ -176,6 +178,28 @@ def grant_by_api(admin_port, account):
     connection.close()
     if answer.status != 200:
         raise RuntimeError(f"the admin API granted nothing to {account}: {answer.status} {text}")
+
+
+def fill(template, configuration, fills):
+    """Writes a configuration: a template whose holes `@NAME@` are filled in."""
+    # The comment at the top of a template names its holes, too; it stays as it is.
+    head, rest = template.read_text().split("\npublic_url", 1)
+    configuration.write_text(head + re.sub(r"@([A-Z_]+)@", lambda hole: str(fills[hole[1]]), "\npublic_url" + rest))
+    configuration.chmod(0o600)
+
+
+@contextlib.contextmanager
+def running(binary, configuration, admin_port, log):
+    """The gateway, from when it is ready until it was asked to stop and has drained."""
+    process = subprocess.Popen([binary, "run", "-c", configuration], stdout=log, stderr=log)
+    try:
+        wait_until_ready(process, admin_port)
+        yield
+        if process.poll() is not None:
+            raise RuntimeError(f"the gateway ended by itself with {process.returncode}")
+    finally:
+        if process.poll() is None:
+            stop(process)
 
 
 def stop(gateway):

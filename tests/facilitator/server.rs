@@ -23,6 +23,8 @@ use rustls::{ServerConfig, ServerConnection, StreamOwned};
 pub(crate) enum Act {
     /// Answers with these bytes and keeps the connection.
     Answer(Vec<u8>),
+    /// Does what is made of the request.
+    By(By),
     /// Answers with these bytes and closes without having said that it would.
     AnswerAndClose(Vec<u8>),
     /// Closes a connection as soon as it is there.
@@ -36,6 +38,10 @@ pub(crate) enum Act {
     /// Answers with these bytes once the latch is open.
     Held(Latch, Vec<u8>),
 }
+
+/// What makes an act of a request.
+#[derive(Clone)]
+pub(crate) struct By(Arc<dyn Fn(&Seen) -> Act + Send + Sync>);
 
 /// Closed until somebody opens it.
 #[derive(Debug, Clone, Default)]
@@ -101,6 +107,11 @@ impl Act {
         Self::Answer(format!("HTTP/1.1 {status} X\r\n{fields}content-length: {length}\r\n\r\n{body}").into())
     }
 
+    /// Does what is made of the request.
+    pub(crate) fn by(judge: impl Fn(&Seen) -> Self + Send + Sync + 'static) -> Self {
+        Self::By(By(Arc::new(judge)))
+    }
+
     /// The same answer, once a latch is open.
     pub(crate) fn held(self, latch: &Latch) -> Self {
         match self {
@@ -115,6 +126,12 @@ impl Act {
             Self::Answer(bytes) => Self::AnswerAndClose(bytes),
             other => other,
         }
+    }
+}
+
+impl std::fmt::Debug for By {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("By")
     }
 }
 
@@ -270,7 +287,10 @@ impl Shared {
         };
         let mut stream = BufReader::new(stream);
         while let Some(seen) = read(&mut stream, connection) {
-            let act = self.next_for(&seen);
+            let mut act = self.next_for(&seen);
+            while let Some(Act::By(judge)) = act {
+                act = Some((judge.0)(&seen));
+            }
             self.seen.lock().expect("what was seen").push(seen);
             let stream = stream.get_mut();
             let written = match act {
@@ -291,7 +311,7 @@ impl Shared {
                     let _ = self.ended.lock().map(|ended| ended.recv());
                     return;
                 }
-                Some(Act::Close | Act::CloseUnread) | None => return,
+                Some(Act::By(_) | Act::Close | Act::CloseUnread) | None => return,
             };
             if written.is_err() {
                 return;

@@ -11,14 +11,16 @@ use siwx_gateway::store::Term;
 
 use crate::{
     failures::Flaky,
-    harness::{Answer, Client, Gateway, Nobody, Request, Setup, Upstream, Wallet, time, upstream::read_request},
+    harness::{
+        Answer, Client, Gateway, Nobody, Request, Setup, Upstream, Wallet, time, upstream::read_request, wallet::token,
+    },
     operator,
 };
 
 /// How one code comes about: a gateway made for it, and the answer it gave.
 type Produce = fn() -> Answer;
 
-const CODES: [(u16, &str, Produce); 26] = [
+const CODES: [(u16, &str, Produce); 27] = [
     (400, "ambiguous_path", ambiguous_path),
     (400, "bad_path", || asked(&Request::get("/public/../x"))),
     (400, "bad_request", || asked(&Request::get("/public/x").host("a b"))),
@@ -48,6 +50,7 @@ const CODES: [(u16, &str, Produce); 26] = [
     (502, "upstream_unreachable", upstream_unreachable),
     (503, "overloaded", overloaded),
     (503, "store_unavailable", store_unavailable),
+    (503, "verifier_unavailable", verifier_unavailable),
     (504, "upstream_timeout", upstream_timeout),
 ];
 
@@ -88,6 +91,18 @@ fn ambiguous_path() -> Answer {
     let upstream = Upstream::ok();
     let tables = "[[route]]\nname = \"all\"\nprefix = \"/\"\nupstream = \"api\"\nauth = \"wallet\"\n";
     asked_of(Setup::over(&upstream).tables(tables), &Request::get("/PAID/x").token(&Wallet::evm(1).token()))
+}
+
+fn verifier_unavailable() -> Answer {
+    let upstream = Upstream::ok();
+    let nobody = Nobody::new();
+    let tables = format!(
+        "[chains.eip155]\nschemes = [\"eip191\", \"eip1271\"]\nrpc = {{ \"eip155:8453\" = [\"{}\"] }}\n",
+        nobody.url()
+    );
+    // Of a length that no key's signature has.
+    let token = token(&Wallet::evm(1).text().to_string(), "0x1234");
+    asked_of(Setup::over(&upstream).tables(&tables), &Request::get("/wallet/x").token(&token))
 }
 
 fn account_denied() -> Answer {
@@ -267,4 +282,30 @@ fn every_code_of_the_private_listener_is_produced() {
     let files = ["admin.rs", "admin/answers.rs", "admin/payments.rs", "admin/subscriptions.rs"];
     let said = files.iter().flat_map(|file| codes_of(&format!("src/edge/{file}"))).collect();
     assert_eq!(produced(&ADMIN_CODES), said, "the rows here, and what the source can say");
+}
+
+/// The words in quotes that look like codes, on lines that hold `mark`.
+fn quoted(path: &str, mark: &str) -> BTreeSet<String> {
+    let source = std::fs::read_to_string(path).expect("the source");
+    let lines = source.split("#[cfg(test)]").next().expect("a first part").lines().filter(|line| line.contains(mark));
+    let words = lines.flat_map(|line| line.split('"').skip(1).step_by(2));
+    words
+        .filter(|word| word.contains('_') && word.bytes().all(|b| b.is_ascii_lowercase() || b == b'_' || b == b'2'))
+        .map(str::to_owned)
+        .collect()
+}
+
+/// Who reads the README writes a client by its table; a code that is missing there is met in production first.
+#[test]
+fn the_readme_names_every_code() {
+    let mut said = codes_of("src/edge/respond.rs");
+    said.append(&mut quoted("src/edge/unpaid.rs", ""));
+    said.append(&mut quoted("src/gate/payment/challenge.rs", "code"));
+    let readme = std::fs::read_to_string("README.md").expect("README.md");
+    let table =
+        readme.split("| status | code | when |").nth(1).expect("the table").split("\n\n").next().expect("its rows");
+    let column = table.lines().skip(2).filter_map(|row| row.split('|').nth(2));
+    let named: BTreeSet<String> =
+        column.flat_map(|codes| codes.split('`').skip(1).step_by(2)).map(str::to_owned).collect();
+    assert_eq!(named, said, "the table of the README, and what the source can say");
 }

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use serde_json::json;
 use siwx_gateway::store::{self, Backend, Settings, Term};
 
 use crate::harness::{Gateway, Request, Setup, Upstream, Wallet, grant, key, runtime, time};
@@ -149,6 +150,21 @@ fn c28_what_the_admin_api_grants_and_revokes_is_seen_at_once() {
     assert_eq!(outcome(&gateway, "/paid/x", &token), none);
     assert_eq!(gateway.admin(Request::new("POST", "/admin/cache/flush")).status, 204);
     assert_eq!(outcome(&gateway, "/paid/x", &token), none);
+}
+
+/// As with `subscriptions grant`: contracts are let in on that chain alone.
+#[test]
+fn a_grant_to_an_account_on_a_chain_names_that_chain() {
+    let upstream = Upstream::ok();
+    let (gateway, wallet) = (Setup::over(&upstream).start(), Wallet::evm(1));
+    let address = wallet.address();
+    let rows = [(format!("eip155:10:{address}"), json!("eip155:10")), (format!("eip155:{address}"), json!(null))];
+    for (account, chain) in rows {
+        let body = json!({ "account": account, "plan": if chain.is_null() { "pro" } else { "nano" } }).to_string();
+        let granted = gateway.admin(Request::new("POST", "/admin/subscriptions").body(body.as_bytes()));
+        assert_eq!((granted.status, &granted.json()["chain"]), (200, &chain), "{account}: {granted:?}");
+    }
+    assert_eq!(outcome(&gateway, "/pro/x", &wallet.token()), admitted());
 }
 
 #[test]

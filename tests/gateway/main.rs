@@ -4,9 +4,18 @@
 #[allow(dead_code, reason = "the tests of the facilitator use it too, and other parts of it")]
 mod facilitator;
 mod harness;
+#[path = "../rpc/node.rs"]
+#[allow(dead_code, reason = "the tests of the nodes use it too, and other parts of it")]
+mod node;
+#[path = "../rpc/recording.rs"]
+mod recording;
+
+/// What nodes are made of.
+use facilitator as server;
 
 mod bitcoin;
 mod codes;
+mod contracts;
 mod cors;
 mod credentials;
 mod decisions;
@@ -19,5 +28,6 @@ mod logs;
 mod metrics;
 mod operator;
 mod paths;
+mod tron_and_sui;
 mod upstreams;
 mod x402;

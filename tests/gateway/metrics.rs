@@ -36,8 +36,8 @@ const REASONS: [(&str, &str); 22] = [
     ("error", "internal"),
 ];
 
-const SCHEMES: [&str; 8] =
-    ["eip191", "eip1271", "eip6492", "ed25519", "solana-offchain", "solana-memo", "bip137", "bip322"];
+const SCHEMES: [&str; 10] =
+    ["eip191", "eip1271", "eip6492", "ed25519", "solana-offchain", "solana-memo", "bip137", "bip322", "tip191", "sui"];
 
 /// The series that must be there at 0, labels in the order of the alphabet as the text format writes them.
 fn at_zero() -> BTreeSet<String> {
@@ -62,7 +62,7 @@ fn at_zero() -> BTreeSet<String> {
     by("http_rejected_total", "reason", &rejected);
     by("http_request_bytes_total", "route", &ROUTES);
     by("http_response_bytes_total", "route", &ROUTES);
-    by("cache_entries", "cache", &["proofs", "subscriptions"]);
+    by("cache_entries", "cache", &["proofs", "subscriptions", "contracts"]);
     by("connections", "protocol", &["h1", "h2"]);
     by("connections_total", "protocol", &["h1", "h2"]);
     let refused = ["global_cap", "ip_cap", "handshake_cap", "handshake_timeout", "draining"];
@@ -77,14 +77,14 @@ fn at_zero() -> BTreeSet<String> {
     by_two(
         "cache_requests_total",
         "cache",
-        &["proofs", "subscriptions"],
+        &["proofs", "subscriptions", "contracts"],
         "result",
         &["hit", "miss", "stale", "negative", "coalesced"],
     );
     by_two(
         "cache_evictions_total",
         "cache",
-        &["proofs", "subscriptions"],
+        &["proofs", "subscriptions", "contracts"],
         "cause",
         &["expired", "size", "explicit", "replaced"],
     );

@@ -6,6 +6,7 @@ mod contract;
 mod mutation;
 mod proof;
 mod second_opinion;
+mod sui;
 mod vectors;
 
 use siwx_gateway::{

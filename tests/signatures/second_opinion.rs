@@ -1,8 +1,8 @@
-//! Every EVM verdict against libsecp256k1.
+//! Every verdict on signatures of EVM chains and of Tron against libsecp256k1.
 //!
-//! The rule table of EIP-191 signatures is written here a second time, from the text of the rules and with none
-//! of the gateway's code, over the C library. Both must say the same of good signatures and of ones that were
-//! tampered with in every way that the table names. Bitcoin has its own in `bitcoin`.
+//! The rule table of EIP-191 signatures, which is TIP-191's too, is written here a second time, from the text of the
+//! rules and with none of the gateway's code, over the C library. Both must say the same of good signatures and of ones
+//! that were tampered with in every way that the table names. Bitcoin has its own in `bitcoin`.
 
 mod bitcoin;
 
@@ -11,6 +11,7 @@ use secp256k1::{
     constants::CURVE_ORDER,
     ecdsa::{RecoverableSignature, RecoveryId},
 };
+use sha2::Sha256;
 use sha3::{Digest as _, Keccak256};
 use siwx_gateway::{
     caip::ChainId,
@@ -26,6 +27,31 @@ const HALF_ORDER: [u8; 32] = [
 ];
 
 const ROUNDS: usize = 60;
+
+/// A family of chains that signs like this.
+#[derive(Debug, Clone, Copy)]
+struct Family {
+    chain: &'static str,
+    /// The word in the line before a text.
+    word: &'static str,
+    address: fn(&[u8; 20]) -> String,
+}
+
+const EVM: Family = Family {
+    chain: "eip155:1",
+    word: "Ethereum",
+    address: |account| format!("0x{}", data_encoding::HEXLOWER.encode(account)),
+};
+
+const TRON: Family = Family {
+    chain: "tron:0x2b6653dc",
+    word: "TRON",
+    address: |account| {
+        let payload = [&[0x41], &account[..]].concat();
+        let checksum = Sha256::digest(Sha256::digest(&payload));
+        bs58::encode([&payload, &checksum[..4]].concat()).into_string()
+    },
+};
 
 /// A change to `r ‖ s ‖ v`.
 type Tamper = fn(Vec<u8>, &mut Random) -> Vec<u8>;
@@ -117,25 +143,35 @@ const SPELLINGS: [(bool, Spell); 8] = [
 ];
 
 #[test]
+fn both_libraries_say_the_same_of_evm_signatures() {
+    both_libraries_say_the_same(EVM, 20_261_121);
+}
+
+#[test]
+fn both_libraries_say_the_same_of_tron_signatures() {
+    both_libraries_say_the_same(TRON, 20_261_122);
+}
+
 #[expect(clippy::print_stdout, reason = "the counts show that both verdicts were met")]
-fn both_libraries_say_the_same() {
-    let mut random = Random(20_261_121);
+fn both_libraries_say_the_same(family: Family, seed: u64) {
+    let mut random = Random(seed);
     let (mut good, mut bad) = (0, 0);
     for round in 0..ROUNDS {
         let secret = SecretKey::from_secret_bytes(random.bytes()).expect("a random number is below the order");
         let length = [0, 1, 9, 10, 99, 100, 300, 999, 1000][random.below(9)];
         let text: Vec<u8> = (0..length).map(|_| random.number() as u8).collect();
-        let bytes = sign(&text, &secret);
+        let bytes = sign(family, &text, &secret);
         let stranger = SecretKey::from_secret_bytes(random.bytes()).expect("a random number is below the order");
-        let keys = [learnt(&secret), learnt(&stranger)];
+        // Keys are remembered of EVM accounts alone.
+        let keys: &[SignerKey] = if family.chain == EVM.chain { &[learnt(&secret), learnt(&stranger)] } else { &[] };
         for (name, expected, tamper) in TAMPERINGS {
             let (taken, spell) = SPELLINGS[random.below(SPELLINGS.len())];
             let hex = data_encoding::HEXLOWER.encode(&tamper(bytes.clone(), &mut random));
             for (taken, signature) in [(true, format!("0x{hex}")), (taken, spell(&hex))] {
-                let case = case(&account(&secret), &text, signature);
+                let case = case(family, &account(&secret), &text, signature);
                 let verdict = case.verify(&Accepts::all()).is_ok();
-                assert_eq!(verdict, opinion(&case), "{name}, round {round}: {case:?}");
-                for key in &keys {
+                assert_eq!(verdict, opinion(family, &case), "{name}, round {round}: {case:?}");
+                for key in keys {
                     let known = case.verify_known(&Accepts::all(), key);
                     assert_eq!(known, case.verify(&Accepts::all()), "{name}, round {round}, a known key: {case:?}");
                 }
@@ -146,22 +182,25 @@ fn both_libraries_say_the_same() {
             }
         }
     }
-    println!("second opinion: {good} accepted and {bad} refused by both");
+    println!("second opinion: {good} accepted and {bad} refused by both, on {}", family.chain);
     assert!(good > 3 * ROUNDS && bad > 20 * ROUNDS, "{good} and {bad}");
 }
 
 #[test]
 fn signatures_of_others_are_refused_by_both() {
     let mut random = Random(155);
-    for _ in 0..ROUNDS {
-        let secret = SecretKey::from_secret_bytes(random.bytes()).expect("a random number is below the order");
-        let signature = format!("0x{}", data_encoding::HEXLOWER.encode(&sign(b"one text", &secret)));
-        let stranger = case(&random.bytes(), b"one text", signature.clone());
-        let other_text = case(&account(&secret), b"One text", signature.clone());
-        let zero = case(&[0; 20], b"one text", signature);
-        for case in [stranger, other_text, zero] {
-            assert!(case.verify(&Accepts::all()).is_err(), "{case:?}");
-            assert!(!opinion(&case), "{case:?}");
+    for (family, other) in [(EVM, TRON), (TRON, EVM)] {
+        for _ in 0..ROUNDS {
+            let secret = SecretKey::from_secret_bytes(random.bytes()).expect("a random number is below the order");
+            let signature = format!("0x{}", data_encoding::HEXLOWER.encode(&sign(family, b"one text", &secret)));
+            let stranger = case(family, &random.bytes(), b"one text", signature.clone());
+            let other_text = case(family, &account(&secret), b"One text", signature.clone());
+            let zero = case(family, &[0; 20], b"one text", signature.clone());
+            let other_family = case(other, &account(&secret), b"one text", signature);
+            for (family, case) in [(family, stranger), (family, other_text), (family, zero), (other, other_family)] {
+                assert!(case.verify(&Accepts::all()).is_err(), "{case:?}");
+                assert!(!opinion(family, &case), "{case:?}");
+            }
         }
     }
 }
@@ -169,16 +208,15 @@ fn signatures_of_others_are_refused_by_both() {
 /// What is known of an account after its first signature.
 fn learnt(secret: &SecretKey) -> SignerKey {
     let key = SignerKey::default();
-    let signature = format!("0x{}", data_encoding::HEXLOWER.encode(&sign(b"the first", secret)));
-    let first = case(&account(secret), b"the first", signature);
+    let signature = format!("0x{}", data_encoding::HEXLOWER.encode(&sign(EVM, b"the first", secret)));
+    let first = case(EVM, &account(secret), b"the first", signature);
     assert!(first.verify_known(&Accepts::all(), &key).is_ok(), "{first:?}");
     key
 }
 
 /// The table of rules, over the C library.
-fn opinion(case: &Case) -> bool {
-    let claimed = case.address.trim_start_matches("0x").to_lowercase();
-    if claimed == "0".repeat(40) {
+fn opinion(family: Family, case: &Case) -> bool {
+    if case.address == (family.address)(&[0; 20]) {
         return false;
     }
     let hex = case.signature.strip_prefix("0x").unwrap_or(&case.signature);
@@ -211,20 +249,20 @@ fn opinion(case: &Case) -> bool {
     let Ok(signature) = RecoverableSignature::from_compact(&bytes, id) else {
         return false;
     };
-    let Ok(key) = signature.recover_ecdsa(Message::from_digest(digest(&case.text))) else {
+    let Ok(key) = signature.recover_ecdsa(Message::from_digest(digest(family, &case.text))) else {
         return false;
     };
     let hash = Keccak256::digest(&key.serialize_uncompressed()[1..]);
-    data_encoding::HEXLOWER.encode(&hash[12..]) == claimed
+    (family.address)(&std::array::from_fn(|i| hash[12 + i])) == case.address
 }
 
-fn digest(text: &[u8]) -> [u8; 32] {
-    let prefix = format!("\u{19}Ethereum Signed Message:\n{}", text.len());
+fn digest(family: Family, text: &[u8]) -> [u8; 32] {
+    let prefix = format!("\u{19}{} Signed Message:\n{}", family.word, text.len());
     Keccak256::digest([prefix.as_bytes(), text].concat()).into()
 }
 
-fn sign(text: &[u8], secret: &SecretKey) -> Vec<u8> {
-    let signature = RecoverableSignature::sign_ecdsa_recoverable(Message::from_digest(digest(text)), secret);
+fn sign(family: Family, text: &[u8], secret: &SecretKey) -> Vec<u8> {
+    let signature = RecoverableSignature::sign_ecdsa_recoverable(Message::from_digest(digest(family, text)), secret);
     let (id, bytes) = signature.serialize_compact();
     [&bytes[..], &[27 + id.to_u8()]].concat()
 }
@@ -235,10 +273,10 @@ fn account(secret: &SecretKey) -> [u8; 20] {
     std::array::from_fn(|i| hash[12 + i])
 }
 
-fn case(account: &[u8; 20], text: &[u8], signature: String) -> Case {
+fn case(family: Family, account: &[u8; 20], text: &[u8], signature: String) -> Case {
     Case {
-        chain: ChainId::parse("eip155:1").expect("a CAIP-2 id"),
-        address: format!("0x{}", data_encoding::HEXLOWER.encode(account)),
+        chain: ChainId::parse(family.chain).expect("a CAIP-2 id"),
+        address: (family.address)(account),
         text: text.to_vec(),
         domain: None,
         signature,

@@ -53,13 +53,15 @@ pub(crate) enum Expect {
 pub(crate) const SOLANA: &str = "solana:5eykt4UsFv8P8NJdTREpY1vzqKqZKvdp";
 
 /// The files that hold texts, with the schemes in which they are good.
-pub(crate) const TEXT_FILES: [(&str, &[Scheme]); 6] = [
+pub(crate) const TEXT_FILES: &[(&str, &[Scheme])] = &[
     ("signatures-eip191.json", &[Scheme::Eip191]),
     ("signatures-solana.json", &[Scheme::Ed25519]),
     ("signatures-solana-offchain.json", &[Scheme::SolanaOffchain]),
     ("signatures-solana-memo.json", &[Scheme::SolanaMemo]),
     ("signatures-bip137.json", &[Scheme::Bip137]),
     ("signatures-bip322.json", &[Scheme::Bip322]),
+    ("signatures-tron.json", &[Scheme::Tip191]),
+    ("signatures-sui.json", &[Scheme::Sui]),
 ];
 
 /// Reads a file of texts: each case with its name and verdict.
@@ -171,6 +173,46 @@ fn reasons_of_refusals() {
         ("signatures-solana-memo.json", "memo-other-text", UnexpectedTransaction),
         ("signatures-solana-memo.json", "memo-two-signers", UnexpectedTransaction),
         ("signatures-solana-memo.json", "memo-trailing-bytes", MalformedSignature),
+        ("signatures-tron.json", "high-s", HighS),
+        ("signatures-tron.json", "ethereum-prefix", SignatureMismatch),
+        ("signatures-tron.json", "other-account", SignatureMismatch),
+        ("signatures-tron.json", "claimed-by-another", SignatureMismatch),
+        ("signatures-tron.json", "v-37", MalformedSignature),
+        ("signatures-tron.json", "63-bytes", MalformedSignature),
+        ("signatures-tron.json", "wrapped-6492", MalformedSignature),
+        ("signatures-tron.json", "only-0x", MalformedSignature),
+        ("signatures-tron.json", "address-checksum", MalformedAddress),
+        ("signatures-tron.json", "address-evm", MalformedAddress),
+        ("signatures-tron.json", "zero-account-garbage", ZeroAccount),
+        ("signatures-tron.json", "namespace-of-evm", SignatureMismatch),
+        ("signatures-sui.json", "secp256k1-high-s", HighS),
+        ("signatures-sui.json", "secp256r1-high-s", HighS),
+        ("signatures-sui.json", "secp256k1-r-zero", MalformedSignature),
+        ("signatures-sui.json", "secp256r1-s-n", MalformedSignature),
+        ("signatures-sui.json", "ed25519-pk-of-another", SignatureMismatch),
+        ("signatures-sui.json", "secp256k1-pk-of-another", SignatureMismatch),
+        ("signatures-sui.json", "secp256r1-pk-of-another", SignatureMismatch),
+        ("signatures-sui.json", "ed25519-transaction", SignatureMismatch),
+        ("signatures-sui.json", "ed25519-s-plus-l", SignatureMismatch),
+        ("signatures-sui.json", "ed25519-small-order-0", WeakKey),
+        ("signatures-sui.json", "ed25519-small-order-3", WeakKey),
+        ("signatures-sui.json", "ed25519-key-off-curve", WeakKey),
+        ("signatures-sui.json", "secp256r1-key-compact", SignatureMismatch),
+        ("signatures-sui.json", "secp256k1-key-65-bytes", MalformedSignature),
+        ("signatures-sui.json", "multisig", FormNotAccepted),
+        ("signatures-sui.json", "flag-5-on-ed25519", FormNotAccepted),
+        ("signatures-sui.json", "flag-6-on-ed25519", FormNotAccepted),
+        ("signatures-sui.json", "flag-4-on-ed25519", MalformedSignature),
+        ("signatures-sui.json", "flag-1-on-ed25519", MalformedSignature),
+        ("signatures-sui.json", "flag-2-on-secp256k1", SignatureMismatch),
+        ("signatures-sui.json", "flag-2-own-address", SignatureMismatch),
+        ("signatures-sui.json", "no-key", MalformedSignature),
+        ("signatures-sui.json", "a-byte-less", MalformedSignature),
+        ("signatures-sui.json", "a-byte-more", MalformedSignature),
+        ("signatures-sui.json", "no-padding", MalformedSignature),
+        ("signatures-sui.json", "stray-bits", MalformedSignature),
+        ("signatures-sui.json", "address-without-0x", MalformedAddress),
+        ("signatures-sui.json", "address-20-bytes", MalformedAddress),
     ];
     for (file, id, expected) in rows {
         assert_eq!(case(file, id).verify(&Accepts::all()), Err(expected), "{file} {id}");
@@ -198,6 +240,7 @@ fn carriers_narrow_what_is_taken() {
     let base58 = Accepts { solana_encodings: &[Encoding::Base58], ..all };
     let rows = [
         ("signatures-eip191.json", "compact-2098", Accepts { compact: false, ..all }, SignatureError::FormNotAccepted),
+        ("signatures-tron.json", "compact-2098", Accepts { compact: false, ..all }, SignatureError::FormNotAccepted),
         ("signatures-solana.json", "hex", base58, SignatureError::MalformedSignature),
         ("signatures-solana.json", "base64", base58, SignatureError::MalformedSignature),
         (

@@ -4,11 +4,14 @@ use std::time::Duration;
 
 use siwx_gateway::{
     caip::{AccountKey, ChainId},
-    policy::access::{Access, Scope},
+    policy::{
+        access::{Access, Scope},
+        holder::{Holder, Span},
+    },
     store::{
-        ACCESS_MAX, Asked, Doubt, HISTORY_DAYS, Lease, NewPayment, OpenPayments, Owner, Payment, PaymentCursor,
-        PaymentFilter, PaymentId, PaymentStatus, Receipt, Recorded, Reserved, Resolution, Resolved, Sale, Settlement,
-        Step, Store, StoreError, TAKEN_OVER_MAX, TakenOver,
+        ACCESS_MAX, Asked, Doubt, Filter, Grant, HISTORY_DAYS, Lease, NewPayment, OpenPayments, Owner, Payment,
+        PaymentCursor, PaymentFilter, PaymentId, PaymentStatus, Receipt, Recorded, Reserved, Resolution, Resolved,
+        Sale, Settlement, Step, Store, StoreError, TAKEN_OVER_MAX, TakenOver, Term,
     },
 };
 
@@ -121,6 +124,7 @@ fn to_weather(path: Option<&str>, starts: i64, expires: Option<i64>) -> Access {
         starts_at: at(starts),
         expires_at: expires.map(at),
         chain: Some(base()),
+        shares: Vec::new(),
     }
 }
 
@@ -379,7 +383,7 @@ fn what_a_purchase_opens() {
             .map(|held| (held.plan, held.expires_at.map(|end| end.millis_since(at(0)))))
             .collect();
         assert_eq!(plans, [("nano".to_owned(), Some(11 * DAY)), ("pro".to_owned(), Some(DAY + 1))], "{name}");
-        let listed = store.subscriptions().list(&siwx_gateway::store::Filter::default(), None, 10).await.expect(name);
+        let listed = store.subscriptions().list(&Filter::default(), None, 10).await.expect(name);
         assert_eq!(listed.held.len(), 2, "{name}: access is not listed among subscriptions");
         assert!(!store.subscriptions().revoke(&alice(), "weather").await.expect(name), "{name}");
 
@@ -389,6 +393,93 @@ fn what_a_purchase_opens() {
         assert_eq!(asked("weather", "/c").await, expected[..1], "{name}");
         assert_eq!(asked("dear", "/a").await, [], "{name}");
         assert_eq!(asked("weather:", "no path").await, [], "{name}: no scopes");
+    });
+}
+
+/// Section 7: the same contract address on another chain may be somebody else's.
+#[test]
+fn what_was_paid_on_each_chain_is_kept_apart() {
+    for_each_store(async |store, name| {
+        let subscriptions = store.subscriptions();
+        let optimism = ChainId::parse("eip155:10").expect("a chain");
+        let buy = async |number: u8, scope: Scope, network: &ChainId, now: i64| {
+            let sale = Sale { network: network.clone(), ..sale(scope, Some(1)) };
+            to_settling(&store, &NewPayment::new(id(number), sale, at(VALID)).expect(name), "a", now).await;
+            store
+                .payments()
+                .settled(&id(number), &owner("a"), &settlement(number), at(now))
+                .await
+                .map(drop)
+                .expect(name);
+        };
+        let end = |span: Option<Span>| span.map(|span| span.expires_at.map(|end| end.millis_since(at(0))));
+        // What a key pair may use, and contracts on Base, on Optimism and elsewhere.
+        let ends = async || {
+            let found = subscriptions.find(&alice()).await.expect(name);
+            let plan = found.iter().next().cloned();
+            let access = found.access().next().cloned();
+            let holders = [
+                Holder::KeyPair,
+                Holder::Contract("eip155:8453"),
+                Holder::Contract("eip155:10"),
+                Holder::Contract("eip155:1"),
+            ];
+            holders.map(|holder| {
+                let of_plan = plan.as_ref().and_then(|plan| end(plan.span_for(holder)));
+                let of_access = access.as_ref().and_then(|access| end(access.span_for(holder)));
+                assert_eq!(of_plan, of_access, "{name}: {holder:?}");
+                of_plan
+            })
+        };
+        let both = async |number: u8, network: &ChainId, now: i64| {
+            buy(number, nano(), network, now).await;
+            buy(number + 1, weather(), network, now).await;
+        };
+        let day = |days: i64| Some(Some(days * DAY));
+        both(1, &base(), 0).await;
+        assert_eq!(ends().await, [day(1), day(1), None, None], "{name}: one payment");
+        both(3, &optimism, 0).await;
+        assert_eq!(ends().await, [day(2), day(1), day(1), None], "{name}: the second takes nothing from the first");
+        both(5, &base(), DAY / 2).await;
+        assert_eq!(ends().await, [day(3), day(2), day(1), None], "{name}: the first again");
+        let asked = subscriptions.access(&alice(), "weather", "/x").await.expect(name);
+        let found = subscriptions.find(&alice()).await.expect(name);
+        assert_eq!(asked, found.access().cloned().collect::<Vec<_>>(), "{name}");
+        let listed = subscriptions.list(&Filter::default(), None, 9).await.expect(name);
+        assert_eq!(listed.held.first().map(|held| &held.subscription), found.iter().next(), "{name}");
+        both(7, &optimism, 5 * DAY).await;
+        assert_eq!(ends().await, [day(6), None, day(6), None], "{name}: what has ended is forgotten");
+        assert!(subscriptions.find(&alice()).await.expect(name).iter().all(|plan| plan.shares.is_empty()), "{name}");
+    });
+}
+
+#[test]
+fn what_an_operator_grants_counts_on_every_chain_unless_one_is_named() {
+    for_each_store(async |store, name| {
+        let subscriptions = store.subscriptions();
+        to_settled(&store, 1, nano(), Some(1), 0).await;
+        let holders = [Holder::KeyPair, Holder::Contract("eip155:8453"), Holder::Contract("eip155:1")];
+        let ends = async || {
+            let found = subscriptions.find(&alice()).await.expect(name);
+            let plan = found.iter().next().cloned().expect(name);
+            holders
+                .map(|holder| plan.span_for(holder).and_then(|span| span.expires_at).map(|end| end.millis_since(at(0))))
+        };
+        assert_eq!(ends().await, [Some(DAY), Some(DAY), None], "{name}: paid on Base");
+        let length = Duration::from_secs(86_400);
+        let more = Grant::new(alice(), "nano", Term::Period { length, id: Some("more".into()) }).expect("a grant");
+        for _ in 0..2 {
+            let granted = subscriptions.grant(&more, at(0)).await.expect(name);
+            assert_eq!(granted.shares.len(), 2, "{name}");
+            assert_eq!(ends().await, [Some(2 * DAY), Some(2 * DAY), Some(DAY)], "{name}: a day more for everybody");
+        }
+        let on_main = ChainId::parse("eip155:1").expect("a chain");
+        let there = until(alice(), "nano", 3 * DAY).on_chain(on_main).expect("a grant");
+        subscriptions.grant(&there, at(0)).await.expect(name);
+        assert_eq!(ends().await, [Some(3 * DAY), Some(2 * DAY), Some(3 * DAY)], "{name}: on one chain");
+        assert!(subscriptions.revoke(&alice(), "nano").await.expect(name), "{name}");
+        to_settled(&store, 2, nano(), Some(1), 1).await;
+        assert_eq!(ends().await, [Some(DAY + 1), Some(DAY + 1), None], "{name}: nothing is left of what was revoked");
     });
 }
 
@@ -434,7 +525,7 @@ fn whoever_holds_more_than_memory_does_is_told_so() {
         buy("/last".into()).await;
         let held = store.subscriptions().find(&alice()).await.expect(name);
         assert_eq!((held.access().count(), held.has_more_access()), (ACCESS_MAX, true), "{name}");
-        assert_eq!(held.opens("weather", "/last", at(0)), None, "{name}");
+        assert_eq!(held.opens("weather", "/last", Holder::KeyPair, at(0)), None, "{name}");
         let last = store.subscriptions().access(&alice(), "weather", "/last").await.expect(name);
         assert_eq!(last, [to_weather(Some("/last"), 0, None)], "{name}");
     });

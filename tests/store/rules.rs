@@ -59,7 +59,7 @@ fn period(plan: &str, days: u64, id: Option<&str>) -> Grant {
 }
 
 pub(crate) fn held(plan: &str, starts: i64, end: Option<i64>) -> Subscription {
-    Subscription { plan: plan.into(), starts_at: at(starts), expires_at: end.map(at), chain: None }
+    Subscription { plan: plan.into(), starts_at: at(starts), expires_at: end.map(at), chain: None, shares: Vec::new() }
 }
 
 pub(crate) async fn find(store: &Store, account: &AccountKey) -> Vec<Subscription> {

@@ -7,8 +7,7 @@
 //! 3. An address says whether it is of the main network; on that chain no other is taken. Signatures are verified on
 //!    the chains whose network is known, by addresses of that network.
 
-use super::hash::sha256d;
-use crate::siwx::dialect::AddressError;
+use crate::{chain::base58check, siwx::dialect::AddressError};
 
 /// CAIP-2 reference of the main network.
 pub const MAINNET: &str = "000000000019d6689c085ae165831e93";
@@ -190,23 +189,10 @@ fn read(text: &str) -> Result<Address, AddressError> {
     }
 }
 
-/// A version byte, 20 bytes of hash, 4 bytes of checksum.
 fn read_base58(text: &str) -> Result<Address, AddressError> {
-    // The longest that 25 bytes can take. Decoding takes quadratic time, so length comes first.
-    if text.len() > 35 {
-        return Err(AddressError::Form);
-    }
-    let mut bytes = [0; 25];
-    if bs58::decode(text).onto(&mut bytes) != Ok(25) {
-        return Err(AddressError::Form);
-    }
-    let (payload, checksum) = bytes.split_at(21);
-    if sha256d(&[payload])[..4] != *checksum {
-        return Err(AddressError::Checksum);
-    }
-    let known = BASE58_VERSIONS.into_iter().find(|(version, ..)| *version == payload[0]);
+    let (version, hash) = base58check::decode(text)?;
+    let known = BASE58_VERSIONS.into_iter().find(|(known, ..)| *known == version);
     let (_, networks, is_script) = known.ok_or(AddressError::Form)?;
-    let hash = payload[1..].try_into().map_err(|_| AddressError::Form)?;
     Ok(Address { networks, lock: if is_script { Lock::ScriptHash(hash) } else { Lock::KeyHash(hash) } })
 }
 

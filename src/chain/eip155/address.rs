@@ -75,7 +75,7 @@ pub fn reference(text: &str) -> Option<String> {
 }
 
 /// Decodes hex digits of either case into a buffer of half their number; false if one is none.
-pub(super) fn decode_hex(digits: &[u8], out: &mut [u8]) -> bool {
+pub(in crate::chain) fn decode_hex(digits: &[u8], out: &mut [u8]) -> bool {
     let decoded = data_encoding::HEXLOWER_PERMISSIVE.decode_mut(digits, out);
     decoded.is_ok_and(|length| length == out.len())
 }

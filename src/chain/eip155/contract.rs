@@ -38,7 +38,7 @@ const WORD: usize = 32;
 pub struct ContractKey([u8; 32]);
 
 /// Whether a contract takes a signature for its account's.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct ContractCall {
     scheme: Scheme,
     chain: ChainId,

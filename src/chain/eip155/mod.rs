@@ -13,12 +13,13 @@
 
 pub mod address;
 pub mod contract;
-pub(super) mod signature;
-
-use sha3::{Digest as _, Keccak256};
+mod signature;
 
 use self::{contract::ContractCall, signature::Signature};
-use super::{Accepts, Chain, Outcome, Scheme, SignatureError, Signed, SignerKey};
+use super::{
+    Accepts, Chain, Outcome, Scheme, SignatureError, Signed, SignerKey,
+    recovery::{self, Recoverable},
+};
 
 /// The chains of namespace `eip155`.
 #[derive(Debug)]
@@ -50,7 +51,7 @@ impl Chain for Eip155 {
         let signature = Signature::read(signed.signature)?;
         let digest = digest(signed.text);
         let signer = match signature {
-            Signature::Compact(_) if !accepts.compact => Err(SignatureError::FormNotAccepted),
+            Signature::Key(Recoverable::Compact(_)) if !accepts.compact => Err(SignatureError::FormNotAccepted),
             _ => signature.signer(&digest, known.eip155.get()),
         };
         let refused = match signer {
@@ -72,37 +73,12 @@ impl Chain for Eip155 {
 
 /// What a wallet signs for a text (EIP-191, "Version 0x45"); the length counts bytes, in decimal.
 pub fn digest(text: &[u8]) -> [u8; 32] {
-    let mut length = [0; 20];
-    let mut hasher = Keccak256::new();
-    hasher.update(b"\x19Ethereum Signed Message:\n");
-    hasher.update(decimal(text.len(), &mut length));
-    hasher.update(text);
-    hasher.finalize().into()
-}
-
-/// Writes a number in decimal without allocating; 20 digits hold every `usize`.
-fn decimal(mut number: usize, buffer: &mut [u8; 20]) -> &[u8] {
-    let mut start = buffer.len();
-    loop {
-        start -= 1;
-        buffer[start] = b'0' + (number % 10) as u8;
-        number /= 10;
-        if number == 0 {
-            return &buffer[start..];
-        }
-    }
+    recovery::digest(b"\x19Ethereum Signed Message:\n", text)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn lengths_are_written_in_decimal() {
-        for number in [0, 1, 9, 10, 99, 100, 8192, usize::MAX] {
-            assert_eq!(decimal(number, &mut [0; 20]), number.to_string().as_bytes());
-        }
-    }
 
     /// The example of `hashMessage` that the common libraries document.
     #[test]

@@ -1,16 +1,14 @@
-//! Reads an EVM signature and recovers who made it.
+//! The forms of EVM signatures.
 //!
 //! 1. Hex alone, either letter case. `0x` may be missing before 128 or 130 digits; `0X`, white space and an
 //!    odd number of digits are refused.
-//! 2. What cannot be a signature of a good account is refused before the recovery, which is what costs.
-//! 3. v of recovery ids 2 and 3 and of EIP-155 are not taken: no wallet makes them for a text.
+//! 2. 64 and 65 bytes may be a key's, as [`recovery`](crate::chain::recovery) reads them. Whatever else has a form is a
+//!    contract's to take.
 
-use k256::{AffinePoint, ecdsa::VerifyingKey};
-
-use super::address::{decode_hex, of_key};
+use super::address::decode_hex;
 use crate::chain::{
     Accepts, Scheme, SignatureError,
-    secp256k1::{self, made_by, recovered},
+    recovery::{Recoverable, Signer},
 };
 
 /// Whom a signature is wrapped for, by what its last 32 bytes repeat 16 times.
@@ -24,60 +22,30 @@ pub(super) enum Wrapper {
 
 /// A signature by its length.
 pub(super) enum Signature {
-    /// `r ‖ s ‖ v`.
-    Full([u8; 65]),
-    /// `r ‖ (parity << 255 | s)` (EIP-2098).
-    Compact([u8; 64]),
+    /// 65 or 64 bytes, which a key may have made.
+    Key(Recoverable),
     /// Any other length: only a contract could make sense of it.
     Contract(Vec<u8>),
-}
-
-/// A key that made a signature, and the account it is the key of.
-#[derive(Debug, Clone)]
-pub(in crate::chain) struct Signer {
-    pub(in crate::chain) account: [u8; 20],
-    key: AffinePoint,
 }
 
 impl Signature {
     /// Reads the text of a signature.
     pub(super) fn read(text: &str) -> Result<Self, SignatureError> {
-        let (digits, prefixed) = match text.strip_prefix("0x") {
-            Some(digits) => (digits.as_bytes(), true),
-            None => (text.as_bytes(), false),
-        };
-        let form = match digits.len() {
-            130 => decoded(digits).map(Self::Full),
-            128 => decoded(digits).map(Self::Compact),
-            length => {
-                let mut bytes = vec![0; length / 2];
-                let hex = prefixed && length % 2 == 0 && decode_hex(digits, &mut bytes);
-                hex.then_some(Self::Contract(bytes))
-            }
-        };
-        form.ok_or(SignatureError::MalformedSignature)
+        if let Some(signature) = Recoverable::read(text) {
+            return Ok(Self::Key(signature));
+        }
+        let digits = text.strip_prefix("0x").ok_or(SignatureError::MalformedSignature)?;
+        let mut bytes = vec![0; digits.len() / 2];
+        let hex = digits.len() % 2 == 0 && decode_hex(digits.as_bytes(), &mut bytes);
+        hex.then_some(Self::Contract(bytes)).ok_or(SignatureError::MalformedSignature)
     }
 
-    /// The account whose key made this signature of a digest. `known` is the key of an account that may have made it:
-    /// if it did, this takes less.
+    /// The account whose key made this signature of a digest, as [`Recoverable::signer`] finds it.
     pub(super) fn signer(&self, digest: &[u8; 32], known: Option<&Signer>) -> Result<Signer, SignatureError> {
-        let (rs, odd) = match self {
-            Self::Full([rs @ .., v]) => (*rs, parity(*v).ok_or(SignatureError::MalformedSignature)?),
-            Self::Compact(bytes) => {
-                let mut rs = *bytes;
-                let odd = rs[32] & 0x80 != 0;
-                rs[32] &= 0x7f;
-                (rs, odd)
-            }
-            Self::Contract(_) => return Err(SignatureError::RpcNotConfigured),
-        };
-        let signature = secp256k1::read(&rs)?;
-        if let Some(known) = known.filter(|known| made_by(&known.key, digest, &signature, odd)) {
-            return Ok(known.clone());
+        match self {
+            Self::Key(signature) => signature.signer(digest, known),
+            Self::Contract(_) => Err(SignatureError::RpcNotConfigured),
         }
-        let key = recovered(digest, &signature, odd).ok_or(SignatureError::SignatureMismatch)?;
-        let account = of_key(&VerifyingKey::from_affine(key).map_err(|_| SignatureError::SignatureMismatch)?);
-        Ok(Signer { account, key })
     }
 
     /// Whether the form is one that only a contract could take, whatever the recovery said.
@@ -98,16 +66,14 @@ impl Signature {
     /// Its bytes.
     pub(super) fn into_bytes(self) -> Vec<u8> {
         match self {
-            Self::Full(bytes) => bytes.to_vec(),
-            Self::Compact(bytes) => bytes.to_vec(),
+            Self::Key(signature) => signature.as_bytes().to_vec(),
             Self::Contract(bytes) => bytes,
         }
     }
 
     fn wrapper(&self) -> Option<Wrapper> {
         Wrapper::of(match self {
-            Self::Full(bytes) => bytes,
-            Self::Compact(bytes) => bytes,
+            Self::Key(signature) => signature.as_bytes(),
             Self::Contract(bytes) => bytes,
         })
     }
@@ -126,20 +92,6 @@ impl Wrapper {
     }
 }
 
-/// Whether y is odd, by v: 27 and 28 of `personal_sign`, 0 and 1 of hardware wallets.
-const fn parity(v: u8) -> Option<bool> {
-    match v {
-        0 | 27 => Some(false),
-        1 | 28 => Some(true),
-        _ => None,
-    }
-}
-
-fn decoded<const N: usize>(digits: &[u8]) -> Option<[u8; N]> {
-    let mut bytes = [0; N];
-    decode_hex(digits, &mut bytes).then_some(bytes)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -147,8 +99,8 @@ mod tests {
     /// The form of a text, by name, or why it has none.
     fn form(text: &str) -> Result<&'static str, SignatureError> {
         Signature::read(text).map(|signature| match signature {
-            Signature::Full(_) => "full",
-            Signature::Compact(_) => "compact",
+            Signature::Key(Recoverable::Full(_)) => "full",
+            Signature::Key(Recoverable::Compact(_)) => "compact",
             Signature::Contract(_) => "contract",
         })
     }

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::{SCHEME, header, presented};
 use crate::{
     app::SystemClock,
-    chain::{self, Accepts, Scheme},
+    chain::{self, Accepts, Scheme, SignerKey, Verification},
     cli::{
         console::{Failure, say, say_json, yes_or_no},
         input::widest_reading,
@@ -176,13 +176,23 @@ const fn is_about_times(code: Code) -> bool {
     )
 }
 
-/// By every scheme that a gateway can be configured to take from a header.
+/// By every scheme that a gateway can be configured to take from a header. What only a contract could take is not
+/// verified here, and said to be such.
 fn signature_check(proof: &Proof) -> Outcome {
-    match chain::verify(proof, &Accepts { memo: true, ..Accepts::default() }) {
-        Ok(verified) => Outcome::Passed(match verified.scheme() {
-            Scheme::SolanaMemo => "solana-memo, where the gateway takes that".to_owned(),
+    let accepts = Accepts { memo: true, eip1271: true, eip6492: true, ..Accepts::default() };
+    match chain::verify_known(proof, &accepts, &SignerKey::default()) {
+        Ok(Verification::Verified(verified)) => Outcome::Passed(match verified.scheme() {
+            scheme @ (Scheme::SolanaMemo | Scheme::Tip191 | Scheme::Sui) => {
+                format!("{}, where the gateway takes that", scheme.as_str())
+            }
             scheme => scheme.as_str().to_owned(),
         }),
+        Ok(Verification::AskContract(question)) => {
+            let (why, call) = (question.unasked(), question.call());
+            let (scheme, chain) = (call.scheme().as_str(), call.chain());
+            let ask = format!("the account's contract on {chain} would have to be asked, by {scheme}");
+            Outcome::Failed(why.as_str(), format!("{why}; {ask}, which is not done offline"))
+        }
         Err(error) => Outcome::Failed(error.as_str(), error.to_string()),
     }
 }

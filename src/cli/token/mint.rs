@@ -40,7 +40,8 @@ const CHALLENGE_BYTES_MAX: u64 = 64 * 1024;
 /// Arguments of `token mint`.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "The key is never an argument, which every user of the machine could read: it is in a \
-    file, on standard input (-),\nor in the environment variable SIWX_KEY.")]
+    file, on standard input (-),\nor in the environment variable SIWX_KEY. A key in hex is an EVM one; with `tron:` \
+    before it, it is a Tron one.")]
 pub(in crate::cli) struct Arguments {
     /// The key file, as keygen writes it; `-` is standard input [default: the variable SIWX_KEY]
     #[arg(long, value_name = "FILE")]
@@ -239,6 +240,8 @@ fn key(arguments: &Arguments) -> Result<Secret<String>, Failure> {
 
 #[cfg(test)]
 mod tests {
+    use clap::ValueEnum as _;
+
     use super::*;
     use crate::cli::wallet::Family;
 
@@ -317,8 +320,8 @@ mod tests {
 
     #[test]
     fn every_family_of_wallets_has_a_dialect() {
-        for family in [Family::Evm, Family::Solana, Family::Bitcoin] {
-            let wallet = Wallet::generate(family).expect("a wallet");
+        for family in Family::value_variants() {
+            let wallet = Wallet::generate(*family).expect("a wallet");
             assert_eq!(dialect(&wallet).namespace, wallet.namespace());
         }
     }

@@ -1,5 +1,6 @@
 //! `token verify`: the whole decision about a request with a token, by the very gate that a server has, on the
-//! configured store. It uses up nothing: no nonce is claimed, and no address is charged for a refusal.
+//! configured store. It uses up nothing: no nonce is claimed, and no address is charged for a refusal. Contracts are
+//! asked as a server would ask them, at the configured nodes.
 //!
 //! An admitted request is shown with status 200, in place of whatever its upstream would answer.
 
@@ -23,6 +24,7 @@ use crate::{
     gate::{LastCredential, view::RequestView},
     metrics::Metrics,
     policy::routes::Routes,
+    rpc::Rpc,
     time::{Clock as _, UnixTime},
 };
 
@@ -89,7 +91,13 @@ fn judge(
     let scheme = config.gate.schemes.first().map_or(super::SCHEME, String::as_str);
     let headers = header(token, scheme)?;
     let (runtime, store) = open(config)?;
-    let gate = app::gate(config.gate.clone(), routes, &store, &Arc::new(Metrics::new()));
+    let metrics = Arc::new(Metrics::new());
+    let gate = app::gate(config.gate.clone(), routes, &store, &metrics);
+    if let Some(settings) = config.rpc.clone() {
+        let outbound = app::outbound().map_err(start_failure)?;
+        let rpc = Rpc::new(settings, &outbound, &metrics).map_err(Failure::failed)?;
+        gate.ask_contracts(rpc, outbound, Instant::now());
+    }
     let view = RequestView {
         method: asked.method(),
         host: head.host.as_str(),

@@ -4,8 +4,10 @@
 //! timers are at most a day; counts that end up as memory are at most a million; nothing that must be at least
 //! one can be zero, because zero would mean "refuse everything" to the code and "no limit" to the reader.
 
+mod eip155;
 mod payments;
 
+use eip155::{CONTRACTS, EIP155};
 use payments::{PLAN, SOLD_SECS_MAX, X402};
 
 use super::{Bounds, Fallback, Key, Kind, Span};
@@ -175,7 +177,13 @@ const AUTH: &[Key] = &[
     Key::new(
         "labels",
         Kind::Lists,
-        Fallback::Lists(&[("eip155", &["Ethereum"]), ("solana", &["Solana"]), ("bip122", &["Bitcoin"])]),
+        Fallback::Lists(&[
+            ("eip155", &["Ethereum"]),
+            ("solana", &["Solana"]),
+            ("bip122", &["Bitcoin"]),
+            ("tron", &["TRON"]),
+            ("sui", &["Sui"]),
+        ]),
         "The words for a chain family that messages may use (\"... with your Ethereum account\"); \"*\" is any.",
     ),
     texts("deny_accounts", &[], "Accounts that are refused whatever they hold: CAIP-10 ids or bare addresses."),
@@ -189,19 +197,8 @@ const CHAINS: &[Key] = &[
     section("eip155", EIP155, "Ethereum and its kin."),
     section("solana", SOLANA, "Solana."),
     section("bip122", BIP122, "Bitcoin."),
-    later("tron"),
-    later("sui"),
-];
-
-const EIP155: &[Key] = &[
-    texts("allow", &["eip155:*"], "Chains as CAIP-2 ids, or \"eip155:*\"; none turns the family off."),
-    texts("schemes", &["eip191"], "Signature schemes. So far \"eip191\" alone."),
-    later("rpc"),
-    later("rpc_timeout"),
-    later("rpc_concurrency"),
-    later("rpc_per_ip"),
-    later("rpc_quorum"),
-    later("validators"),
+    section("tron", TRON, "Tron."),
+    section("sui", SUI, "Sui."),
 ];
 
 const SOLANA: &[Key] = &[
@@ -216,6 +213,15 @@ const BIP122: &[Key] = &[texts(
     "Chains as CAIP-2 ids, such as \"bip122:000000000019d6689c085ae165831e93\" for the main network, or \"bip122:*\"; \
      none: the family is off. Signatures are BIP-137 and BIP-322, of keys alone.",
 )];
+
+const TRON: &[Key] = &[texts(
+    "allow",
+    &[],
+    "Chains as CAIP-2 ids, such as \"tron:0x2b6653dc\", or \"tron:*\"; none turns the family off.",
+)];
+
+const SUI: &[Key] =
+    &[texts("allow", &[], "Chains as CAIP-2 ids, such as \"sui:mainnet\", or \"sui:*\"; none turns the family off.")];
 
 const STORE: &[Key] = &[
     text_or(
@@ -238,7 +244,7 @@ const STORE: &[Key] = &[
 const CACHE: &[Key] = &[
     section("proofs", PROOFS, "Signatures that were verified; never kept past the message's expiry."),
     section("subscriptions", SUBSCRIPTIONS, "Who has subscribed to what."),
-    later("contracts"),
+    section("contracts", CONTRACTS, "What contracts said of signatures. That none could be asked is never kept."),
     later("sessions"),
 ];
 

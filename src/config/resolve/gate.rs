@@ -6,13 +6,14 @@ use super::edge::Served;
 use crate::{
     caip::{AccountId, AccountKey, ChainId, is_address},
     chain::{
-        Accepts, DIALECTS,
+        Accepts, CHAINS, DIALECTS,
         bip122::address::{self, Network},
     },
     config::{report::Report, section::Section, tree::Text},
     gate::settings::{CacheSettings, Settings},
     siwx::{
         claims::{Expectation, Origin, UriMatch},
+        dialect::Dialect,
         message::{NonceCharset, Reading, StatementCharset},
     },
     x402::SIGN_IN_WITH_X,
@@ -33,6 +34,7 @@ pub(super) fn settings(root: &Section, served: &[Served], report: &mut Report) -
     let denied = denied(auth.texts("deny_accounts"), report);
     let expectation = expectation(auth, chains, served, report);
     let (proofs, subscriptions) = (cache.section("proofs"), cache.section("subscriptions"));
+    let contracts = cache.section("contracts");
     let solana = chains.section("solana");
     Settings {
         reading: reading(auth),
@@ -46,8 +48,11 @@ pub(super) fn settings(root: &Section, served: &[Served], report: &mut Report) -
         proofs: remembered(proofs),
         subscriptions: remembered(subscriptions),
         negative_ttl: subscriptions.duration("negative_ttl"),
+        contracts: remembered(contracts),
+        contracts_negative_ttl: contracts.duration("negative_ttl"),
         stale_if_error: root.section("store").duration("stale_if_error"),
         auth_failures: root.section("limits").rate("auth_failures"),
+        rpc_per_ip: chains.section("eip155").rate("rpc_per_ip"),
     }
 }
 
@@ -126,12 +131,9 @@ fn expectation(auth: &Section, chains: &Section, served: &[Served], report: &mut
         }
     }
     let mut expectation = Expectation::new(origins);
-    expectation.labels = labels(auth, report);
-    expectation.chains = ["eip155", "solana", "bip122"]
-        .into_iter()
-        .flat_map(|namespace| allowed_chains(namespace, chains.section(namespace), report))
-        .collect();
-    schemes_of_eip155(chains.section("eip155"), report);
+    expectation.labels = labels(auth, chains, report);
+    let allowed = chains.tables().flat_map(|(namespace, family)| allowed_chains(namespace, family, report));
+    expectation.chains = allowed.collect();
     expectation.uri_match = match auth.text("uri_match").value.as_str() {
         "off" => UriMatch::Off,
         "request" => UriMatch::Request,
@@ -146,14 +148,15 @@ fn expectation(auth: &Section, chains: &Section, served: &[Served], report: &mut
     expectation
 }
 
-fn labels(auth: &Section, report: &mut Report) -> Vec<(String, Vec<String>)> {
-    let known = ["eip155", "solana", "bip122"];
+/// The words for each family that are welcome. They may be set for a family before it is let in.
+fn labels(auth: &Section, chains: &Section, report: &mut Report) -> Vec<(String, Vec<String>)> {
+    let known: Vec<&str> = chains.keys.iter().map(|key| key.name).collect();
     let lists = auth.lists("labels").iter().map(|(namespace, labels)| {
         if !known.contains(&namespace.value.as_str()) {
             let title = format!("`auth.labels` has no chain family `{}`", namespace.shown);
-            report.error(&namespace.place, title, "expected `eip155`, `solana` or `bip122`");
+            report.error(&namespace.place, title, format!("known are: {}", known.join(", ")));
         }
-        (namespace.value.clone(), labels.iter().map(|label| label.value.clone()).collect())
+        (namespace.value.clone(), labels.iter().flatten().map(|label| label.value.clone()).collect())
     });
     lists.collect()
 }
@@ -192,25 +195,8 @@ fn is_unknown_to_bitcoin(chain: &str) -> bool {
     chain.strip_prefix("bip122:").is_some_and(|reference| reference != "*" && Network::of_chain(reference).is_none())
 }
 
-fn schemes_of_eip155(section: &Section, report: &mut Report) {
-    let texts = section.texts("schemes");
-    if texts.is_empty() {
-        report.error(section.place("schemes"), "`chains.eip155.schemes` is empty", "expected `eip191`");
-    }
-    for text in texts {
-        match text.value.as_str() {
-            "eip191" => {}
-            "eip1271" | "eip6492" => {
-                let title = format!("scheme `{}` is not built yet", text.shown);
-                report.error(&text.place, title, "expected `eip191`");
-            }
-            _ => report.error(&text.place, format!("unknown scheme `{}`", text.shown), "expected `eip191`"),
-        }
-    }
-}
-
-/// Accounts that are refused, as the gate looks them up: EVM ones in lower case, because one account has many
-/// spellings there. Of Bitcoin's two spellings messages have one alone, and the other would deny nobody.
+/// Accounts that are refused, as the gate looks them up: in the one spelling of their family, because an account may
+/// have many. Of Bitcoin's two spellings messages have one alone, and the other is a mistake.
 fn denied(texts: &[Text], report: &mut Report) -> HashSet<String> {
     let mut denied = HashSet::with_capacity(texts.len());
     for text in texts {
@@ -219,17 +205,41 @@ fn denied(texts: &[Text], report: &mut Report) -> HashSet<String> {
             let title = format!("`{}` is spelled as no message spells it", text.shown);
             report.error(&text.place, title, "expected the address in lower case");
         } else if let Ok(account) = AccountId::parse(&text.value) {
-            denied.insert(format!("{}:{}", account.chain_str(), account.key().address()));
+            denied.insert(denied_on_chain(&account));
         } else if is_address(&text.value) {
-            let evm = text.value.len() == 42 && text.value[..2].eq_ignore_ascii_case("0x");
-            let namespace = if evm { "eip155" } else { "" };
-            denied.insert(AccountKey::new(namespace, &text.value).address().to_owned());
+            denied.extend(denied_anywhere(&text.value));
         } else {
             let title = format!("`{}` is no account", text.shown);
             report.error(&text.place, title, "expected a CAIP-10 id or an address");
         }
     }
     denied
+}
+
+/// An account on one chain. What is no chain of its family stays as it is, and denies nobody.
+fn denied_on_chain(account: &AccountId) -> String {
+    let (chain, namespace) = (account.chain(), account.namespace());
+    let dialect = DIALECTS.iter().find(|dialect| dialect.namespace == namespace);
+    let canonical = dialect.and_then(|dialect| (dialect.reference)(chain.reference()));
+    let reference = canonical.as_deref().unwrap_or_else(|| chain.reference());
+    let key = dialect.and_then(|dialect| key_in(dialect, account.address())).unwrap_or_else(|| account.key());
+    format!("{namespace}:{reference}:{}", key.address())
+}
+
+/// An address on any chain, in the spelling of each family that signs in and has such addresses.
+fn denied_anywhere(address: &str) -> Vec<String> {
+    let signs_in = |dialect: &&Dialect| CHAINS.iter().any(|chain| chain.namespace() == dialect.namespace);
+    let mut keys: Vec<_> = DIALECTS.iter().filter(signs_in).filter_map(|dialect| key_in(dialect, address)).collect();
+    if keys.is_empty() {
+        // One with a wrong checksum is meant to be one all the same.
+        let evm = address.len() == 42 && address[..2].eq_ignore_ascii_case("0x");
+        keys.push(AccountKey::new(if evm { "eip155" } else { "" }, address));
+    }
+    keys.iter().map(|key| key.address().to_owned()).collect()
+}
+
+fn key_in(dialect: &Dialect, address: &str) -> Option<AccountKey> {
+    (dialect.address)(address).ok().map(|canonical| AccountKey::new(dialect.namespace, &canonical))
 }
 
 fn remembered(section: &Section) -> CacheSettings {

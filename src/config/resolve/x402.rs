@@ -1,13 +1,10 @@
 //! `[x402]`: where money goes, who moves it, and how a wallet that has paid signs in.
 
-use std::net::IpAddr;
-
 use http::HeaderValue;
 
-use super::{Routed, is_name, listed, routes, sales::Market};
+use super::{Routed, chain, is_name, listed, routes, sales::Market};
 use crate::{
     caip::ChainId,
-    chain::DIALECTS,
     config::{
         report::{Place, Report},
         section::Section,
@@ -102,14 +99,6 @@ fn accept(section: &Section, report: &mut Report) -> Option<Accept> {
     Some(Accept { pay_to: pay_to?, asset: asset?, scheme: scheme?, network, timeout_secs })
 }
 
-/// A chain as its family spells it, and the family.
-fn chain(text: &str) -> Option<(ChainId, &'static Dialect)> {
-    let (namespace, reference) = text.split_once(':')?;
-    let dialect = DIALECTS.iter().find(|dialect| dialect.namespace == namespace)?;
-    let chain = ChainId::new(namespace, &(dialect.reference)(reference)?).ok()?;
-    Some((chain, dialect))
-}
-
 fn network(text: &Text, report: &mut Report) -> Option<(ChainId, &'static Dialect)> {
     let found = chain(&text.value).filter(|(chain, _)| FAMILIES.contains(&chain.namespace()));
     if found.is_none() {
@@ -120,7 +109,7 @@ fn network(text: &Text, report: &mut Report) -> Option<(ChainId, &'static Dialec
 }
 
 /// An address in the spelling of its family.
-fn address(text: &Text, dialect: &Dialect, report: &mut Report) -> Option<String> {
+pub(super) fn address(text: &Text, dialect: &Dialect, report: &mut Report) -> Option<String> {
     let (title, hint) = match (dialect.address)(&text.value) {
         Ok(address) => return Some(address),
         Err(AddressError::Checksum) => {
@@ -243,13 +232,12 @@ fn url(text: &Text, report: &mut Report) -> Option<Endpoint> {
     let endpoint = match Endpoint::parse(&text.value) {
         Ok(endpoint) => endpoint,
         Err(error) => {
-            report.error(&text.place, format!("`{}` is no URL of a facilitator", text.shown), error.to_string());
+            let hint = format!("expected one such as `https://facilitator.example/x402`: {}", error.why());
+            report.error(&text.place, format!("`{}` is no URL of a facilitator", text.shown), hint);
             return None;
         }
     };
-    let host = endpoint.host();
-    let is_loopback = host == "localhost" || host.parse().is_ok_and(|address: IpAddr| address.is_loopback());
-    if !endpoint.is_tls() && !is_loopback {
+    if !endpoint.is_tls() && !endpoint.is_loopback() {
         let title = format!("`{}` speaks plain HTTP and is not on loopback", text.shown);
         report.error(&text.place, title, "expected `https://`: whoever answers in its place says what is paid");
         return None;

@@ -58,7 +58,7 @@ fn the_smallest_file_has_the_defaults_of_the_contract() {
     assert_eq!(gate.expectation.chains, ["eip155:*", "solana:*"]);
     assert_eq!(
         gate.expectation.labels,
-        [("eip155", "Ethereum"), ("solana", "Solana"), ("bip122", "Bitcoin")]
+        [("eip155", "Ethereum"), ("solana", "Solana"), ("bip122", "Bitcoin"), ("tron", "TRON"), ("sui", "Sui")]
             .map(|(namespace, label)| (namespace.to_owned(), vec![label.to_owned()]))
     );
     let times = &gate.expectation;
@@ -200,6 +200,8 @@ identity_prefix = "X-Wallet-"
 [chains]
 eip155.allow = ["eip155:8453"]
 solana = { allow = ["solana:mainnet"], memo = true }
+tron.allow = ["tron:0x94a9059e", "tron:728126428"]
+sui.allow = ["sui:*", "sui:35834a8a"]
 [server]
 hosts = ["api.internal", "Other.example:8443"]
 "#,
@@ -216,7 +218,17 @@ hosts = ["api.internal", "Other.example:8443"]
     assert_eq!(gate.reading.nonce_charset, NonceCharset::Token);
     assert_eq!(gate.reading.statement_charset, StatementCharset::Unicode);
     assert_eq!(gate.expectation.labels, [("eip155".to_owned(), vec!["*".to_owned()])]);
-    assert_eq!(gate.expectation.chains, ["eip155:8453", "solana:5eykt4UsFv8P8NJdTREpY1vzqKqZKvdp"]);
+    assert_eq!(
+        gate.expectation.chains,
+        [
+            "eip155:8453",
+            "solana:5eykt4UsFv8P8NJdTREpY1vzqKqZKvdp",
+            "tron:0x94a9059e",
+            "tron:0x2b6653dc",
+            "sui:*",
+            "sui:mainnet",
+        ]
+    );
     assert!(gate.accepts.memo);
     let mut denied: Vec<_> = gate.denied.iter().map(String::as_str).collect();
     denied.sort_unstable();
@@ -229,6 +241,35 @@ hosts = ["api.internal", "Other.example:8443"]
         ]
     );
     assert_eq!(config.edge.identity_prefix, "X-Wallet-");
+}
+
+/// The gate looks an account up in one spelling; denied in another it would be let in.
+#[test]
+fn denied_accounts_are_held_in_the_spelling_of_their_family() {
+    let (evm, solana) = ("0xab5801a7d398351b8be11c439e05c5b3259aec9b", "AB3FQHskSYuWVw4M9EpGdxNzrAjBNiYGpbH4CVzLFene");
+    let (tron, sui) = ("TR7NHqjeKQxGTCi8q8ZY4pL8otSzgjLj6t", format!("0x{}", "ab".repeat(32)));
+    let on_mainnet = format!("solana:5eykt4UsFv8P8NJdTREpY1vzqKqZKvdp:{solana}");
+    let rows = [
+        ("EIP-55", "0xAb5801a7D398351b8bE11C439e05C5B3259aeC9B".to_owned(), evm),
+        ("a wrong checksum", "0xAb5801a7D398351b8bE11C439e05C5B3259aeC9b".to_owned(), evm),
+        (
+            "a wrong checksum on a chain",
+            format!("eip155:1:{}", evm.replace("ab58", "aB58")),
+            &format!("eip155:1:{evm}"),
+        ),
+        ("Solana", solana.to_owned(), solana),
+        ("Solana by a word", format!("solana:mainnet:{solana}"), &on_mainnet),
+        ("Tron by a decimal", format!("tron:728126428:{tron}"), &format!("tron:0x2b6653dc:{tron}")),
+        ("Tron", tron.to_owned(), tron),
+        ("Sui in capitals", sui.to_uppercase().replace('X', "x"), &sui),
+        ("Sui in capitals on a chain", format!("sui:35834a8a:0x{}", "AB".repeat(32)), &format!("sui:mainnet:{sui}")),
+        ("an unknown family", "fuel:9889:0xAB".to_owned(), "fuel:9889:0xAB"),
+        ("an address of no family", "0xAB".to_owned(), "0xAB"),
+    ];
+    for (name, text, expected) in rows {
+        let config = config(&changed("[server]\n", &format!("[auth]\ndeny_accounts = [\"{text}\"]\n[server]\n")));
+        assert_eq!(config.gate.denied.iter().collect::<Vec<_>>(), [expected], "{name}");
+    }
 }
 
 /// Off unless it is asked for, with its chains by their ids or all of them.
@@ -259,7 +300,7 @@ fn values_of_auth_and_chains_that_are_refused() {
         ("auth", "lifetime_max = \"1500ms\""),
         ("auth", "lifetime_max = \"\""),
         ("auth", "clock_skew = \"601s\""),
-        ("auth", "labels = { tron = [\"TRON\"] }"),
+        ("auth", "labels = { polkadot = [\"Polkadot\"] }"),
         ("auth", "labels = { eip155 = \"Ethereum\" }"),
         ("auth", "deny_accounts = [\"not an account\"]"),
         ("auth", "deny_accounts = [\"BC1QW508D6QEJXTDG4Y5R3ZARVARY0C5XW7KV8F3T4\"]"),
@@ -276,6 +317,11 @@ fn values_of_auth_and_chains_that_are_refused() {
         ("chains.bip122", "allow = [\"bip122:000000000019D6689C085AE165831E93\"]"),
         ("chains.bip122", "allow = [\"bip122:12a765e31ffd4059bada1e25190f6e98\"]"),
         ("chains.bip122", "schemes = [\"bip322\"]"),
+        ("chains.tron", "allow = [\"tron:0x2b6653d\"]"),
+        ("chains.tron", "allow = [\"tron:mainnet\"]"),
+        ("chains.tron", "allow = [\"eip155:1\"]"),
+        ("chains.sui", "allow = [\"sui:localnet\"]"),
+        ("chains.sui", "allow = [\"mainnet\"]"),
         ("store", "url = \"sqlite:\""),
         ("store", "url = \"siwx-gateway.db\""),
         ("store", "url = \"sqlite::disk:\""),

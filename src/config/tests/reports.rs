@@ -122,13 +122,13 @@ error: listening on `unix:` is not built yet
 "#,
     ),
     (
-        "carriers, schemes, stores and upstreams to come",
+        "carriers, stores and upstreams to come, and a scheme without nodes",
         r#"[server]
 "#,
         r#"[auth]
 carriers = ["authorization", "session"]
 [chains.eip155]
-schemes = ["eip1271"]
+schemes = ["eip191", "eip1271"]
 [store]
 url = "postgres://siwx:hunter2@db/siwx"
 [upstreams.fast]
@@ -140,11 +140,11 @@ urls = ["h2c://127.0.0.1:50051"]
   |
 3 | carriers = ["authorization", "session"]
   |                              ^^^^^^^^^ expected `authorization` or `sign-in-with-x`
-error: scheme `eip1271` is not built yet
- --> siwx-gateway.toml:5:12
+error: scheme `eip1271` needs a node to be asked
+ --> siwx-gateway.toml:5:22
   |
-5 | schemes = ["eip1271"]
-  |            ^^^^^^^^^ expected `eip191`
+5 | schemes = ["eip191", "eip1271"]
+  |                      ^^^^^^^^^ expected `chains.eip155.rpc` to name one for a chain at least
 error: `store.url` with `postgres:` is not built yet
  --> siwx-gateway.toml:7:7
   |

@@ -327,7 +327,7 @@ fn texts_that_are_no_messages() {
             }
             changes.push((member, Some(json!(value))));
             let sign_in = read(&with(&changes).to_string()).expect("a proof");
-            let error = sign_in.verify(&Accepts::all()).expect_err(value);
+            let error = sign_in.verify(&Accepts::all()).and_then(Proven::by_key).expect_err(value);
             assert_eq!((error.as_str(), error.cause()), (code, Some(cause)), "{family}, {member}: {value}");
         }
     }

@@ -86,7 +86,12 @@ pub(super) fn bad_request(detail: &str) -> Problem {
 
 /// The key of an account, however it is named.
 pub(super) fn account_key(text: &str) -> Result<AccountKey, Problem> {
-    Named::parse(text).map(|named| named.key).map_err(|error| bad_request(&error.to_string()))
+    named(text).map(|named| named.key)
+}
+
+/// The same with the chain, if one is named.
+pub(super) fn named(text: &str) -> Result<Named, Problem> {
+    Named::parse(text).map_err(|error| bad_request(&error.to_string()))
 }
 
 /// The JSON of a request's body.

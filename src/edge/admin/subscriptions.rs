@@ -9,10 +9,12 @@ use serde_json::{Value, json};
 
 use super::{
     Admin, Changing, PAGE,
-    answers::{Answered, Problem, account_key, bad_request, body, decoded, empty, json_answer, nothing_here, pairs},
+    answers::{
+        Answered, Problem, account_key, bad_request, body, decoded, empty, json_answer, named, nothing_here, pairs,
+    },
 };
 use crate::{
-    chain::account,
+    chain::account::{self, Named},
     store::{Cursor, Filter, Grant, Held, Term},
     time::UnixTime,
 };
@@ -53,7 +55,7 @@ impl Admin {
 
     pub(super) async fn grant(&self, request: Request<Incoming>, peer: IpAddr) -> Answered {
         let body: GrantBody = body(request).await?;
-        let account = account_key(&body.account)?;
+        let Named { key: account, chain } = named(&body.account)?;
         if body.plan != "default" && !self.plans.contains(&body.plan) {
             return Err(Problem::new(
                 StatusCode::NOT_FOUND,
@@ -74,7 +76,12 @@ impl Admin {
             }
             (Some(_), Some(_)) => return Err(bad_request("expected `expires_at` or `period`, not both")),
         };
-        let grant = Grant::new(account.clone(), &body.plan, term).map_err(|error| bad_request(&error.to_string()))?;
+        // Where a chain is named, contracts are let in there alone; a key pair is the same wallet everywhere.
+        let grant = Grant::new(account.clone(), &body.plan, term).and_then(|grant| match chain {
+            Some(chain) => grant.on_chain(chain),
+            None => Ok(grant),
+        });
+        let grant = grant.map_err(|error| bad_request(&error.to_string()))?;
         let changing = Changing { gate: &self.live.gate, account: &account };
         let subscription = self.store.subscriptions().grant(&grant, self.live.clock.now()).await?;
         drop(changing);

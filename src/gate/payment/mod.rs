@@ -221,11 +221,12 @@ impl Payments {
         if terms.is_empty() { Err(PaymentRefusal::TermsUnavailable) } else { Ok((terms, flow)) }
     }
 
-    /// The payment that a request carries, judged; nothing if it carries none.
+    /// The payment that a request carries, judged; nothing if it carries none. `denied` says who is not let in, by the
+    /// chain that is paid on and the payer.
     pub(super) async fn accept(
         self: &Arc<Self>,
         purchase: Purchase<'_>,
-        denied: impl Fn(&AccountKey) -> bool,
+        denied: impl Fn(&str, &AccountKey) -> bool,
         now: UnixTime,
     ) -> Option<Result<Accepted, PaymentRefusal>> {
         let mut fields = purchase.headers.get_all(PAYMENT_SIGNATURE).iter();
@@ -240,7 +241,7 @@ impl Payments {
         self: &Arc<Self>,
         purchase: Purchase<'_>,
         field: &[u8],
-        denied: impl Fn(&AccountKey) -> bool,
+        denied: impl Fn(&str, &AccountKey) -> bool,
         now: UnixTime,
     ) -> Result<Accepted, PaymentRefusal> {
         let refused = |error: &str| self.demand(&purchase, error, Demand::invalid_payment(), now);
@@ -261,10 +262,11 @@ impl Payments {
             Ok(authorization) => authorization,
             Err(error) => return Err(refused(&error.challenge_error())),
         };
-        if authorization.payer().is_some_and(&denied) {
+        let network = terms.network().as_str();
+        if authorization.payer().is_some_and(|payer| denied(network, payer)) {
             return Err(PaymentRefusal::Denied);
         }
-        let chosen = self.means.facilitators.choose(terms.scheme().as_str(), terms.network().as_str());
+        let chosen = self.means.facilitators.choose(terms.scheme().as_str(), network);
         let facilitator = Arc::clone(chosen.ok_or(PaymentRefusal::TermsUnavailable)?);
         let sale = self.sale(&purchase, &terms, facilitator.name());
         let valid_until = authorization.remember_until(now).unwrap_or(crate::store::END_OF_TIME);
@@ -302,8 +304,8 @@ impl Payments {
         let mut obligation = Obligation { payments: Arc::clone(self), work: Some(work(None)) };
         match facilitator.verify(&question(&payment, &terms)).await {
             Ok(Verification::Valid { payer }) => {
-                let account = payer.as_deref().and_then(|payer| account(terms.network().as_str(), payer));
-                if account.as_ref().is_some_and(|account| denied(&account.key())) {
+                let account = payer.as_deref().and_then(|payer| account(network, payer));
+                if account.as_ref().is_some_and(|account| denied(network, &account.key())) {
                     return Err(PaymentRefusal::Denied);
                 }
                 if let Some(work) = &mut obligation.work {

@@ -11,10 +11,11 @@ use super::{Demand, PAYMENT_REQUIRED, PaymentRefusal, Purchase};
 use crate::{
     caip::AccountKey,
     chain::SignerKey,
-    gate::{Gate, settings::PlanForSale, view::RequestView},
+    gate::{Gate, identify::Halt, settings::PlanForSale, view::RequestView},
     policy::{
         access::Scope,
         decision::Refusal,
+        holder::Holder,
         rule::{AllowEncoded, Pattern, Requirement, Rule},
         sale::{AccessScope, Sale, Settle},
     },
@@ -105,7 +106,7 @@ impl Gate {
             target: view.target,
             headers: view.headers,
         };
-        let denied = |key: &AccountKey| self.is_denied_key(key);
+        let denied = |chain: &str, payer: &AccountKey| self.is_denied_on(chain, payer);
         let accepted = match payments.accept(purchase, denied, now).await {
             None => return Some(Err(payments.demand(&purchase, PAYMENT_REQUIRED, Demand::nothing_presented(), now))),
             Some(Err(PaymentRefusal::AlreadyUsed(receipt))) if receipt.scope == Scope::Plan(plan.to_owned()) => {
@@ -133,26 +134,33 @@ impl Gate {
         now: UnixTime,
     ) -> Result<Status, Refusal> {
         let public = self.payments.get().is_some_and(|payments| payments.settings().public_status);
-        let account = match asked {
-            Some(key) if public => self.accounts.account(&key, SignerKey::default()),
+        let looked;
+        let (account, holder) = match asked {
+            Some(key) if public => (self.accounts.account(&key, SignerKey::default()), Holder::KeyPair),
             asked => {
-                let looked = self.look_up(None, view, now)?;
+                looked = match self.look_up(None, view, now) {
+                    Ok(looked) => looked,
+                    Err(Halt::Refused(refusal)) => return Err(refusal),
+                    Err(Halt::Ask(pending)) => Box::pin(self.ask_contract(*pending, view, now)).await?,
+                };
                 let own = looked.identity.account().key();
                 if asked.is_some_and(|asked| asked != own) {
                     return Err(Refusal::AccountDenied);
                 }
-                looked.entry.account.clone()
+                (looked.entry.account.clone(), looked.identity.holder())
             }
         };
         let held = self.accounts.held(&account, view.started, now).await.map_err(|error| {
             tracing::warn!(%error, "the store does not say what an account holds");
             Refusal::StoreUnavailable
         })?;
-        let last = held.opening(&[], now).or_else(|| held.iter().max_by_key(|plan| plan.expires_at));
+        let last = held.opening(&[], holder, now);
+        let last = last.or_else(|| Some(held.used_by(holder).max_by_key(|(_, span)| span.expires_at)?.0));
+        let span = last.and_then(|plan| plan.span_for(holder));
         Ok(Status {
             plan: last.map(|plan| plan.plan.clone()),
-            expires_at: last.and_then(|plan| plan.expires_at),
-            active: last.is_some_and(|plan| plan.is_active(now)),
+            expires_at: span.and_then(|span| span.expires_at),
+            active: span.is_some_and(|span| span.is_active(now)),
         })
     }
 }

@@ -73,7 +73,8 @@ impl Gate {
             | Refusal::QuotaExceeded { .. }
             | Refusal::RateLimited { .. }
             | Refusal::StoreUnavailable
-            | Refusal::TooManyRefusals { .. } => return None,
+            | Refusal::TooManyRefusals { .. }
+            | Refusal::VerifierUnavailable => return None,
         };
         let purchase = Purchase {
             rule,
@@ -91,7 +92,7 @@ impl Gate {
             if let Err(refusal) = self.take_as_nobody(met, view, now) {
                 return Some(Err(Turned::Away(refusal)));
             }
-            let denied = |key: &AccountKey| self.is_denied_key(key);
+            let denied = |chain: &str, payer: &AccountKey| self.is_denied_on(chain, payer);
             let accepted = match payments.accept(purchase, denied, now).await? {
                 Ok(accepted) => accepted,
                 Err(refusal) => return Some(Err(Turned::Unpaid(refusal))),

@@ -8,13 +8,14 @@ use rusqlite::{Connection, OptionalExtension, Row, ToSql, params, params_from_it
 use super::{
     super::{
         Claim, Cursor, END_OF_TIME, Filter, Grant, Held, Page, StoreError,
-        grant::{is_account, is_plan, is_writable, shown},
+        grant::{is_account, is_plan, shown},
+        holding::Holding,
     },
-    entitlements::all_access,
+    entitlements::{HOLDING, all_access, read_holding, write},
     file::failed,
 };
 use crate::{
-    caip::{AccountKey, ChainId},
+    caip::AccountKey,
     policy::subscription::{Subscription, Subscriptions},
     time::UnixTime,
 };
@@ -54,7 +55,7 @@ pub(super) fn list(on: &Connection, filter: &Filter, after: Option<&Cursor>, lim
 pub(super) fn grant(on: &Connection, grant: &Grant, now: UnixTime) -> Result<Subscription, StoreError> {
     let filter = Filter { account: Some(grant.account().clone()), plan: Some(grant.plan().into()) };
     let held = select(on, &filter, None, 1)?.pop().map(|held| held.subscription);
-    let granted = grant.onto(held.as_ref(), now);
+    let granted = grant.onto(held.clone(), now);
     if let Some(id) = grant.id() {
         // A second attempt comes soon or never, so the id is kept as long as what it gave.
         let until = granted.expires_at.unwrap_or(END_OF_TIME);
@@ -65,25 +66,8 @@ pub(super) fn grant(on: &Connection, grant: &Grant, now: UnixTime) -> Result<Sub
             return held.ok_or_else(gone);
         }
     }
-    on.prepare(
-        "INSERT INTO siwx_entitlements (namespace, address, scope, starts_at, expires_at, chain_id, payment_id)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
-         ON CONFLICT (namespace, address, scope) DO UPDATE SET starts_at = excluded.starts_at,
-            expires_at = excluded.expires_at, chain_id = excluded.chain_id,
-            payment_id = coalesce(excluded.payment_id, payment_id)",
-    )
-    .and_then(|mut statement| {
-        statement.execute(params![
-            grant.account().namespace(),
-            grant.account().address(),
-            scope(grant.plan()),
-            granted.starts_at.millis(),
-            granted.expires_at.map(UnixTime::millis),
-            granted.chain.as_ref().map(ChainId::as_str),
-            grant.id(),
-        ])
-    })
-    .map_err(|error| failed("cannot write a subscription", error))?;
+    let holding = Holding::of_plan(granted.clone());
+    write(on, grant.account(), &scope(grant.plan()), &holding, grant.id())?;
     Ok(granted)
 }
 
@@ -122,8 +106,7 @@ fn scope(plan: &str) -> String {
 /// Subscriptions in the order of the primary key. Conditions are put together here rather than switched off by
 /// parameters, so that SQLite walks the key from the right place.
 fn select(on: &Connection, filter: &Filter, after: Option<&Cursor>, limit: usize) -> Result<Vec<Held>, StoreError> {
-    let mut sql =
-        String::from("SELECT namespace, address, scope, starts_at, expires_at, chain_id FROM siwx_entitlements WHERE ");
+    let mut sql = format!("SELECT namespace, address, scope, {HOLDING} FROM siwx_entitlements WHERE ");
     let mut values: Vec<String> = Vec::new();
     if let Some(account) = &filter.account {
         sql.push_str("namespace = ? AND address = ? AND ");
@@ -168,15 +151,6 @@ fn read(row: &Row<'_>) -> Result<Held, StoreError> {
 
     let scope: String = row.get(2).map_err(wrong)?;
     let plan = scope.strip_prefix("plan:").filter(|plan| is_plan(plan)).ok_or_else(|| nonsense("no plan's name"))?;
-    let starts_at = UnixTime::from_millis(row.get(3).map_err(wrong)?);
-    let expires_at = row.get::<_, Option<i64>>(4).map_err(wrong)?.map(UnixTime::from_millis);
-    if !is_writable(starts_at) || expires_at.is_some_and(|end| !is_writable(end)) {
-        return Err(nonsense("a time outside the years 0000 to 9999"));
-    }
-    let chain = match row.get::<_, Option<String>>(5).map_err(wrong)? {
-        None => None,
-        Some(text) => Some(ChainId::parse(&text).map_err(|error| nonsense(&error.to_string()))?),
-    };
-    let subscription = Subscription { plan: plan.into(), starts_at, expires_at, chain };
+    let subscription = read_holding(row, 3, &account)?.into_plan(plan);
     Ok(Held { account, subscription })
 }

@@ -85,6 +85,40 @@ const MIGRATIONS: &[&str] = &[
         name   TEXT NOT NULL PRIMARY KEY CHECK (length(name) BETWEEN 1 AND 64),
         secret BLOB NOT NULL CHECK (length(secret) = 32)
     ) STRICT, WITHOUT ROWID;",
+    // 3: what contracts may use of an entitlement that came from several chains (x402.md section 7), an empty
+    // `chain_id` where none was named. Until now the last payment's chain hid those before it. A payment of what is
+    // held extends what came from its chain, so that the end is the latest of each payment's time and all lengths
+    // from there on.
+    "CREATE TABLE siwx_entitlements_by_chain (
+        namespace  TEXT    NOT NULL,
+        address    TEXT    NOT NULL,
+        scope      TEXT    NOT NULL,
+        chain_id   TEXT    NOT NULL CHECK (length(chain_id) <= 41
+                                       AND (chain_id = '' OR chain_id GLOB namespace || ':?*')),
+        starts_at  INTEGER NOT NULL,
+        expires_at INTEGER,
+        PRIMARY KEY (namespace, address, scope, chain_id),
+        FOREIGN KEY (namespace, address, scope) REFERENCES siwx_entitlements ON DELETE CASCADE
+    ) STRICT, WITHOUT ROWID;
+    INSERT INTO siwx_entitlements_by_chain (namespace, address, scope, chain_id, starts_at, expires_at)
+    WITH paid AS (
+        SELECT held.namespace, held.address, held.scope, held.expires_at, payments.network, payments.settled_at,
+            payments.length_millis, sum(payments.length_millis) OVER (
+                PARTITION BY held.namespace, held.address, held.scope, payments.network
+                ORDER BY payments.settled_at DESC, payments.payment_id
+                ROWS UNBOUNDED PRECEDING) AS length,
+            min(payments.network) OVER scopes AS first, max(payments.network) OVER scopes AS last
+        FROM siwx_entitlements AS held
+        JOIN siwx_payments AS payments ON payments.payer = held.address AND payments.scope = held.scope
+            AND payments.network GLOB held.namespace || ':*' AND payments.settled_at >= held.starts_at
+        WHERE payments.status = 'settled'
+        WINDOW scopes AS (PARTITION BY held.namespace, held.address, held.scope)
+    )
+    SELECT namespace, address, scope, network, min(settled_at),
+        CASE WHEN count(length_millis) < count(*) OR expires_at < max(settled_at + length) THEN expires_at
+             ELSE max(settled_at + length) END
+    FROM paid WHERE first <> last
+    GROUP BY namespace, address, scope, network;",
 ];
 
 /// Brings the file to the newest schema.
@@ -173,6 +207,72 @@ mod tests {
         assert_eq!(text("SELECT concat_ws(' ', key, until) FROM siwx_nonces"), "issued:n1 5");
         let tables = "SELECT group_concat(name, ' ') FROM
             (SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name)";
-        assert_eq!(text(tables), "siwx_entitlements siwx_nonces siwx_payments siwx_quotas siwx_secrets");
+        let expected =
+            "siwx_entitlements siwx_entitlements_by_chain siwx_nonces siwx_payments siwx_quotas siwx_secrets";
+        assert_eq!(text(tables), expected);
+        assert_eq!(text("SELECT count(*) || '' FROM siwx_entitlements_by_chain"), "0", "all of it came from one chain");
+    }
+
+    /// Until then the last payment's chain hid those before it.
+    #[test]
+    fn what_was_paid_on_several_chains_is_told_apart() {
+        let mut on = Connection::open_in_memory().expect("a database in memory");
+        on.execute_batch(&MIGRATIONS[..2].concat()).expect("the second schema");
+        let held = |scope: &str, starts: i64, ends: Option<i64>, chain: &str| {
+            let sql = "INSERT INTO siwx_entitlements VALUES ('eip155', '0xab', ?1, ?2, ?3, ?4, NULL)";
+            on.execute(sql, rusqlite::params![scope, starts, ends, chain]).expect(scope);
+        };
+        let mut ids = 0;
+        let mut paid = |scope: &str, network: &str, settled: i64, length: Option<i64>| {
+            ids += 1;
+            let sql = "INSERT INTO siwx_payments (payment_id, network, scheme, asset, amount, payer, \"transaction\",
+                    facilitator, route, scope, length_millis, status, response, created_at, settled_at, valid_until,
+                    attempts, keep_until)
+                VALUES (?1, ?2, 'exact', 'usdc', '1', '0xab', '', 'main', 'api', ?3, ?4, 'settled', 'e30=', ?5, ?5, 0, 1,
+                    0)";
+            let values = rusqlite::params![format!("{ids:064}"), network, scope, length, settled];
+            on.execute(sql, values).expect(scope);
+        };
+        // Two on Base, the second before the first has ended, and one on the main net between them.
+        held("plan:nano", 1000, Some(1300), "eip155:8453");
+        paid("plan:nano", "eip155:8453", 500, Some(100));
+        paid("plan:nano", "eip155:8453", 1000, Some(100));
+        paid("plan:nano", "eip155:1", 1010, Some(100));
+        paid("plan:nano", "eip155:8453", 1050, Some(100));
+        // Shortened by an operator; for ever on one of them; ended on one before the last came there.
+        held("plan:short", 1000, Some(1120), "eip155:1");
+        paid("plan:short", "eip155:8453", 1000, Some(100));
+        paid("plan:short", "eip155:1", 1050, Some(100));
+        held("route:weather", 1000, None, "eip155:1");
+        paid("route:weather", "eip155:8453", 1000, Some(100));
+        paid("route:weather", "eip155:1", 1050, None);
+        held("route:gap", 1000, Some(1400), "eip155:8453");
+        paid("route:gap", "eip155:8453", 1000, Some(100));
+        paid("route:gap", "eip155:1", 1010, Some(200));
+        paid("route:gap", "eip155:8453", 1200, Some(100));
+        // One chain alone, and nobody's of ours.
+        held("plan:one", 1000, Some(1200), "eip155:8453");
+        paid("plan:one", "eip155:8453", 1000, Some(100));
+        paid("plan:one", "eip155:8453", 1000, Some(100));
+        paid("plan:gone", "eip155:8453", 1000, Some(100));
+        paid("plan:gone", "eip155:1", 1000, Some(100));
+        on.pragma_update(None, "user_version", 2).expect("a number");
+        migrate(&mut on).expect("a migration");
+
+        let sql = "SELECT concat_ws(' ', scope, chain_id, starts_at, coalesce(expires_at, '-'))
+            FROM siwx_entitlements_by_chain ORDER BY scope, chain_id";
+        let mut statement = on.prepare(sql).expect("a statement");
+        let rows: Result<Vec<String>, _> = statement.query_map([], |row| row.get(0)).expect("rows").collect();
+        let expected = [
+            "plan:nano eip155:1 1010 1110",
+            "plan:nano eip155:8453 1000 1200",
+            "plan:short eip155:1 1050 1120",
+            "plan:short eip155:8453 1000 1100",
+            "route:gap eip155:1 1010 1210",
+            "route:gap eip155:8453 1000 1300",
+            "route:weather eip155:1 1050 -",
+            "route:weather eip155:8453 1000 1100",
+        ];
+        assert_eq!(rows.expect("texts"), expected);
     }
 }

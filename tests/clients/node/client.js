@@ -4,7 +4,10 @@ import { Buffer } from 'node:buffer'
 import { readFileSync } from 'node:fs'
 import http2 from 'node:http2'
 import https from 'node:https'
-import { randomBytes } from 'node:crypto'
+
+import { fieldsFor } from './texts.js'
+
+export { authorization } from './texts.js'
 
 export const url = process.env.SIWX_URL
 export const domain = new URL(url).host
@@ -19,24 +22,10 @@ export function wallet(name) {
 }
 
 /** What a good message says, from now on for an hour; `changes` over it. Times are `Date`s. */
-export function fields(changes = {}) {
-  const now = Date.now()
-  return {
-    domain,
-    uri: url,
-    statement: 'Open the interface.',
-    nonce: randomBytes(16).toString('hex'),
-    issuedAt: new Date(now - 1000),
-    expirationTime: new Date(now + 3600_000),
-    ...changes,
-  }
-}
+export const fields = (changes = {}) => fieldsFor(url, changes)
 
 /** A moment so many seconds from now. */
 export const fromNow = (seconds) => new Date(Date.now() + seconds * 1000)
-
-/** The value of `Authorization` for a signing text and its signature. */
-export const authorization = (text, signature) => `SIWX ${Buffer.from(text, 'utf8').toString('base64')}.${signature}`
 
 /** The `Expiration Time` of the message in a value that `authorization` made. */
 export function expirationOf(value) {
@@ -44,10 +33,13 @@ export function expirationOf(value) {
   return /^Expiration Time: (.*)$/m.exec(text)[1]
 }
 
-/** Asks over HTTP/1.1. The answer's body is read as JSON; `sent` is the credential it answers. */
-export function ask(path, headers = {}) {
+/**
+ * Asks over HTTP/1.1, from this address of loopback. The answer's body is read as JSON; `sent` is the credential it
+ * answers.
+ */
+export function ask(path, headers = {}, localAddress = undefined) {
   return new Promise((resolve, reject) => {
-    const request = https.get(`${url}${path}`, { headers, agent: false }, (response) => {
+    const request = https.get(`${url}${path}`, { headers, localAddress, agent: false }, (response) => {
       response.setEncoding('utf8')
       let text = ''
       response.on('data', (piece) => (text += piece))

@@ -16,6 +16,7 @@ import { privateKeyToAccount } from 'viem/accounts'
 import { createSiweMessage } from 'viem/siwe'
 
 import { ask, askHttp2, authorization, domain, expirationOf, fields, fromNow, parseChallenge, url, wallet } from './client.js'
+import { assertInvalidToken, assertRefused } from './verdicts.js'
 
 const hex = (bytes) => Buffer.from(bytes).toString('hex')
 const iso = (fields) =>
@@ -96,29 +97,6 @@ function assertIdentified(answer, library, account) {
     'x-siwx-scheme': [library.scheme],
   })
   assert.equal(answer.body.headers.authorization, undefined, 'the credential stays at the gateway')
-}
-
-/** Asserts a refusal that the upstream never heard of, and returns its body. */
-function assertRefused(answer, status, code) {
-  assert.deepEqual([answer.status, answer.body.code], [status, code], JSON.stringify(answer.body))
-  assert.equal(answer.headers['x-echo'], undefined)
-  assert.match(answer.headers['content-type'], /^application\/problem\+json/)
-  assert.equal(answer.headers['cache-control'], 'no-store')
-  assert.equal(answer.body.status, status)
-  assert.equal(answer.body.request_id, answer.headers['x-request-id'])
-  return answer.body
-}
-
-/** Asserts a refused token: its reason in the body, and again in the challenge. */
-function assertInvalidToken(answer, reason) {
-  const body = assertRefused(answer, 401, 'invalid_token')
-  assert.deepEqual([body.error, body.reason], ['invalid_token', reason], body.detail)
-  assert.deepEqual(parseChallenge(answer.headers['www-authenticate']), {
-    scheme: 'SIWX',
-    realm: domain,
-    error: 'invalid_token',
-    error_description: reason,
-  })
 }
 
 /** Other tokens than good ones: what the message says instead, and why that is refused. */

@@ -34,7 +34,7 @@ sys.path.insert(0, str(HERE.parent))
 sys.dont_write_bytecode = True
 
 import gateway  # noqa: E402  what starts the gateway for the other clients
-from suite import started  # noqa: E402
+import runners  # noqa: E402
 
 KILLS = 200
 WORKERS = 12
@@ -449,8 +449,8 @@ def run(binary, kills, seed):
         log = stack.enter_context((folder / "log").open("a+"))
         try:
             command = ["node", "facilitator.js", "--journal", folder / "journal"]
-            facilitator = stack.enter_context(started(command, log))["url"]
-            upstream = stack.enter_context(started(["node", "upstream.js"], log))["url"]
+            facilitator = stack.enter_context(runners.started(command, log, HERE))["url"]
+            upstream = stack.enter_context(runners.started(["node", "upstream.js"], log, HERE))["url"]
             server = Gateway(binary, folder, {"facilitator": facilitator, "upstream": upstream}, log)
             stack.callback(server.end)
             # The terms are learned from one that lives.

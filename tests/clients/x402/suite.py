@@ -24,9 +24,7 @@ import contextlib
 import json
 import os
 import pathlib
-import re
 import secrets
-import subprocess
 import sys
 import tempfile
 
@@ -35,6 +33,7 @@ sys.path.insert(0, str(HERE.parent))
 sys.dont_write_bytecode = True
 
 import gateway  # noqa: E402  what starts the gateway for the other clients
+import runners  # noqa: E402  what counts their results
 
 EVM, SOLANA = "eip155:84532", "solana:EtWTRABZaYq6iMfeYKouRu166VU2xqa1"
 PAY_TO = {
@@ -52,30 +51,6 @@ ROUTES = {
     "shop": {"path": "/x402"},
 }
 FACILITATOR_TIMEOUT_SECS = 2
-
-# The runners' own summaries, of which the last line of the suite is the sum.
-NODE_COUNT = re.compile(r"^ℹ (pass|fail|cancelled|skipped) (\d+)$", re.MULTILINE)
-PYTHON_COUNT = re.compile(r"^Ran (\d+) tests? in", re.MULTILINE)
-PYTHON_SKIPS = re.compile(r"skipped=(\d+)")
-
-
-@contextlib.contextmanager
-def started(command, log):
-    """A program of this folder that prints one line of JSON when it is ready."""
-    process = subprocess.Popen(command, cwd=HERE, stdout=subprocess.PIPE, stderr=log, text=True)
-    try:
-        line = process.stdout.readline()
-        if not line:
-            raise RuntimeError(f"{command[1]} ended with {process.wait()}")
-        yield json.loads(line)
-    finally:
-        process.terminate()
-        try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-        process.stdout.close()
 
 
 def accept(network, pay_to):
@@ -99,42 +74,32 @@ def running_gateway(binary, folder, port, first, facilitator, upstream, log):
         "FIRST": accepts[0],
         "SECOND": accepts[1],
     }
-    template = (HERE / "gateway.toml.in").read_text()
     configuration = folder / "siwx-gateway.toml"
-    # The comment at the top of the template names the holes, too; it stays as it is.
-    head, rest = template.split("\npublic_url", 1)
-    configuration.write_text(head + re.sub(r"@([A-Z_]+)@", lambda hole: str(fills[hole[1]]), "\npublic_url" + rest))
-    configuration.chmod(0o600)
-    process = subprocess.Popen([binary, "run", "-c", configuration], stdout=log, stderr=log)
-    try:
-        gateway.wait_until_ready(process, admin_port)
+    gateway.fill(HERE / "gateway.toml.in", configuration, fills)
+    with gateway.running(binary, configuration, admin_port, log):
         yield
-        if process.poll() is not None:
-            raise RuntimeError(f"the gateway ended by itself with {process.returncode}")
-    finally:
-        if process.poll() is None:
-            gateway.stop(process)
 
 
 @contextlib.contextmanager
 def running_reference(folder, port, first, facilitator, upstream, log):
     command = ["node", "reference.js", "--facilitator", facilitator, "--upstream", upstream, "--port", str(port)]
     command += ["--cert", folder / "server.crt", "--key", folder / "server.key", "--first", first]
-    with started(command, log):
+    with runners.started(command, log, HERE):
         yield
 
 
 def run_scenarios(kind, binary, first, commands):
     """Runs the commands against a fresh set of servers; returns how many scenarios passed, failed and were skipped."""
-    counts = {"passed": 0, "failed": 0, "skipped": 0}
+    counts = dict(runners.NOTHING)
     with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as stack:
         folder = pathlib.Path(name)
         gateway.make_certificates(folder)
         log = stack.enter_context((folder / "log").open("w+"))
         journal = folder / "journal"
         try:
-            facilitator = stack.enter_context(started(["node", "facilitator.js", "--journal", journal], log))["url"]
-            upstream = stack.enter_context(started(["node", "upstream.js"], log))["url"]
+            command = ["node", "facilitator.js", "--journal", journal]
+            facilitator = stack.enter_context(runners.started(command, log, HERE))["url"]
+            upstream = stack.enter_context(runners.started(["node", "upstream.js"], log, HERE))["url"]
             port = gateway.free_port()
             places = (folder, port, first, facilitator, upstream, log)
             server = running_gateway(binary, *places) if kind == "gateway" else running_reference(*places)
@@ -160,7 +125,7 @@ def run_scenarios(kind, binary, first, commands):
             }
             with server:
                 for command in commands:
-                    add(counts, run_counted(command, environment))
+                    runners.add(counts, runners.run_counted(command, environment, HERE))
         except RuntimeError as error:
             log.seek(0)
             print(f"{error}\n{log.read()[-8000:]}", file=sys.stderr)
@@ -171,30 +136,6 @@ def run_scenarios(kind, binary, first, commands):
     return counts
 
 
-def run_counted(command, environment):
-    """Runs one runner, shows what it says, and takes the counts out of it."""
-    done = subprocess.run(command, cwd=HERE, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    print(done.stdout, end="", flush=True)
-    if match := PYTHON_COUNT.search(done.stdout):
-        skipped = PYTHON_SKIPS.search(done.stdout)
-        skips = int(skipped[1]) if skipped else 0
-        failed = sum(int(count) for count in re.findall(r"(?:failures|errors)=(\d+)", done.stdout))
-        counts = {"passed": int(match[1]) - skips - failed, "failed": failed, "skipped": skips}
-    else:
-        said = {name: int(count) for name, count in NODE_COUNT.findall(done.stdout)}
-        failed = said.get("fail", 0) + said.get("cancelled", 0)
-        counts = {"passed": said.get("pass", 0), "failed": failed, "skipped": said.get("skipped", 0)}
-    # A runner that fails without naming a scenario has failed as a whole; one without scenarios proves nothing.
-    if counts["failed"] == 0 and (done.returncode != 0 or counts["passed"] == 0):
-        counts["failed"] = 1
-    return counts
-
-
-def add(counts, more):
-    for name, count in more.items():
-        counts[name] += count
-
-
 def main(kind, binary=None):
     # One file at a time: the facilitator is told how to behave for all.
     node = ["node", "--test", "--test-concurrency=1", "--test-reporter=spec"]
@@ -202,11 +143,8 @@ def main(kind, binary=None):
     # The package warns of what it uses itself.
     python = [".venv/bin/python", "-W", "ignore", "-m", "unittest", "discover", "--start-directory", "python"]
     counts = run_scenarios(kind, binary, "eip155", [[*node, *scenarios], python])
-    add(counts, run_scenarios(kind, binary, "solana", [[*node, "scenarios/siwx-fetch.test.js"]]))
-    total = counts["passed"] + counts["failed"]
-    print(f"{counts['skipped']} skipped")
-    print(f"x402-{kind}: {counts['passed']} of {total}")
-    return 1 if counts["failed"] else 0
+    runners.add(counts, run_scenarios(kind, binary, "solana", [[*node, "scenarios/siwx-fetch.test.js"]]))
+    return runners.summary(f"x402-{kind}", counts)
 
 
 if __name__ == "__main__":

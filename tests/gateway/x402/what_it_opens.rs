@@ -298,6 +298,37 @@ fn a_denied_payer_is_not_asked_for_money() {
     assert_eq!(answer.outcome(), (403, "account_denied".to_owned()));
 }
 
+/// Seen in review: an entry that names a chain was held against who signs in, and not against who pays.
+#[test]
+fn an_account_denied_on_one_chain_does_not_pay_there() {
+    use crate::harness::shop::DEVNET;
+    let (wallet, solana) = (Wallet::evm(1), Wallet::solana(1));
+    let plan = "[[plan]]\nname = \"nano\"\nprice = \"$0.50\"\nperiod = \"1h\"\n";
+    let till = Till::default().on(&[SEPOLIA, DEVNET]);
+    let rows = [
+        ("the chain paid on", SEPOLIA, DEVNET, (403, "account_denied".to_owned())),
+        ("another chain", "eip155:1", "solana:5eykt4UsFv8P8NJdTREpY1vzqKqZKvdp", (200, String::new())),
+    ];
+    for (name, evm, svm, expected) in rows {
+        // As people paste it.
+        let denied =
+            format!("[auth]\ndeny_accounts = [\"{evm}:{}\", \"{svm}:{}\"]\n", wallet.address(), solana.address());
+        let shop = Shop::set_up(Upstream::ok(), &format!("{plan}{FOR_SALE}"), &till, |setup| setup.tables(&denied));
+        shop.offering("/weather/x", 2);
+        let doors = [("a route", weather()), ("the shop", Request::get("/x402/purchase?plan=nano"))];
+        for (number, (door, request)) in (1..).zip(doors) {
+            let offers = shop.challenge(&request)["accepts"].clone();
+            shop.everybody_is(&wallet);
+            let payment = Payment::of(&offers[0], &wallet.address(), number);
+            assert_eq!(shop.gateway.send(&payment.with(&request)).outcome(), expected, "{name}, {door}");
+            shop.everybody_is_called(&solana.address(), DEVNET);
+            let payment = Payment::of(&offers[1], &solana.address(), number);
+            assert_eq!(shop.gateway.send(&payment.with(&request)).outcome(), expected, "{name}, {door}, Solana");
+        }
+        assert_eq!(shop.settlements(), if expected.0 == 200 { 4 } else { 0 }, "{name}");
+    }
+}
+
 /// Section 3: refused payments count as refused credentials do, and then the answer is 429, not an invitation.
 #[test]
 fn an_address_whose_payments_are_refused_waits() {

@@ -183,7 +183,7 @@ error: `[redacted]` is no URL of a facilitator
  --> siwx-gateway.toml:8:7
   |
 8 | url = "**************************************"
-  |       ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ expected a URL such as `https://facilitator.example/x402`: it has user information; name a header instead
+  |       ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ expected one such as `https://facilitator.example/x402`: it has user information
 error: `Main` is no name of a facilitator
  --> siwx-gateway.toml:9:8
   |

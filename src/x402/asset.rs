@@ -113,7 +113,7 @@ impl Price {
     /// The price that is this amount of a token with so many decimals; nothing, if that is no money at all.
     pub fn of_amount(amount: u128, decimals: u8) -> Option<Self> {
         let mut decimal = Decimal { units: amount, places: decimals };
-        while decimal.places > 0 && decimal.units % 10 == 0 {
+        while decimal.places > 0 && decimal.units.is_multiple_of(10) {
             decimal = Decimal { units: decimal.units / 10, places: decimal.places - 1 };
         }
         (amount > 0).then_some(Self(decimal))

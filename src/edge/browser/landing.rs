@@ -174,7 +174,8 @@ mod tests {
     #[test]
     fn a_person_waits_for_what_a_browser_navigates_to() {
         const BROWSER: &str = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8";
-        let rows: &[(&str, Method, &[(&'static str, &'static str)], bool)] = &[
+        type Row = (&'static str, Method, &'static [(&'static str, &'static str)], bool);
+        let rows: &[Row] = &[
             ("a browser", Method::GET, &[("accept", BROWSER), ("sec-fetch-mode", "navigate")], true),
             ("an older browser", Method::GET, &[("accept", BROWSER)], true),
             ("in capitals", Method::GET, &[("accept", "Text/HTML;q=0.5")], true),

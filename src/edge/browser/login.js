@@ -57,6 +57,7 @@ let wallets = []
 // Counts attempts: an answer to one that was given up is not heard.
 let attempt = 0
 let choosing = false
+let signedIn = false
 
 // === what is on the page ===
 
@@ -66,8 +67,10 @@ function element(name, properties = {}, ...children) {
   return made
 }
 
-function show(...ids) {
-  for (const section of ['accounts', 'choice', 'nothing', 'signing']) $(section).hidden = !ids.includes(section)
+/** Shows one of the sections that exclude each other, or none; with `accounts`, what is signed in already beside it. */
+function show(id, { accounts = false } = {}) {
+  for (const section of ['choice', 'nothing', 'signing']) $(section).hidden = section !== id
+  $('accounts').hidden = !(accounts && signedIn)
 }
 
 function title(text, why) {
@@ -120,7 +123,7 @@ const taken = (family) => config.chains.some((chain) => chain.startsWith(`${fami
 
 function walletsChanged(all) {
   wallets = all
-  if (choosing) listWallets()
+  if (choosing) choose()
 }
 
 function listWallets() {
@@ -133,10 +136,8 @@ function listWallets() {
   for (const item of there.values()) if (!items.includes(item)) item.remove()
   for (const item of items) if (!item.isConnected) $('wallets').append(item)
 
-  if (usable.length === 0) return
-  $('preview').textContent = preview(usable[0])
-  show(...($('accounts').hidden ? [] : ['accounts']), 'choice')
-  say('')
+  if (usable.length > 0) $('preview').textContent = preview(usable[0])
+  return usable.length > 0
 }
 
 function walletItem(wallet, isDouble) {
@@ -155,13 +156,15 @@ function walletItem(wallet, isDouble) {
 
 function choose() {
   choosing = true
-  listWallets()
-  if (!$('choice').hidden) return
+  if (listWallets()) {
+    say('')
+    return show('choice', { accounts: true })
+  }
   say('Looking for wallets…')
   setTimeout(() => {
-    if (!choosing || !$('choice').hidden) return
+    if (!choosing || listWallets()) return
     say('')
-    show(...($('accounts').hidden ? [] : ['accounts']), 'nothing')
+    show('nothing', { accounts: true })
   }, LOOKING_MS)
 }
 
@@ -201,6 +204,7 @@ async function signIn(wallet) {
   calm()
   show('signing')
   $('signed').hidden = true
+  $('cancel').hidden = false
   say(`Waiting for ${wallet.name}. Open it if it does not open by itself.`)
   $('signing').focus()
 
@@ -221,10 +225,7 @@ async function signIn(wallet) {
     say('Signed in. Opening the page…')
     leave()
   } catch (error) {
-    if (given()) return
-    failed(wallet, error)
-  } finally {
-    $('cancel').hidden = false
+    if (!given()) failed(wallet, error)
   }
 }
 
@@ -329,9 +330,10 @@ async function showAccounts() {
   $('account-list').replaceChildren(...me.accounts.map((account) => accountItem(account, me)))
   $('continue').hidden = page.return === null
   $('continue').href = destination()
-  $('accounts').hidden = false
+  signedIn = true
+  show(null, { accounts: true })
   // Of a refusal the page goes on saying why.
-  if (page.code === null) title('Signed in', 'Requests from this browser carry your session.')
+  if (page.code === null) title('Signed in', 'This browser is signed in here.')
 }
 
 function accountItem(account, me) {
@@ -354,7 +356,9 @@ async function signOut() {
   } catch (error) {
     return complain(gatewayWords(error, 'Signing out was refused'))
   }
-  $('accounts').hidden = true
+  // What a refusal said of the account is not so any more.
+  if (page.code !== null) return location.reload()
+  signedIn = false
   title(TITLE, WHY)
   choose()
   say('You are signed out.')
@@ -365,7 +369,7 @@ async function signOut() {
 
 async function begin() {
   calm()
-  show()
+  show(null)
   say('One moment…')
   try {
     config = await api('GET', '/config')
@@ -395,7 +399,7 @@ $('cancel').addEventListener('click', () => {
 showOffers()
 const look = findWallets(walletsChanged)
 $('look').addEventListener('click', () => {
-  show()
+  show(null, { accounts: true })
   choose()
   look()
 })

@@ -169,7 +169,10 @@ impl Purpose<'_> {
             "subscription_required" => {
                 ("Subscription needed", "The account that is signed in has no subscription that opens this page.")
             }
-            "plan_required" => return ("Another plan needed", sentence(detail)),
+            "plan_required" => {
+                let needs = detail.strip_prefix("this route ").map(|needs| format!("This page {needs}."));
+                return ("Another plan needed", needs.unwrap_or_else(|| sentence(detail)));
+            }
             "account_denied" => ("No entry", "This account is not let in here."),
             _ => return ("Sign in", format!("What your browser sent was refused: {detail}. Sign in again.")),
         };

@@ -6,8 +6,8 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
 
-import { goods, launch, mockOnly, opened as openedIn, real, sessionCookies } from './browser.js'
-import { EvmWallet, SolanaWallet } from './wallets.js'
+import { complaint, goods, launch, mockOnly, opened as openedIn, real, sessionCookies } from './browser.js'
+import { EvmWallet, REFUSES, SolanaWallet } from './wallets.js'
 
 let browser
 const opened = (...about) => openedIn(browser, ...about)
@@ -214,6 +214,29 @@ describe('when somebody is signed in', () => {
       await page.getByRole('heading', { name: 'Subscription needed', level: 1 }).waitFor()
       await page.getByRole('button', { name: 'Use another wallet' }).waitFor()
       assert.ok(await page.getByRole('link', { name: 'Continue' }).isHidden())
+
+      const [signedOut] = await Promise.all([page.waitForResponse(`${url}/reports`), click('Sign out')])
+      assert.equal(signedOut.status(), 401)
+      await page.getByRole('heading', { name: 'Sign in', level: 1 }).waitFor()
+    })
+  })
+
+  test('declining with another wallet leaves the accounts that are there', async () => {
+    const other = new SolanaWallet()
+    other.behaves.signIn = REFUSES
+    await opened([new EvmWallet(), other], async ({ page, url, click }) => {
+      await signedIn(page, url, 'Meadow')
+      await click('Use another wallet')
+      await click('Sundial')
+      await complaint(page, /^You declined in Sundial/)
+      assert.equal(await page.locator('.account:visible').count(), 1)
+
+      other.behaves.signIn = () => new Promise(() => {})
+      await click('Sundial')
+      await page.getByRole('status').getByText('Confirm in Sundial').waitFor()
+      assert.equal(await page.locator('.account:visible').count(), 0, 'while the wallet asks')
+      await click('Cancel')
+      assert.equal(await page.locator('.account:visible').count(), 1)
     })
   })
 })

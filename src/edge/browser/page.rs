@@ -311,7 +311,7 @@ mod tests {
                 "plan_required",
                 "this route needs the plan `pro`",
                 "Another plan needed",
-                "This route needs the plan `pro`.",
+                "This page needs the plan `pro`.",
             ),
             ("account_denied", "this account is not let in", "No entry", "This account is not let in here."),
             (

@@ -541,6 +541,11 @@ impl Gate {
         }
         self.proofs.flush();
         self.accounts.flush();
+        self.forget_sessions();
+    }
+
+    /// Forgets what is remembered of sessions: some were ended in the store.
+    pub fn forget_sessions(&self) {
         if let Some(sessions) = self.sessions.get() {
             sessions.flush();
         }

@@ -182,6 +182,26 @@ fn a_session_opens_routes_by_cookie_and_by_bearer() {
     }
 }
 
+/// What the gateway remembers of a session would let it in for another half minute.
+#[test]
+fn a_session_that_an_operator_ends_is_over_at_once() {
+    let upstream = Upstream::ok();
+    let gateway = with(&upstream, "");
+    let wallet = Wallet::evm(1);
+    for by_account in [true, false] {
+        let credential = sign_in(&gateway, &wallet);
+        assert_eq!(get(&gateway, &credential), ok());
+        let listed = gateway.admin(Request::get("/admin/sessions"));
+        let target = if by_account {
+            format!("/admin/sessions?account={}", wallet.account())
+        } else {
+            format!("/admin/sessions/{}", listed.json()["sessions"][0]["sid"].as_str().expect("a sid"))
+        };
+        assert_eq!(gateway.admin(Request::new("DELETE", &target)).status, 204, "{target}");
+        assert_eq!(get(&gateway, &credential), over(), "{target}");
+    }
+}
+
 #[test]
 fn what_is_no_session_is_refused_and_counts() {
     let upstream = Upstream::ok();

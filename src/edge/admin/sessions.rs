@@ -2,8 +2,8 @@
 //!
 //! 1. What was signed, and with what signature, is shown to nobody: whoever has both can sign in with them elsewhere.
 //! 2. A set has a public id, and so has each session in it: upstreams are told the latter. Either ends what it names.
-//! 3. An end is made in the store, for every process, and is one `audit` event in the log, also when whoever asked for
-//!    it hung up meanwhile.
+//! 3. An end is made in the store, for every process, counts here at once, and is one `audit` event in the log, also when
+//!    whoever asked for it hung up meanwhile.
 
 use std::net::IpAddr;
 
@@ -15,6 +15,7 @@ use super::{
     answers::{Answered, account_key, bad_request, decoded, empty, json_answer, nothing_here, pairs},
 };
 use crate::{
+    gate::Gate,
     store::{ListedSet, SessionCursor, SessionFacts, SessionFilter},
     time::UnixTime,
 };
@@ -43,7 +44,7 @@ impl Admin {
 
     pub(super) async fn end_session(&self, sid: &str, peer: IpAddr) -> Answered {
         let sid = decoded(sid)?;
-        let mut audit = Audit { sid: Some(&sid), account: None, peer, heard: None };
+        let mut audit = Audit { gate: &self.live.gate, sid: Some(&sid), account: None, peer, heard: None };
         let ended = self.store.sessions().end_sid(&sid).await?;
         audit.heard = Some(ended.into());
         drop(audit);
@@ -59,7 +60,7 @@ impl Admin {
             _ => return Err(bad_request("expected `account` once in the query, and nothing else")),
         };
         let shown = account.to_string();
-        let mut audit = Audit { sid: None, account: Some(&shown), peer, heard: None };
+        let mut audit = Audit { gate: &self.live.gate, sid: None, account: Some(&shown), peer, heard: None };
         let ended = self.store.sessions().end_all(&[account]).await?;
         audit.heard = Some(ended);
         drop(audit);
@@ -70,6 +71,8 @@ impl Admin {
 /// What the log is to say of an end. It is said when this is dropped: the store may have done what it was told although
 /// it failed to answer, or nobody waited for the answer.
 struct Audit<'r> {
+    /// What it remembers of sessions is forgotten.
+    gate: &'r Gate,
     sid: Option<&'r str>,
     account: Option<&'r str>,
     peer: IpAddr,
@@ -79,7 +82,8 @@ struct Audit<'r> {
 
 impl Drop for Audit<'_> {
     fn drop(&mut self) {
-        let Self { sid, account, peer, heard } = self;
+        let Self { gate, sid, account, peer, heard } = self;
+        gate.forget_sessions();
         let sentence = match heard {
             Some(0) => return,
             Some(_) => "an operator ended sessions",

@@ -22,13 +22,15 @@ use crate::{
     gate::{
         Gate, Stores,
         payment::{Means, Payments},
-        settings::{PaymentSettings, Settings},
+        sessions::{self, Sessions},
+        settings::{PaymentSettings, SessionSettings, Settings},
     },
     metrics::Metrics,
     outbound::Outbound,
     policy::routes::Routes,
     rpc::{self, Rpc},
     secret::Secret,
+    session::keys::{Algorithm, SigningKey, SigningKeys},
     siwx::origin::Origin,
     store::{self, Store, StoreError},
     time::{Clock, UnixTime},
@@ -124,11 +126,16 @@ impl App {
         let metrics = Arc::new(Metrics::new());
         metrics.built(VERSION, REVISION, RUSTC);
         let (origins, payments) = (config.gate.expectation.origins.clone(), config.gate.payments.clone());
+        let sessions = config.gate.sessions.clone();
         let gate = Arc::new(gate(config.gate, routes, &store, &metrics));
         // One thread for all outside services, and none where there are none.
-        let outbound = if payments.is_some() || config.rpc.is_some() { Some(outbound()?) } else { None };
+        let asks = payments.is_some() || config.rpc.is_some() || sessions.is_some();
+        let outbound = if asks { Some(outbound()?) } else { None };
         if let (Some(settings), Some(outbound)) = (config.rpc, &outbound) {
             gate.ask_contracts(Rpc::new(settings, outbound, &metrics)?, outbound.clone(), Instant::now());
+        }
+        if let (Some(settings), Some(outbound)) = (sessions, &outbound) {
+            open_sessions(&gate, settings, outbound, &store, &metrics)?;
         }
         if let (Some(settings), Some(outbound)) = (payments, outbound) {
             let facilitators = config.facilitators;
@@ -156,6 +163,11 @@ impl App {
     /// The addresses it listens on, ports known.
     pub fn addresses(&self) -> &[SocketAddr] {
         self.server.addresses()
+    }
+
+    /// What judges its requests.
+    pub const fn gate(&self) -> &Arc<Gate> {
+        &self.gate
     }
 
     /// The address of the private listener.
@@ -241,7 +253,7 @@ fn take_payments(
     let facilitators = Facilitators::new(outside.facilitators, &outbound, outside.metrics)?;
     let secret = match &settings.nonce_secret {
         Some(secret) => secret.clone(),
-        None => kept_secret(&outbound, outside.store)?,
+        None => nonce_secret(&outbound, outside.store)?,
     };
     let buyers = Arc::downgrade(gate);
     let means = Means {
@@ -271,16 +283,46 @@ fn take_payments(
     Ok(())
 }
 
-/// The secret of nonces that the store keeps, made now if there was none.
-fn kept_secret(outbound: &Outbound, store: &Store) -> Result<Secret<Vec<u8>>, StartError> {
+/// Lets a gate open sessions. Blocks until the store has given the secrets of nonces and of tokens.
+fn open_sessions(
+    gate: &Gate,
+    settings: SessionSettings,
+    outbound: &Outbound,
+    store: &Store,
+    metrics: &Arc<Metrics>,
+) -> Result<(), StartError> {
+    let secret = match &settings.nonce_secret {
+        Some(secret) => secret.clone(),
+        None => nonce_secret(outbound, store)?,
+    };
+    let key = SigningKey::derive(&kept_secret("token", outbound, store)?, Algorithm::EdDsa);
+    let means = sessions::Means {
+        store: store.sessions(),
+        foreign_writes: store.foreign_writes(),
+        issuer: NonceIssuer::new(secret),
+        keys: SigningKeys::new(key),
+        random: |bytes| getrandom::fill(bytes).map_err(io::Error::other),
+        metrics: Arc::clone(metrics),
+    };
+    let Settings { expectation, reading, accepts, .. } = gate.settings();
+    gate.open_sessions(Sessions::new(settings, means, expectation, reading.clone(), *accepts));
+    Ok(())
+}
+
+/// The secret of nonces that the store keeps.
+fn nonce_secret(outbound: &Outbound, store: &Store) -> Result<Secret<Vec<u8>>, StartError> {
+    kept_secret("nonce", outbound, store).map(|secret| Secret::new(secret.expose().to_vec()))
+}
+
+/// A secret that the store keeps, made now if there was none.
+fn kept_secret(name: &'static str, outbound: &Outbound, store: &Store) -> Result<Secret<[u8; 32]>, StartError> {
     let mut fresh = [0; 32];
     getrandom::fill(&mut fresh).map_err(|error| StartError::Outbound(io::Error::other(error)))?;
     let (secrets, (answer, answered)) = (store.secrets(), std::sync::mpsc::channel());
     outbound.spawn(async move {
-        let _ = answer.send(secrets.secret("nonce", Secret::new(fresh)).await);
+        let _ = answer.send(secrets.secret(name, Secret::new(fresh)).await);
     });
-    let kept = answered.recv().map_err(|_| StartError::Outbound(io::ErrorKind::BrokenPipe.into()))??;
-    Ok(Secret::new(kept.expose().to_vec()))
+    Ok(answered.recv().map_err(|_| StartError::Outbound(io::ErrorKind::BrokenPipe.into()))??)
 }
 
 /// Random bytes of the system.

@@ -21,9 +21,11 @@
 //!  4     outbound                    one HTTPS client for the outside services of floor 5
 //! ---------------------------------- below this line: no I/O, no async, no clock
 //!  3     credential  policy          what a request presents; whether that opens a route
-//!  2     chain  x402                 addresses and signatures of each chain family; offers and payments
+//!  2     chain  session  x402        addresses and signatures of each chain family; sign-ins of browsers and their
+//!                                    tokens; offers and payments
 //!  1     siwx                        the message: read, judged, written
-//!  0     caip  time  secret  metrics names of chains and accounts; moments; what is never shown; what is counted
+//!  0     caip  json  time            names of chains and accounts; objects with one reading; moments
+//!        secret  metrics             what is never shown; what is counted
 //! ```
 //!
 //! # A request, from socket to upstream
@@ -33,6 +35,7 @@
 //! 3. [`gate::Gate::decide`] finds its rule, what it presents ([`credential`]), and whether that is known already;
 //!    if it is not, [`siwx`] reads the message and [`chain`] checks the signature, the cheapest refusal first. What only
 //!    a contract could take is asked of a node, by [`rpc`].
+//!    A session is found where it is remembered, or in its store: [`gate::sessions`].
 //! 4. What is remembered is that a signature is right. Claims, expiry, route and subscription are judged anew each
 //!    time: [`policy::decision::decide`].
 //! 5. With a [`policy::decision::Permit`], and not without one, the request goes to its upstream, its identity
@@ -47,11 +50,13 @@ pub mod credential;
 pub mod edge;
 pub mod facilitator;
 pub mod gate;
+pub mod json;
 pub mod metrics;
 pub mod outbound;
 pub mod policy;
 pub mod rpc;
 pub mod secret;
+pub mod session;
 pub mod siwx;
 pub mod store;
 pub mod time;

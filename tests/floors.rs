@@ -18,9 +18,9 @@ use std::{
 
 /// Rooms by floor, the lowest first.
 const FLOORS: &[&[&str]] = &[
-    &["caip", "metrics", "secret", "time"],
+    &["caip", "json", "metrics", "secret", "time"],
     &["siwx"],
-    &["chain", "x402"],
+    &["chain", "session", "x402"],
     &["credential", "policy"],
     &["outbound"],
     &["facilitator", "rpc", "store"],

@@ -28,6 +28,8 @@ fn rule(name: &str, pattern: Pattern, requirement: Requirement) -> Rule {
         rate: None,
         sale: None,
         sign_in: false,
+        sessions: false,
+        tokens: true,
     }
 }
 

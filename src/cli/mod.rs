@@ -20,6 +20,7 @@ mod message;
 mod payments;
 mod plans;
 mod run;
+mod sessions;
 mod signals;
 mod signature;
 mod store;
@@ -74,6 +75,9 @@ enum Command {
     /// List payments, and say what became of those whose outcome nobody knows
     #[command(subcommand)]
     Payments(payments::Command),
+    /// List who is signed in, and end sessions
+    #[command(subcommand)]
+    Sessions(sessions::Command),
     /// List plans
     #[command(subcommand)]
     Plans(plans::Command),
@@ -108,6 +112,7 @@ fn run_command(command: &Command) -> Result<ExitCode, console::Failure> {
         Command::Payments(command) => payments::run(command),
         Command::Plans(command) => plans::run(command),
         Command::Run(arguments) => run::run(arguments),
+        Command::Sessions(command) => sessions::run(command),
         Command::Signature(command) => signature::run(command),
         Command::Subscriptions(command) => subscriptions::run(command),
         Command::Token(command) => token::run(command),

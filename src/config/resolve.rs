@@ -9,6 +9,7 @@ mod plans;
 mod routes;
 mod rpc;
 mod sales;
+mod session;
 mod store;
 mod upstreams;
 mod x402;
@@ -60,6 +61,10 @@ pub(crate) fn config(root: &Section, report: &mut Report) -> Option<Config> {
     if let Some(section) = x402 {
         let allowed = gate.expectation.chains.clone();
         gate.payments = Some(x402::settings(section, &market, &allowed, &routed, report));
+    }
+    if let (Some(section), Some(public_url)) = (root.section_if_given("session"), &public_url) {
+        let nonce_secret = gate.payments.as_ref().and_then(|payments| payments.nonce_secret.clone());
+        gate.sessions = Some(session::settings(section, root, public_url, &routed, nonce_secret, report));
     }
     let contracts = rpc::contracts(root.section("chains").section("eip155"), &gate.expectation.chains, report);
     (gate.accepts.eip1271, gate.accepts.eip6492) = (contracts.eip1271, contracts.eip6492);

@@ -5,6 +5,7 @@ mod hostile;
 mod meaning;
 mod payments;
 mod reports;
+mod sessions;
 mod sources;
 
 use super::*;

@@ -51,7 +51,7 @@ impl Carrier for Authorization {
 }
 
 /// What follows `scheme` and one space; empty if nothing does.
-fn after_scheme<'v>(value: &'v [u8], scheme: &str) -> Option<&'v [u8]> {
+pub(super) fn after_scheme<'v>(value: &'v [u8], scheme: &str) -> Option<&'v [u8]> {
     let (name, rest) = value.split_at_checked(scheme.len())?;
     if !name.eq_ignore_ascii_case(scheme.as_bytes()) {
         return None;

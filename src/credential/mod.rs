@@ -5,9 +5,13 @@
 //! 2. Two fields of one credential header are a conflict, whatever they hold, and so are two kinds of proof: never
 //!    first or last wins.
 //! 3. The digest covers the carrier and every byte as received. Two spellings of one signature are two entries.
-//! 4. A header of a scheme that is not ours is no credential, and is left to the upstream.
+//! 4. A cookie is sent by a browser whoever asks: it counts where nothing else was presented. Two of them are a conflict
+//!    all the same.
+//! 5. A header of a scheme that is not ours is no credential, and is left to the upstream.
 
 mod authorization;
+mod bearer;
+mod cookie;
 mod sign_in_with_x;
 
 use data_encoding::{BASE64, BASE64_NOPAD, BASE64URL, BASE64URL_NOPAD, Encoding};
@@ -21,6 +25,8 @@ use crate::{
 };
 
 pub use authorization::Authorization;
+pub use bearer::Bearer;
+pub use cookie::Cookie;
 pub use sign_in_with_x::{Proven, SignIn, SignInError, SignInExpectation, SignInWithX};
 
 /// Bytes of a credential at most, scheme name left out.
@@ -40,6 +46,10 @@ pub trait Carrier: Sync {
 pub enum CarrierName {
     /// A token, good until it ends: [`Presented::decode`].
     Authorization,
+    /// A session's token.
+    Bearer,
+    /// A session's cookie.
+    Cookie,
     /// An x402 proof, good once: [`SignIn::read`].
     SignInWithX,
 }
@@ -51,6 +61,10 @@ pub struct Carriers {
     pub authorization: Option<Authorization>,
     /// Proofs in `SIGN-IN-WITH-X`.
     pub sign_in_with_x: Option<SignInWithX>,
+    /// Session tokens in `Authorization`.
+    pub bearer: Option<Bearer>,
+    /// Sessions in a cookie.
+    pub cookie: Option<Cookie>,
 }
 
 /// What was presented, as received.
@@ -98,7 +112,7 @@ pub enum Conflict {
 }
 
 /// Looks for what a request presents, in every carrier. A credential in two of them is a conflict even if one is bad, so
-/// nothing is decoded here.
+/// nothing is decoded here; a cookie is none where there is one elsewhere.
 pub fn present<'h>(headers: &'h HeaderMap, carriers: &Carriers) -> Result<Option<Presented<'h>>, CredentialError> {
     let mut found: Option<Presented<'h>> = None;
     for carrier in carriers.each() {
@@ -110,7 +124,11 @@ pub fn present<'h>(headers: &'h HeaderMap, carriers: &Carriers) -> Result<Option
         }
         found = Some(presented);
     }
-    Ok(found)
+    let Some(cookie) = &carriers.cookie else {
+        return Ok(found);
+    };
+    let in_cookie = cookie.present(headers)?;
+    Ok(found.or(in_cookie))
 }
 
 // === impl CarrierName ===
@@ -120,6 +138,8 @@ impl CarrierName {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Authorization => "authorization",
+            Self::Bearer => "bearer",
+            Self::Cookie => "cookie",
             Self::SignInWithX => "sign-in-with-x",
         }
     }
@@ -128,10 +148,12 @@ impl CarrierName {
 // === impl Carriers ===
 
 impl Carriers {
+    /// Those in which somebody presents something on purpose.
     fn each(&self) -> impl Iterator<Item = &dyn Carrier> {
         let authorization = self.authorization.as_ref().map(|carrier| carrier as &dyn Carrier);
+        let bearer = self.bearer.as_ref().map(|carrier| carrier as &dyn Carrier);
         let sign_in_with_x = self.sign_in_with_x.as_ref().map(|carrier| carrier as &dyn Carrier);
-        [authorization, sign_in_with_x].into_iter().flatten()
+        [authorization, bearer, sign_in_with_x].into_iter().flatten()
     }
 }
 
@@ -161,7 +183,12 @@ impl CredentialError {
 
 // === impl Presented ===
 
-impl Presented<'_> {
+impl<'h> Presented<'h> {
+    /// What came in another place than a header: a cookie's value, or a token, as `bytes`.
+    pub const fn new(carrier: CarrierName, bytes: &'h [u8]) -> Self {
+        Self { carrier, bytes }
+    }
+
     /// Where it was found.
     pub const fn carrier(&self) -> CarrierName {
         self.carrier
@@ -177,7 +204,7 @@ impl Presented<'_> {
     }
 
     /// The bytes as received.
-    pub const fn bytes(&self) -> &[u8] {
+    pub const fn bytes(&self) -> &'h [u8] {
         self.bytes
     }
 
@@ -239,9 +266,11 @@ mod tests {
         const OTHER: (&str, &str) = ("authorization", "Basic dTpw");
         const SIGN_IN: (&str, &str) = ("sign-in-with-x", "e30=");
         const BAD: (&str, &str) = ("sign-in-with-x", "");
+        const BEARER: (&str, &str) = ("authorization", "Bearer c");
+        const COOKIE: (&str, &str) = ("cookie", "siwx=d");
         type Row<'r> = (&'r str, &'r [(&'static str, &'static str)], Result<Option<(CarrierName, &'r str)>, Conflict>);
         let both = Err(Conflict::Both(Token, SignIn));
-        let rows: [Row<'_>; 10] = [
+        let rows: [Row<'_>; 19] = [
             ("nothing", &[], Ok(None)),
             ("a token", &[TOKEN], Ok(Some((Token, "a.b")))),
             ("a proof", &[SIGN_IN], Ok(Some((SignIn, "e30=")))),
@@ -252,10 +281,21 @@ mod tests {
             ("two proofs", &[SIGN_IN, SIGN_IN], Err(Conflict::Repeated(SignIn))),
             ("two proofs, one of them empty", &[BAD, SIGN_IN], Err(Conflict::Repeated(SignIn))),
             ("two tokens beside a proof", &[TOKEN, SIGN_IN, TOKEN], Err(Conflict::Repeated(Token))),
+            ("a bearer", &[BEARER], Ok(Some((CarrierName::Bearer, "c")))),
+            ("a bearer beside a token", &[BEARER, TOKEN], Err(Conflict::Repeated(Token))),
+            ("a bearer beside a proof", &[BEARER, SIGN_IN], Err(Conflict::Both(CarrierName::Bearer, SignIn))),
+            ("a cookie", &[COOKIE], Ok(Some((CarrierName::Cookie, "d")))),
+            ("a cookie beside a token", &[COOKIE, TOKEN], Ok(Some((Token, "a.b")))),
+            ("a cookie beside a proof", &[COOKIE, BAD], Ok(Some((SignIn, "")))),
+            ("a cookie beside a bearer", &[COOKIE, BEARER], Ok(Some((CarrierName::Bearer, "c")))),
+            ("a cookie beside another scheme", &[COOKIE, OTHER], Ok(Some((CarrierName::Cookie, "d")))),
+            ("two cookies beside a token", &[COOKIE, TOKEN, COOKIE], Err(Conflict::Repeated(CarrierName::Cookie))),
         ];
         let carriers = Carriers {
             authorization: Some(Authorization::new(vec!["SIWX".to_owned()])),
             sign_in_with_x: Some(SignInWithX),
+            bearer: Some(Bearer),
+            cookie: Some(Cookie::new("siwx")),
         };
         for (name, fields, expected) in rows {
             let headers: HeaderMap = headers(fields);
@@ -272,8 +312,8 @@ mod tests {
         let authorization = Some(Authorization::new(vec!["SIWX".to_owned()]));
         let rows = [
             (Carriers::default(), None),
-            (Carriers { authorization, sign_in_with_x: None }, Some(CarrierName::Authorization)),
-            (Carriers { authorization: None, sign_in_with_x: Some(SignInWithX) }, Some(CarrierName::SignInWithX)),
+            (Carriers { authorization, ..Carriers::default() }, Some(CarrierName::Authorization)),
+            (Carriers { sign_in_with_x: Some(SignInWithX), ..Carriers::default() }, Some(CarrierName::SignInWithX)),
         ];
         for (carriers, expected) in rows {
             let found = present(&headers, &carriers).expect("no conflict");

@@ -1,4 +1,4 @@
-//! The private listener: metrics, health, and the admin API. What is behind `/admin/payments` and
+//! The private listener: metrics, health, and the admin API. What is behind `/admin/payments`, `/admin/sessions` and
 //! `/admin/subscriptions` stands in files of these names.
 //!
 //! | method and path | answers |
@@ -12,6 +12,9 @@
 //! | GET `/admin/payments?status=&account=&after=` | a page of payments, the newest first |
 //! | GET `/admin/payments/{id}` | one of them |
 //! | POST `/admin/payments/{id}/resolve` | ends one that nobody knows the outcome of: `{status, payer?, transaction?}` |
+//! | GET `/admin/sessions?account=&after=` | a page of who is signed in, the newest first |
+//! | DELETE `/admin/sessions/{sid}` | ends a set of sessions, or one session of it by its own id |
+//! | DELETE `/admin/sessions?account=` | ends all sessions of an account |
 //! | POST `/admin/cache/flush` | forgets everything that is remembered |
 //! | GET `/admin/state` | versions, readiness, sizes |
 //!
@@ -26,6 +29,7 @@
 
 mod answers;
 pub(crate) mod payments;
+pub(crate) mod sessions;
 mod subscriptions;
 
 use std::{
@@ -184,6 +188,7 @@ impl Admin {
         metrics.cache_entries[0].set(i64::try_from(sizes.proofs).unwrap_or(i64::MAX));
         metrics.cache_entries[1].set(i64::try_from(sizes.accounts).unwrap_or(i64::MAX));
         metrics.cache_entries[2].set(i64::try_from(sizes.contracts).unwrap_or(i64::MAX));
+        metrics.cache_entries[3].set(i64::try_from(sizes.sessions).unwrap_or(i64::MAX));
         self.readiness.publish(metrics);
         let mut response = Response::new(Full::from(metrics.render()));
         response
@@ -225,9 +230,13 @@ impl Admin {
             (Method::GET, ["payments"]) => self.list_payments(&query).await,
             (Method::GET, ["payments", id]) => self.payment(id).await,
             (Method::POST, ["payments", id, "resolve"]) => self.resolve(id, request, peer).await,
+            (Method::GET, ["sessions"]) => self.list_sessions(&query).await,
+            (Method::DELETE, ["sessions"]) => self.end_sessions_of(&query, peer).await,
+            (Method::DELETE, ["sessions", sid]) => self.end_session(sid, peer).await,
             (
                 _,
-                ["state" | "subscriptions" | "payments"]
+                ["state" | "subscriptions" | "payments" | "sessions"]
+                | ["sessions", _]
                 | ["cache", "flush"]
                 | ["payments", _]
                 | ["payments", _, "resolve"],
@@ -287,7 +296,12 @@ impl Admin {
             "uptime_seconds": self.started.elapsed().as_secs(),
             "ready": self.readiness.is_ready(),
             "checks": checks,
-            "caches": { "proofs": sizes.proofs, "subscriptions": sizes.accounts, "contracts": sizes.contracts },
+            "caches": {
+                "proofs": sizes.proofs,
+                "subscriptions": sizes.accounts,
+                "contracts": sizes.contracts,
+                "sessions": sizes.sessions,
+            },
             "connections": self.connections.open(),
             "requests_in_flight": self.live.metrics.http_requests_in_flight.get(),
             "store": self.store.name(),

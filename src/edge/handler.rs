@@ -33,6 +33,7 @@ use super::{
     headers::{HeaderRules, Origin, Seen, transfer_encoding_is_plain},
     record::{Head, Outcome, Record},
     respond::Answer,
+    session::{self, LoginWanted, Visit},
     settings::Settings,
     shop, tls,
     upstream::{Lease, Pool, Upstream},
@@ -219,6 +220,21 @@ impl Worker {
             last: &peer.last,
             started: arrival.started,
         };
+        if let Some(sessions) = live.gate.sessions()
+            && let Some(door) = session::door(sessions.settings(), view.path.as_str())
+        {
+            let visit = Visit {
+                gate: &live.gate,
+                sessions,
+                metrics: &live.metrics,
+                view,
+                query: parts.uri.query().unwrap_or(""),
+                now: arrival.now,
+                idle: live.settings.limits.body_idle_timeout,
+            };
+            // Boxed: few requests are these.
+            return Err(Box::pin(visit.answer(door, body, record)).await);
+        }
         if let Some(door) = live.gate.shop_door(view.path.as_str()) {
             return Err(Box::pin(shop::answer(&live.gate, door, &view, parts.uri.query(), arrival.now)).await);
         }
@@ -234,6 +250,8 @@ impl Worker {
         if let Some(origin) = judged.rule.and_then(|rule| cors::origin(rule, &parts.headers)) {
             record.readable_by(origin.clone());
         }
+        let login = judged.rule.and_then(|rule| LoginWanted::by(live.gate.sessions()?.settings(), rule, &view));
+        record.signs_in(login);
         if let Some(line) = record.line() {
             self.judged_line(line, &judged);
         }
@@ -266,6 +284,7 @@ impl Worker {
         live.headers.forward(
             &mut parts.headers,
             seen,
+            rule.sessions,
             Origin { client: &peer.shown, host, request_id: self.ids.id(arrival.number) },
         );
         live.headers.attach_identity(&mut parts.headers, &permit);
@@ -381,6 +400,16 @@ impl Worker {
 
     fn answer_here(&self, answer: &Answer, arrival: &Arrival, mut record: Record) -> Response<ResponseBody> {
         let mut response = answer.respond(&self.live.settings.realm, self.ids.id(arrival.number));
+        if let (Some(login), Some(sessions)) = (record.login(), self.live.gate.sessions()) {
+            response = login.dress(&sessions.settings().prefix, answer, response);
+        }
+        if let (Answer::Session(answered), Some(line)) = (answer, record.line()) {
+            line.text("route", "none");
+            let who = answered.who();
+            line.account(who.map(|(account, _)| account), self.log.account_shown());
+            line.optional("chain", who.map(|(account, _)| account.chain_str()));
+            line.optional("scheme", who.map(|(_, scheme)| scheme));
+        }
         let status = response.status();
         let outcome = if status.is_server_error() { Outcome::Error } else { Outcome::Denied };
         if let Some(line) = record.line() {

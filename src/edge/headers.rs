@@ -14,12 +14,16 @@
 use http::{
     HeaderMap, HeaderName, HeaderValue,
     header::{
-        AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, EXPECT, Entry, HOST, TE,
-        TRANSFER_ENCODING,
+        AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, EXPECT, Entry, HOST,
+        SET_COOKIE, TE, TRANSFER_ENCODING,
     },
 };
 
-use crate::{credential::Authorization, policy::decision::Permit};
+use crate::{
+    credential::{Authorization, Bearer, Cookie},
+    policy::decision::Permit,
+    session::id::SessionKey,
+};
 
 /// Which of the fields with a meaning to us a request has.
 #[derive(Debug, Clone, Copy, Default)]
@@ -42,8 +46,16 @@ pub(crate) struct HeaderRules {
     keep_odd: bool,
     forward_credential: bool,
     carrier: Authorization,
+    sessions: Option<SessionFields>,
     proto: HeaderValue,
     port: HeaderValue,
+}
+
+/// What opens sessions, which is nobody's business behind the gateway.
+struct SessionFields {
+    cookie: Cookie,
+    /// What tokens of ours begin with.
+    token_mark: String,
 }
 
 /// Names under which an upstream is told who a request is.
@@ -68,7 +80,7 @@ pub(crate) struct Origin<'r> {
 
 /// Names, in normal form, that a client cannot send through: hop-by-hop fields, and whatever an upstream might
 /// take for identity, source, scheme, method or path (hardening.md rows F1, F5, F6, F8).
-const RESERVED: [&str; 35] = [
+const RESERVED: [&str; 36] = [
     // Hop by hop, and what is made anew here.
     "connection",
     "expect",
@@ -106,6 +118,8 @@ const RESERVED: [&str; 35] = [
     "payment-signature",
     "sign-in-with-x",
     "x-payment",
+    // Whose session a request acts as is between the client and us.
+    "x-siwx-account",
     // Odd spellings of the framing, which some upstream might read.
     "content-length",
     "host",
@@ -225,14 +239,22 @@ impl HeaderRules {
             keep_odd,
             forward_credential,
             carrier,
+            sessions: None,
             proto: HeaderValue::from_static(proto),
             port: HeaderValue::from_static(port.to_string().leak()),
         })
     }
 
-    /// Makes a client's fields into those an upstream sees. Host is set by the caller; the identity is attached
+    /// The same where there are sessions, in a cookie of this name and in tokens with this beginning.
+    pub(crate) fn with_sessions(mut self, cookie: Cookie, token_mark: String) -> Self {
+        self.sessions = Some(SessionFields { cookie, token_mark });
+        self
+    }
+
+    /// Makes a client's fields into those an upstream sees. `takes_sessions`: the route does, so that every bearer was
+    /// meant for us. Host is set by the caller; the identity is attached
     /// by [`Self::attach_identity`].
-    pub(crate) fn forward(&self, headers: &mut HeaderMap, seen: Seen, origin: Origin<'_>) {
+    pub(crate) fn forward(&self, headers: &mut HeaderMap, seen: Seen, takes_sessions: bool, origin: Origin<'_>) {
         // Ours are up to a dozen; room for them is made once.
         headers.reserve(ADDED_MAX);
         let trailers = seen.te && headers.get(TE).is_some_and(|te| te.as_bytes().eq_ignore_ascii_case(b"trailers"));
@@ -240,9 +262,8 @@ impl HeaderRules {
         doomed.retain(|name| !UNREMOVABLE.contains(&name.as_str()));
         doomed.extend(headers.keys().filter(|name| !self.passes(name)).cloned());
         if seen.authorization
-            && !self.forward_credential
             && let Entry::Occupied(found) = headers.entry(AUTHORIZATION)
-            && found.iter().any(|value| self.carrier.ours(value.as_bytes()).is_some())
+            && found.iter().any(|value| self.is_ours(value.as_bytes(), takes_sessions))
         {
             found.remove_entry_mult();
         }
@@ -251,6 +272,9 @@ impl HeaderRules {
         }
         if seen.cookie {
             join_cookies(headers);
+            if let Some(sessions) = &self.sessions {
+                remove_cookie(headers, &sessions.cookie);
+            }
         }
         if trailers {
             headers.insert(TE, HeaderValue::from_static("trailers"));
@@ -261,6 +285,18 @@ impl HeaderRules {
         headers.insert(X_FORWARDED_PORT, self.port.clone());
         headers.insert(X_FORWARDED_PROTO, self.proto.clone());
         headers.insert(X_REQUEST_ID, origin.request_id);
+    }
+
+    /// Whether an `Authorization` field was meant for us alone. What opens a session never goes on; a credential that is
+    /// good for one purpose may, where the configuration says so.
+    fn is_ours(&self, value: &[u8], takes_sessions: bool) -> bool {
+        let is_sessions = |sessions: &SessionFields| {
+            Bearer::token(value).is_some_and(|token| {
+                takes_sessions || SessionKey::is_meant(token) || token.starts_with(sessions.token_mark.as_bytes())
+            })
+        };
+        (!self.forward_credential && self.carrier.ours(value).is_some())
+            || self.sessions.as_ref().is_some_and(is_sessions)
     }
 
     /// Tells the upstream who the request is, by the permit it was given.
@@ -326,6 +362,9 @@ impl HeaderRules {
         }
         for name in doomed {
             headers.remove(name);
+        }
+        if let Some(sessions) = &self.sessions {
+            keep_cookie(headers, &sessions.cookie);
         }
         if private {
             if kept_by_caches {
@@ -438,6 +477,48 @@ fn join_cookies(headers: &mut HeaderMap) {
     }
 }
 
+/// Takes a cookie out of the one field that there is, and the field with the last of them.
+fn remove_cookie(headers: &mut HeaderMap, cookie: &Cookie) {
+    let Some(field) = headers.get(COOKIE) else {
+        return;
+    };
+    let pairs = || field.as_bytes().split(|b| *b == b';');
+    if !pairs().any(|pair| cookie.is_ours(pair)) {
+        return;
+    }
+    let mut kept = Vec::with_capacity(field.len());
+    for pair in pairs().filter(|pair| !cookie.is_ours(pair)).map(<[u8]>::trim_ascii).filter(|pair| !pair.is_empty()) {
+        if !kept.is_empty() {
+            kept.extend_from_slice(b"; ");
+        }
+        kept.extend_from_slice(pair);
+    }
+    // Parts of a field value are one; and if they were not, nothing of it goes on.
+    match HeaderValue::from_bytes(&kept) {
+        Ok(kept) if !kept.is_empty() => headers.insert(COOKIE, kept),
+        _ => headers.remove(COOKIE),
+    };
+}
+
+/// Keeps an upstream from setting our cookie, or ending it.
+fn keep_cookie(headers: &mut HeaderMap, cookie: &Cookie) {
+    let is_ours = |value: &HeaderValue| {
+        let pair = value.as_bytes().split(|b| *b == b';').next().unwrap_or_default();
+        cookie.is_ours(pair)
+    };
+    let Entry::Occupied(found) = headers.entry(SET_COOKIE) else {
+        return;
+    };
+    if !found.iter().any(is_ours) {
+        return;
+    }
+    let (_, values) = found.remove_entry_mult();
+    let kept: Vec<_> = values.filter(|value| !is_ours(value)).collect();
+    for value in kept {
+        headers.append(SET_COOKIE, value);
+    }
+}
+
 /// `private` in place of whatever in `Cache-Control` would let a shared cache keep an answer (hardening.md row U9).
 /// `no-store` and `private` are stricter, or the same, and stay.
 fn make_private(headers: &mut HeaderMap) {
@@ -520,7 +601,8 @@ mod tests {
         let client = HeaderValue::from_static("192.0.2.1");
         let host = HeaderValue::from_static("api.example.com");
         let seen = Seen::among(&headers);
-        rules.forward(&mut headers, seen, Origin { client: &client, host, request_id: HeaderValue::from_static("id") });
+        let origin = Origin { client: &client, host, request_id: HeaderValue::from_static("id") };
+        rules.forward(&mut headers, seen, false, origin);
         for ours in [X_FORWARDED_FOR, X_REAL_IP, X_FORWARDED_HOST, X_FORWARDED_PORT, X_FORWARDED_PROTO, X_REQUEST_ID] {
             assert_eq!(headers.get_all(&ours).iter().count(), 1, "{ours}");
             headers.remove(ours);

@@ -8,10 +8,13 @@
 //! | `headers` | what ends here, what is added, what an upstream may say |
 //! | `upstream` | connections to services, and the requests they carry |
 //! | `body` | bodies on their way through |
+//! | `browser` | what a browser gets: the module for dapps, the login page |
 //! | `cors` | requests of scripts of other origins |
+//! | `query` | queries of the endpoints that are ours |
 //! | `deadline` | timers that are kept from one request to the next |
 //! | `respond`, `unpaid` | answers of our own: all status codes |
 //! | `record`, `access_log` | what is said about a request when it ends |
+//! | `session` | the session API: who is signed in, and how that begins and ends |
 //! | `shop` | plans: their prices, their purchase, who holds one |
 //! | `admin` | metrics, health and the admin API |
 //! | `server` | workers, and their life |
@@ -19,14 +22,17 @@
 mod access_log;
 pub(crate) mod admin;
 mod body;
+pub mod browser;
 mod cors;
 mod deadline;
 pub(crate) mod handler;
 pub(crate) mod headers;
 mod listener;
+mod query;
 mod record;
 pub(crate) mod respond;
 pub mod server;
+mod session;
 pub mod settings;
 mod shop;
 pub mod tls;

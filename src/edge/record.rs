@@ -10,7 +10,7 @@ use std::{
 
 use http::{HeaderValue, Method};
 
-use super::{access_log::Line, body::Breach, handler::Worker};
+use super::{access_log::Line, body::Breach, handler::Worker, session::LoginWanted};
 
 /// One request, from its head to the last byte of its answer.
 pub(crate) struct Record {
@@ -36,6 +36,8 @@ struct Inner {
     route: Option<usize>,
     /// The origin whose script may read the answer.
     cors: Option<HeaderValue>,
+    /// Whether a person waits who would sign in.
+    login: Option<LoginWanted>,
     worker: Rc<Worker>,
     line: Option<Line>,
 }
@@ -79,6 +81,7 @@ impl Record {
                 received: None,
                 route: None,
                 cors: None,
+                login: None,
                 worker,
                 line,
             }),
@@ -108,6 +111,16 @@ impl Record {
     /// The origin whose script may read the answer, taken.
     pub(crate) fn take_reader(&mut self) -> Option<HeaderValue> {
         self.inner.cors.take()
+    }
+
+    /// A refusal is for a person who would sign in.
+    pub(crate) fn signs_in(&mut self, login: Option<LoginWanted>) {
+        self.inner.login = login;
+    }
+
+    /// Whether a refusal is for a person who would sign in.
+    pub(crate) fn login(&self) -> Option<LoginWanted> {
+        self.inner.login
     }
 
     /// The line in the making.

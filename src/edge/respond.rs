@@ -14,13 +14,20 @@ use http::{
 };
 use serde_json::json;
 
-use super::{cors, headers::X_REQUEST_ID, unpaid, upstream::UpstreamError};
+use super::{
+    cors,
+    headers::X_REQUEST_ID,
+    session::{Answered, Content},
+    unpaid,
+    upstream::UpstreamError,
+};
 use crate::{
     gate::payment::PaymentRefusal,
     policy::{
         decision::{RateScope, Reason, Refusal},
         target::PathError,
     },
+    session::{Class, SessionError},
     x402::PAYMENT_RESPONSE,
 };
 
@@ -60,6 +67,8 @@ pub(crate) enum Answer {
     Preflight(Method),
     /// The body stalled.
     RequestTimeout,
+    /// The session API's answer.
+    Session(Box<Answered>),
     /// The shop's answer, for one wallet.
     Shop {
         /// The JSON body.
@@ -107,7 +116,7 @@ impl Answer {
     }
 
     /// The word of `siwx_http_rejected_total`, for what is refused before it has a route.
-    pub(crate) const fn rejected(&self) -> Option<&'static str> {
+    pub(crate) fn rejected(&self) -> Option<&'static str> {
         match self {
             Self::BadPath(_) | Self::AmbiguousPath => Some("bad_path"),
             Self::BadRequest(_) | Self::ExpectationFailed => Some("bad_request"),
@@ -117,6 +126,10 @@ impl Answer {
             Self::TransferCodingNotSupported => Some("framing"),
             Self::UnknownHost => Some("bad_host"),
             Self::RequestTimeout => Some("timeout"),
+            Self::Session(answered) => match &answered.content {
+                Content::Refused(answer) => answer.rejected(),
+                _ => None,
+            },
             Self::BodyTooLarge
             | Self::Internal
             | Self::NoRoute
@@ -150,7 +163,14 @@ impl Answer {
 
     /// The whole answer.
     pub(crate) fn respond(&self, realm: &str, request_id: HeaderValue) -> Response<Bytes> {
-        let Wire { status, code, detail } = self.wire();
+        let Wire { status, detail, .. } = self.wire();
+        if let Self::Session(answered) = self {
+            let problem = || match &answered.content {
+                Content::Refused(answer) => answer.respond(realm, request_id.clone()),
+                _ => self.problem(realm, &request_id),
+            };
+            return answered.respond(status, &detail, request_id.clone(), problem);
+        }
         if let Self::Paid { receipt, answer } = self {
             let mut response = answer.respond(realm, request_id);
             response.headers_mut().insert(PAYMENT_RESPONSE, receipt.clone());
@@ -189,6 +209,12 @@ impl Answer {
             response.headers_mut().insert(X_REQUEST_ID, request_id);
             return response;
         }
+        self.problem(realm, &request_id)
+    }
+
+    /// What went wrong, as problems are told.
+    fn problem(&self, realm: &str, request_id: &HeaderValue) -> Response<Bytes> {
+        let Wire { status, code, detail } = self.wire();
         let mut body = json!({
             "type": "about:blank",
             "title": status.canonical_reason().unwrap_or("Error"),
@@ -202,12 +228,15 @@ impl Answer {
             body["error"] = json!("invalid_token");
             body["reason"] = json!(reason);
         }
+        if let Some(index) = self.index() {
+            body["index"] = json!(index);
+        }
         let mut response = Response::new(Bytes::from(body.to_string()));
         *response.status_mut() = status;
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        headers.insert(X_REQUEST_ID, request_id);
+        headers.insert(X_REQUEST_ID, request_id.clone());
         if let Self::Unpaid(refusal) = self {
             unpaid::headers(refusal, headers);
         }
@@ -242,6 +271,17 @@ impl Answer {
         }
     }
 
+    /// Which of several sign-ins is refused.
+    fn index(&self) -> Option<usize> {
+        match self {
+            Self::Session(answered) => match &answered.content {
+                Content::SessionRefused(refused) => refused.index,
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
     fn retry_after(&self, status: StatusCode) -> Option<u64> {
         match self {
             Self::Refused(
@@ -249,6 +289,10 @@ impl Answer {
                 | Refusal::RateLimited { retry_after_secs, .. }
                 | Refusal::TooManyRefusals { retry_after_secs },
             ) => Some(*retry_after_secs),
+            Self::Session(answered) => match answered.content {
+                Content::Limited { retry_after_secs } => Some(retry_after_secs),
+                _ => matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS).then_some(1),
+            },
             _ => (status == StatusCode::SERVICE_UNAVAILABLE).then_some(1),
         }
     }
@@ -286,6 +330,17 @@ impl Answer {
             Self::RequestTimeout => {
                 wire(S::REQUEST_TIMEOUT, "request_timeout", "the body of the request did not arrive in time")
             }
+            Self::Session(answered) => match &answered.content {
+                Content::Created(_) => wire(S::CREATED, "", ""),
+                Content::Json(_) | Content::Keys(_) => wire(S::OK, "", ""),
+                Content::Limited { .. } => session_refused(&SessionError::RateLimited),
+                Content::MessageRefused(error) => wire(S::BAD_REQUEST, error.code(), &error.to_string()),
+                Content::NoEmail => wire(S::NOT_FOUND, "no_route", "email capture is not enabled"),
+                Content::Nothing | Content::Preflight => wire(S::NO_CONTENT, "", ""),
+                Content::Refused(answer) => answer.wire(),
+                Content::SessionRefused(refused) => session_refused(&refused.error),
+                Content::Whole(response) => wire(response.status(), "", ""),
+            },
             Self::Shop { .. } => wire(S::OK, "", ""),
             Self::TargetTooLong => {
                 wire(S::URI_TOO_LONG, "target_too_long", "the request target is longer than allowed")
@@ -315,11 +370,28 @@ impl Answer {
     }
 }
 
+/// Why nobody is signed in, or not any more (sessions.md section 2).
+fn session_refused(error: &SessionError) -> Wire {
+    let status = match error.class() {
+        Class::Malformed => StatusCode::BAD_REQUEST,
+        Class::Unauthenticated => StatusCode::UNAUTHORIZED,
+        Class::Forbidden => StatusCode::FORBIDDEN,
+        Class::Limited => StatusCode::TOO_MANY_REQUESTS,
+        Class::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+    };
+    Wire { status, code: error.code(), detail: error.to_string() }
+}
+
 fn refused(refusal: &Refusal) -> Wire {
     use StatusCode as S;
     let wire = |status, code, detail: String| Wire { status, code, detail };
     match refusal {
         Refusal::AccountDenied => wire(S::FORBIDDEN, "account_denied", "this account is not let in".to_owned()),
+        Refusal::AccountNotInSession => wire(
+            S::FORBIDDEN,
+            "account_not_in_session",
+            "the account that `X-SIWX-Account` names is not signed in".to_owned(),
+        ),
         Refusal::ConflictingCredentials => wire(
             S::BAD_REQUEST,
             "conflicting_credentials",
@@ -330,6 +402,14 @@ fn refused(refusal: &Refusal) -> Wire {
             "credential_required",
             "expected `Authorization: SIWX base64(message).signature`".to_owned(),
         ),
+        Refusal::CrossSite => wire(
+            S::FORBIDDEN,
+            "csrf",
+            "expected a page of this gateway or of an origin it lists, found another one or none".to_owned(),
+        ),
+        Refusal::InvalidSession => {
+            wire(S::UNAUTHORIZED, "invalid_session", "the session is over; sign in again".to_owned())
+        }
         Refusal::InvalidToken(fault) => {
             wire(S::UNAUTHORIZED, "invalid_token", format!("{}: {}", fault.code(), fault.detail()))
         }

@@ -147,7 +147,12 @@ impl Server {
             None => None,
         };
         let upstreams = upstreams.into_iter().map(|settings| upstream(settings, &metrics)).collect::<Result<_, _>>()?;
-        let headers = header_rules(&settings, &public_url)?;
+        let mut headers = header_rules(&settings, &public_url)?;
+        if let Some(sessions) = gate.sessions()
+            && let Some(cookie) = sessions.cookie()
+        {
+            headers = headers.with_sessions(cookie.clone(), sessions.token_mark());
+        }
 
         let count = match settings.workers {
             0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),

@@ -134,7 +134,16 @@ impl Contracts {
 
     /// What a contract says, for a client at this address. Safe to drop at any time.
     pub(super) async fn ask(self: &Arc<Self>, call: &ContractCall, client: IpAddr) -> Result<Said, Unasked> {
-        let mut answer = match self.remembered_or_asked(call, client)? {
+        self.hear(call, client, true).await
+    }
+
+    /// The same, past what is remembered. What is being asked already is as good as a question of one's own.
+    pub(super) async fn ask_again(self: &Arc<Self>, call: &ContractCall, client: IpAddr) -> Result<Said, Unasked> {
+        self.hear(call, client, false).await
+    }
+
+    async fn hear(self: &Arc<Self>, call: &ContractCall, client: IpAddr, remember: bool) -> Result<Said, Unasked> {
+        let mut answer = match self.remembered_or_asked(call, client, remember)? {
             Ok(said) => return Ok(said),
             Err(answer) => answer,
         };
@@ -151,10 +160,11 @@ impl Contracts {
         self: &Arc<Self>,
         call: &ContractCall,
         client: IpAddr,
+        remember: bool,
     ) -> Result<Result<Said, Answer>, Unasked> {
         let (key, now) = (call.key(), Instant::now());
         let looks = &self.metrics.cache_requests[CACHE];
-        let remembered = || self.cache.get(&key).filter(|said| now < said.until);
+        let remembered = || self.cache.get(&key).filter(|said| remember && now < said.until);
         let word = |said: &Said| if said.verdict.is_yes() { "hit" } else { "negative" };
         if let Some(said) = remembered() {
             looks.inc(word(&said));

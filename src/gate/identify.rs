@@ -3,12 +3,18 @@
 
 use std::{sync::Arc, time::Instant};
 
+use http::{
+    HeaderName, HeaderValue,
+    header::{ORIGIN, UPGRADE},
+};
+
 use super::{
     Gate, Looked,
     cache::Entry,
     contracts::{Contracts, Said, Unasked},
     limits,
     payment::Payments,
+    sessions::{Doubt, Visitor},
     settings::Settings,
     view::RequestView,
 };
@@ -16,14 +22,16 @@ use crate::{
     caip::AccountId,
     chain::{self, Question, Scheme, SignatureError, SignerKey, Verification, Verified},
     credential::{
-        self, CREDENTIAL_BYTES_MAX, CarrierName, CredentialError, Digest, Presented, Proven, SignIn, SignInError,
-        SignInExpectation,
+        self, Authorization, Bearer, CREDENTIAL_BYTES_MAX, CarrierName, Carriers, Cookie, CredentialError, Digest,
+        Presented, Proven, SignIn, SignInError, SignInExpectation, SignInWithX,
     },
     policy::{
+        cross_site::{self, Page},
         decision::{RateScope, Refusal, TokenFault},
         identity::{Identity, Known},
         rule::Rule,
     },
+    session::SessionError,
     siwx::{
         claims::{self, ClaimError, Expectation},
         origin::Origin,
@@ -32,12 +40,19 @@ use crate::{
     x402::nonce::Purpose,
 };
 
+/// Names the account of its session that a request acts as (sessions.md section 2.1).
+const ACCOUNT_SELECTOR: HeaderName = HeaderName::from_static("x-siwx-account");
+
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+
 /// Why it is not known yet who a request is.
-pub(super) enum Halt {
+pub(super) enum Halt<'r> {
     /// It ends here.
     Refused(Refusal),
     /// A contract is to be asked.
     Ask(Box<Pending>),
+    /// A session is not remembered, or something is to be asked about it.
+    Open(Presented<'r>),
 }
 
 /// A credential about which a contract decides, and nothing else is left to be said against.
@@ -60,15 +75,83 @@ enum Then {
 
 impl Gate {
     /// Steps 2 to 5: what was presented, who that is, and whether the message allows this request now.
-    pub(super) fn look_up(&self, rule: Option<&Rule>, view: &RequestView<'_>, now: UnixTime) -> Result<Looked, Halt> {
-        let carriers = &self.carriers[usize::from(!rule.is_some_and(|rule| rule.sign_in))];
+    pub(super) fn look_up<'r>(
+        &self,
+        rule: Option<&Rule>,
+        view: &RequestView<'r>,
+        now: UnixTime,
+    ) -> Result<Looked, Halt<'r>> {
+        let carriers = self.carriers_of(rule);
         let presented = credential::present(view.headers, carriers).map_err(|_| Refusal::ConflictingCredentials)?;
         let presented = presented.ok_or(Refusal::CredentialRequired)?;
-        if presented.carrier() == CarrierName::SignInWithX {
-            return self.sign_in(&presented, view, now);
+        match presented.carrier() {
+            CarrierName::Authorization => {
+                let (entry, warm) = self.find_or_verify(&presented, view, now)?;
+                Ok(self.allowed(entry, warm, view, now)?)
+            }
+            CarrierName::Bearer | CarrierName::Cookie => self.session(presented, view, now),
+            CarrierName::SignInWithX => self.sign_in(&presented, view, now),
         }
-        let (entry, warm) = self.find_or_verify(&presented, view, now)?;
-        Ok(self.allowed(entry, warm, view, now)?)
+    }
+
+    /// What a route takes; where there is none: what is good anywhere, so that only who is known is told so.
+    fn carriers_of(&self, rule: Option<&Rule>) -> &Carriers {
+        let sessions = self.settings.sessions.is_some();
+        let (tokens, sign_in, sessions) =
+            rule.map_or((true, false, sessions), |rule| (rule.tokens, rule.sign_in, rule.sessions));
+        &self.carriers[place(tokens, sign_in, sessions)]
+    }
+
+    /// Steps 3 and 5 for a session that is remembered.
+    fn session<'r>(&self, presented: Presented<'r>, view: &RequestView<'r>, now: UnixTime) -> Result<Looked, Halt<'r>> {
+        let sessions = self.sessions.get().ok_or(Refusal::CredentialRequired)?;
+        if presented.carrier() == CarrierName::Cookie && sessions.settings().csrf && changes_something(view) {
+            let field = |name| view.headers.get(name).map(HeaderValue::as_bytes);
+            // Two of them are as good as none that is known.
+            let page = Page { origin: field(ORIGIN), fetch_site: field(SEC_FETCH_SITE) };
+            if view.headers.get_all(ORIGIN).iter().nth(1).is_some() || !sessions.may_change(&page) {
+                return Err(Refusal::CrossSite.into());
+            }
+        }
+        let Some(opened) = sessions.remembered(&presented, now) else {
+            return Err(Halt::Open(presented));
+        };
+        let acting =
+            opened.acting(named(view)?, &sessions.settings().life, now).map_err(|error| session_fault(&error))?;
+        if !sessions.is_sure(&opened, acting.session, now) || sessions.is_seen_due(&opened, now) {
+            return Err(Halt::Open(presented));
+        }
+        Ok(Looked { entry: Arc::clone(acting.entry), identity: acting.identity, warm: true, issued: None })
+    }
+
+    /// Steps 4 and 5 for a session about which somebody has to be asked: the store, or a contract. Large and cold:
+    /// whoever awaits it boxes it.
+    pub(super) async fn open_session(
+        &self,
+        presented: Presented<'_>,
+        view: &RequestView<'_>,
+        now: UnixTime,
+    ) -> Result<Looked, Refusal> {
+        self.check_failures(view)?;
+        let sessions = self.sessions.get().ok_or(Refusal::CredentialRequired)?;
+        let opened = sessions.open(self, &presented, now).await.map_err(|_| Refusal::StoreUnavailable)?;
+        let opened = opened.ok_or(Refusal::InvalidSession)?;
+        let (named, life) = (named(view)?, &sessions.settings().life);
+        let visitor = Visitor { client: view.client, origin: None, started: view.started, now };
+        let confirmed = {
+            let acting = opened.acting(named, life, now).map_err(|error| session_fault(&error))?;
+            sessions.confirm(self, &opened, acting.session, &visitor).await
+        };
+        let opened = confirmed.map_err(|doubt| match doubt {
+            Doubt::Refused => Refusal::InvalidSession,
+            Doubt::Unavailable => Refusal::VerifierUnavailable,
+            Doubt::Limited(wait) => {
+                Refusal::RateLimited { scope: RateScope::Contracts, retry_after_secs: limits::whole_secs(wait) }
+            }
+        })?;
+        let opened = sessions.note_seen(&opened, now).await;
+        let acting = opened.acting(named, life, now).map_err(|error| session_fault(&error))?;
+        Ok(Looked { entry: Arc::clone(acting.entry), identity: acting.identity, warm: false, issued: None })
     }
 
     /// Step 5 for a token.
@@ -79,7 +162,12 @@ impl Gate {
     }
 
     /// Steps 3 to 5 for a proof that is good once: it is neither looked up nor remembered (x402.md section 9).
-    fn sign_in(&self, presented: &Presented<'_>, view: &RequestView<'_>, now: UnixTime) -> Result<Looked, Halt> {
+    fn sign_in(
+        &self,
+        presented: &Presented<'_>,
+        view: &RequestView<'_>,
+        now: UnixTime,
+    ) -> Result<Looked, Halt<'static>> {
         self.check_failures(view)?;
         let payments = self.payments.get().ok_or(Refusal::CredentialRequired)?;
         let served = payments.origin(view.host);
@@ -161,7 +249,7 @@ impl Gate {
         presented: &Presented<'_>,
         view: &RequestView<'_>,
         now: UnixTime,
-    ) -> Result<(Arc<Entry>, bool), Halt> {
+    ) -> Result<(Arc<Entry>, bool), Halt<'static>> {
         let hits = &self.metrics.cache_requests[0];
         if let Some(entry) = self.proofs.find_last(view.last, presented.bytes(), view.started) {
             hits.inc("hit");
@@ -193,7 +281,7 @@ impl Gate {
         flushes: u64,
         view: &RequestView<'_>,
         now: UnixTime,
-    ) -> Result<Arc<Entry>, Halt> {
+    ) -> Result<Arc<Entry>, Halt<'static>> {
         self.check_failures(view)?;
         let proof = presented.decode(&self.settings.reading).map_err(|error| credential_fault(&error))?;
         let until = claims::check(proof.claims(), &self.settings.expectation, Some(view.path.as_str()), now)
@@ -226,7 +314,7 @@ impl Gate {
     }
 
     /// Who can ask a contract, if somebody can.
-    fn asks(&self, question: &Question) -> Option<&Arc<Contracts>> {
+    pub(super) fn asks(&self, question: &Question) -> Option<&Arc<Contracts>> {
         self.contracts.get().filter(|contracts| contracts.covers(question.call().chain()))
     }
 
@@ -297,7 +385,7 @@ impl Gate {
 
     /// Counts a verification: good, bad, or such that nobody could say. Which scheme a bad signature was meant to be
     /// cannot be told where no contract was asked; the plain one of its family counts it.
-    fn count_verification(&self, scheme: Option<Scheme>, begun: Instant, good: Option<bool>) {
+    pub(super) fn count_verification(&self, scheme: Option<Scheme>, begun: Instant, good: Option<bool>) {
         let metrics = scheme.and_then(|scheme| self.schemes.iter().find(|(known, _)| *known == scheme));
         if let Some((_, metrics)) = metrics {
             metrics.duration.observe(begun.elapsed());
@@ -310,7 +398,7 @@ impl Gate {
     }
 }
 
-impl From<Refusal> for Halt {
+impl From<Refusal> for Halt<'_> {
     fn from(refusal: Refusal) -> Self {
         Self::Refused(refusal)
     }
@@ -335,6 +423,50 @@ impl Unasked {
 /// The scheme of a family that needs nobody.
 fn plain_scheme(namespace: &str) -> Option<Scheme> {
     chain::CHAINS.iter().find(|chain| chain.namespace() == namespace)?.schemes().first().copied()
+}
+
+/// The account that a request acts as, where it names one: in one field of printable ASCII.
+fn named<'r>(view: &RequestView<'r>) -> Result<Option<&'r str>, Refusal> {
+    let mut fields = view.headers.get_all(ACCOUNT_SELECTOR).iter();
+    let Some(field) = fields.next() else {
+        return Ok(None);
+    };
+    if fields.next().is_some() {
+        return Err(Refusal::ConflictingCredentials);
+    }
+    field.to_str().map(Some).map_err(|_| Refusal::AccountNotInSession)
+}
+
+/// Whether a request may change something, or opens a WebSocket, which reads what its page may not.
+fn changes_something(view: &RequestView<'_>) -> bool {
+    !cross_site::is_safe(view.method) || view.headers.contains_key(UPGRADE)
+}
+
+fn session_fault(error: &SessionError) -> Refusal {
+    match error {
+        SessionError::AccountNotInSession => Refusal::AccountNotInSession,
+        _ => Refusal::InvalidSession,
+    }
+}
+
+/// The place of carriers by what a route takes.
+const fn place(tokens: bool, sign_in: bool, sessions: bool) -> usize {
+    (tokens as usize) << 2 | (sign_in as usize) << 1 | sessions as usize
+}
+
+/// The carriers for every combination of what a route may take, each in its [`place`].
+pub(super) fn carriers(settings: &Settings) -> Vec<Carriers> {
+    let cookie = settings.sessions.as_ref().map(|sessions| Cookie::new(&sessions.cookie.name));
+    let one = |place: usize| {
+        let (tokens, sign_in, sessions) = (place & 4 != 0, place & 2 != 0, place & 1 != 0);
+        Carriers {
+            authorization: tokens.then(|| Authorization::new(settings.schemes.clone())),
+            sign_in_with_x: sign_in.then_some(SignInWithX),
+            bearer: (sessions && cookie.is_some()).then_some(Bearer),
+            cookie: cookie.clone().filter(|_| sessions),
+        }
+    };
+    (0..8).map(one).collect()
 }
 
 /// What sign-in proofs are judged by, for each origin of ours.

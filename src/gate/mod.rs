@@ -10,7 +10,8 @@
 //!    than one a core runs at once, whatever strangers send. What the account's key did not make, and a contract may
 //!    take, is asked of the contract last (`contracts`), within what the address may have asked.
 //! 5. The claims again, at this request's time and path: what is remembered is that a signature is right, never
-//!    that a request is allowed.
+//!    that a request is allowed. A session is found by one look where it is remembered, and in its store where it is
+//!    not (`sessions`); its times are judged anew too, and whether the page that asks may change anything.
 //! 6. Denied accounts.
 //! 7. What the account holds, where the route demands a subscription.
 //! 8. The decision, by `policy`. What it lets in takes from what route and plan allow (`limits`), and what is over
@@ -25,6 +26,7 @@ mod identify;
 mod limits;
 pub mod payment;
 mod quotas;
+pub mod sessions;
 pub mod settings;
 mod subscriptions;
 pub mod view;
@@ -38,7 +40,7 @@ use std::{
 use crate::{
     caip::{AccountId, AccountKey},
     chain::Scheme,
-    credential::{Authorization, Carriers, SignInError, SignInExpectation, SignInWithX},
+    credential::{Carriers, SignInError, SignInExpectation},
     metrics::{Metrics, OperationMetrics, RouteMetrics, SchemeMetrics},
     outbound::Outbound,
     policy::{
@@ -50,7 +52,7 @@ use crate::{
         target::PathError,
     },
     rpc::Rpc,
-    siwx::Code,
+    siwx::{Code, claims::Claims},
     store::{Claim, NonceKey, NonceStore, StoreError, SubscriptionStore, UsageStore},
     time::UnixTime,
 };
@@ -63,6 +65,7 @@ pub(crate) use limits::subscriber;
 use limits::{Admitted, Allowances, Limits, QUOTA, Short, Taken};
 use payment::{Due, PaymentRefusal, Payments};
 use quotas::Quotas;
+use sessions::Sessions;
 use settings::Settings;
 use subscriptions::Accounts;
 use view::RequestView;
@@ -71,11 +74,12 @@ use view::RequestView;
 pub struct Gate {
     settings: Settings,
     routes: Routes,
-    /// On routes that take proofs of `SIGN-IN-WITH-X`, and on others.
-    carriers: [Carriers; 2],
+    /// By what a route takes: see [`identify::carriers`].
+    carriers: Vec<Carriers>,
     sign_ins: Vec<SignInExpectation>,
     payments: OnceLock<Arc<Payments>>,
     contracts: OnceLock<Arc<Contracts>>,
+    sessions: OnceLock<Arc<Sessions>>,
     proofs: Proofs,
     accounts: Accounts,
     nonces: Arc<dyn NonceStore>,
@@ -193,6 +197,8 @@ pub struct Sizes {
     pub accounts: u64,
     /// What contracts said, remembered.
     pub contracts: u64,
+    /// Sets of sessions remembered.
+    pub sessions: u64,
 }
 
 // === impl Gate ===
@@ -207,6 +213,7 @@ impl Gate {
             let possible = |reason: &Reason| match reason {
                 Reason::Quota => scopes.contains(&QUOTA),
                 Reason::VerifierUnavailable => asks_contracts,
+                reason if reason.is_about_sessions() => settings.sessions.is_some(),
                 reason => takes_money || !reason.is_about_money(),
             };
             let labels = |reason: &Reason| possible(reason).then(|| (reason.decision(), reason.as_str()));
@@ -218,13 +225,11 @@ impl Gate {
         };
         let route_metrics = routes.rules().iter().map(of_rule).collect();
         Self {
-            carriers: [true, false].map(|sign_in| Carriers {
-                authorization: Some(Authorization::new(settings.schemes.clone())),
-                sign_in_with_x: sign_in.then_some(SignInWithX),
-            }),
+            carriers: identify::carriers(&settings),
             sign_ins: identify::sign_ins(&settings),
             payments: OnceLock::new(),
             contracts: OnceLock::new(),
+            sessions: OnceLock::new(),
             proofs: Proofs::new(settings.proofs, metrics),
             accounts: Accounts::new(&settings, stores.subscriptions, stores.foreign_writes, stores.backend, metrics),
             nonces: stores.nonces,
@@ -244,6 +249,21 @@ impl Gate {
     pub fn ask_contracts(&self, rpc: Rpc, outbound: Outbound, origin: Instant) {
         let contracts = Contracts::new(rpc, outbound, &self.settings, &self.metrics, origin);
         let _ = self.contracts.set(Arc::new(contracts));
+    }
+
+    /// Opens sessions from now on; once.
+    pub fn open_sessions(&self, sessions: Arc<Sessions>) {
+        let _ = self.sessions.set(sessions);
+    }
+
+    /// The sessions of browsers, where there are any.
+    pub fn sessions(&self) -> Option<&Arc<Sessions>> {
+        self.sessions.get()
+    }
+
+    /// What it judges by, apart from the routes.
+    pub const fn settings(&self) -> &Settings {
+        &self.settings
     }
 
     /// The routes it judges by.
@@ -272,8 +292,9 @@ impl Gate {
         let looked = match self.look_up(met.rule, view, now) {
             Ok(looked) => Ok(looked),
             Err(Halt::Refused(refusal)) => Err(refusal),
-            // Boxed: this is a cold way, and every request would carry the room for it.
+            // Boxed: these are cold ways, and every request would carry the room for them.
             Err(Halt::Ask(pending)) => Box::pin(self.ask_contract(*pending, view, now)).await,
+            Err(Halt::Open(presented)) => Box::pin(self.open_session(presented, view, now)).await,
         };
         let looked = match looked {
             Ok(looked) => looked,
@@ -308,7 +329,8 @@ impl Gate {
             },
         };
         // What is answered 404 or 405 opens nothing, and burns nothing.
-        if (self.settings.single_use_nonce || issued.is_some())
+        let burns = issued.is_some() || (self.settings.single_use_nonce && asked.entry.known.session().is_none());
+        if burns
             && matches!(verdict, Verdict::Decided(Decision::Admit(_)))
             && let Err(refusal) = self.claim_nonce(&asked.entry.known, issued.as_ref(), valid_until, now).await
         {
@@ -404,7 +426,10 @@ impl Gate {
         let (nonce, until) = match issued {
             Some((nonce, until)) => (NonceKey::Issued(nonce), *until),
             // The policy requires a nonce wherever one is claimed.
-            None => (NonceKey::Account(&key, known.claims().nonce().unwrap_or("")), valid_until.plus_millis(skew)),
+            None => (
+                NonceKey::Account(&key, known.claims().and_then(Claims::nonce).unwrap_or("")),
+                valid_until.plus_millis(skew),
+            ),
         };
         let begun = Instant::now();
         let claimed = self.nonces.claim(nonce, until, now).await;
@@ -516,12 +541,21 @@ impl Gate {
         }
         self.proofs.flush();
         self.accounts.flush();
+        self.forget_sessions();
+    }
+
+    /// Forgets what is remembered of sessions: some were ended in the store.
+    pub fn forget_sessions(&self) {
+        if let Some(sessions) = self.sessions.get() {
+            sessions.flush();
+        }
     }
 
     /// How much is remembered. Settles the caches' own bookkeeping first.
     pub fn sizes(&self) -> Sizes {
         let contracts = self.contracts.get().map_or(0, |contracts| contracts.entries());
-        Sizes { proofs: self.proofs.entries(), accounts: self.accounts.entries(), contracts }
+        let sessions = self.sessions.get().map_or(0, |sessions| sessions.entries());
+        Sizes { proofs: self.proofs.entries(), accounts: self.accounts.entries(), contracts, sessions }
     }
 }
 

@@ -6,6 +6,7 @@ use crate::{
     caip::ChainId,
     chain::Accepts,
     secret::Secret,
+    session::set::{Life, Revalidation},
     siwx::{claims::Expectation, message::Reading},
     x402::terms::Offer,
 };
@@ -41,6 +42,8 @@ pub struct Settings {
     pub stale_if_error: Duration,
     /// How money is taken; nothing: not at all.
     pub payments: Option<PaymentSettings>,
+    /// How browsers sign in; nothing: not at all.
+    pub sessions: Option<SessionSettings>,
     /// How much each plan may be used; one of no entry is without limit.
     pub plan_limits: Vec<PlanLimits>,
     /// How many refused credentials an address may send; nothing: any number.
@@ -68,6 +71,72 @@ pub struct PaymentSettings {
     pub shop: Option<String>,
     /// Whether anybody may ask what an account holds.
     pub public_status: bool,
+}
+
+/// What the configuration says about browser sessions (`[session]`).
+#[derive(Debug, Clone)]
+pub struct SessionSettings {
+    /// The path under which the session API is found, without a slash at its end.
+    pub prefix: String,
+    /// The gateway's URL, without a path: `iss` of tokens.
+    pub issuer: String,
+    /// Its domain: `aud` of tokens, and what nonces are issued for.
+    pub domain: String,
+    /// How long sessions live.
+    pub life: Life,
+    /// What opens a session.
+    pub token: TokenForm,
+    /// How the cookie is set.
+    pub cookie: CookieSettings,
+    /// Whether what changes something on the strength of a cookie, upstream too, needs a page that may.
+    pub csrf: bool,
+    /// Words for families of chains that are welcome in sign-ins beside those of tokens.
+    pub labels: Vec<(String, Vec<String>)>,
+    /// How old a nonce, and a message of a sign-in, may be.
+    pub message_age_max: Duration,
+    /// When contracts are asked again; nothing: never.
+    pub revalidation: Option<Revalidation>,
+    /// Whether browsers are shown a page to sign in on.
+    pub login_page: bool,
+    /// The path under which the endpoints of ReownAuthentication are found, without a slash at its end; nothing: nowhere.
+    pub reown_prefix: Option<String>,
+    /// What makes nonces known as our own; nothing: the secret that the store keeps.
+    pub nonce_secret: Option<Secret<Vec<u8>>>,
+    /// Sets that are remembered.
+    pub cache: CacheSettings,
+}
+
+/// What a client holds that opens its session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TokenForm {
+    /// A token that says who is signed in.
+    Jwt,
+    /// An id that says nothing.
+    Opaque,
+}
+
+/// How the session cookie is set (sessions.md section 2.3).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CookieSettings {
+    /// Its name, as `public_url` and `domain` have it.
+    pub name: String,
+    /// Whether other sites may bring it along.
+    pub same_site: SameSite,
+    /// The domain whose hosts all get it; nothing: this host alone.
+    pub domain: Option<String>,
+    /// Whether it is sent over TLS alone.
+    pub secure: bool,
+}
+
+/// Which sites may bring a cookie along.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SameSite {
+    /// Others when they send a visitor over.
+    Lax,
+    /// Any, each with a cookie of its own (`Partitioned`).
+    None,
+    /// No other.
+    Strict,
 }
 
 /// A plan with a price.

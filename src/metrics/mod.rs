@@ -30,7 +30,7 @@ pub const REJECTED: [&str; 9] = [
 ];
 
 /// Caches.
-pub const CACHES: [&str; 3] = ["proofs", "subscriptions", "contracts"];
+pub const CACHES: [&str; 4] = ["proofs", "subscriptions", "contracts", "sessions"];
 
 /// What became of a look into a cache.
 pub const CACHE_RESULTS: [&str; 5] = ["hit", "miss", "stale", "negative", "coalesced"];
@@ -118,6 +118,7 @@ pub struct Metrics {
     signature_verify_duration: Family<Histogram>,
     subscription_lookups: Family<Counter>,
     subscription_lookup_duration: Family<Histogram>,
+    sign_ins: Family<Counter>,
     store_operations: Family<Counter>,
     store_operation_duration: Family<Histogram>,
     facilitator_requests: Family<Counter>,
@@ -132,9 +133,9 @@ pub struct Metrics {
     pub http_requests_in_flight: Gauge,
     pub http_rejected: Words<REJECTED_LEN>,
     pub auth_duration: [Histogram; 4],
-    pub cache_requests: [Words<5>; 3],
-    pub cache_entries: [Gauge; 3],
-    pub cache_evictions: [Words<4>; 3],
+    pub cache_requests: [Words<5>; 4],
+    pub cache_entries: [Gauge; 4],
+    pub cache_evictions: [Words<4>; 4],
     pub payments_open: [Gauge; 3],
     rate_limited: Family<Counter>,
     pub connections: [Gauge; 2],
@@ -379,6 +380,7 @@ impl Metrics {
                 &["backend"],
                 &LOOKUP_BUCKETS,
             ),
+            sign_ins: counters(&r, "sign_ins_total", "sign-ins of the session API", &["scheme", "result"]),
             store_operations: counters(&r, "store_operations_total", "writes to the store", &["operation", "result"]),
             store_operation_duration: histograms(
                 &r,
@@ -523,6 +525,12 @@ impl Metrics {
             timeout: operations("timeout"),
             duration: self.store_operation_duration.with_label_values(&[operation]),
         }
+    }
+
+    /// Counts a sign-in of the session API: `ok`, or the code of its refusal. `scheme` is `none` where no signature was
+    /// found good.
+    pub fn signed_in(&self, scheme: &str, result: &'static str) {
+        self.sign_ins.with_label_values(&[scheme, result]).inc();
     }
 
     /// The series of a facilitator, made at 0.

@@ -62,10 +62,16 @@ enum Place {
 pub enum Refusal {
     /// The account is on the list of those that are refused whatever they hold.
     AccountDenied,
+    /// The request names an account that is not among those of its session.
+    AccountNotInSession,
     /// Two fields of one credential header, or two credentials that say different things.
     ConflictingCredentials,
     /// Nothing was presented where something is demanded.
     CredentialRequired,
+    /// A cookie came from a page that may not change anything on the strength of it.
+    CrossSite,
+    /// The session that was presented is over, or none.
+    InvalidSession,
     /// What was presented is not good.
     InvalidToken(TokenFault),
     /// The account has not paid for the route.
@@ -138,6 +144,7 @@ pub enum Reason {
     ChallengeNoCredential,
     ChallengeNoSubscription,
     Conflict,
+    Csrf,
     DomainMismatch,
     Expired,
     FacilitatorUnavailable,
@@ -160,6 +167,7 @@ pub enum Reason {
     Public,
     Quota,
     RateLimited,
+    SessionInvalid,
     SettlementUnknown,
     StoreUnavailable,
     SubscriptionExpired,
@@ -301,8 +309,10 @@ impl Refusal {
     pub const fn reason(&self) -> Reason {
         match self {
             Self::AccountDenied => Reason::AccountDenied,
+            Self::AccountNotInSession | Self::InvalidSession => Reason::SessionInvalid,
             Self::ConflictingCredentials => Reason::Conflict,
             Self::CredentialRequired => Reason::NoCredential,
+            Self::CrossSite => Reason::Csrf,
             Self::InvalidToken(fault) => fault.reason,
             Self::PaymentRequired => Reason::NoSubscription,
             Self::PlanRequired { .. } => Reason::PlanMismatch,
@@ -320,14 +330,17 @@ impl Refusal {
     pub const fn counts_against_address(&self) -> bool {
         match self {
             Self::AccountDenied
+            | Self::InvalidSession
             | Self::InvalidToken(_)
             | Self::ProofRefused(_)
             | Self::PlanRequired { .. }
             | Self::SubscriptionRequired { .. } => true,
             // A key was tried before, and that costs: else bad signatures could be tried without end under this name.
             Self::RateLimited { scope: RateScope::Contracts, .. } => true,
-            Self::ConflictingCredentials
+            Self::AccountNotInSession
+            | Self::ConflictingCredentials
             | Self::CredentialRequired
+            | Self::CrossSite
             | Self::PaymentRequired
             | Self::QuotaExceeded { .. }
             | Self::RateLimited { .. }
@@ -395,7 +408,7 @@ impl TokenFault {
 
 impl Reason {
     /// All of them, in the order of their place in a route's counters.
-    pub const ALL: [Self; 35] = [
+    pub const ALL: [Self; 37] = [
         Self::AccountDenied,
         Self::BadSignature,
         Self::ChainNotAllowed,
@@ -403,6 +416,7 @@ impl Reason {
         Self::ChallengeNoCredential,
         Self::ChallengeNoSubscription,
         Self::Conflict,
+        Self::Csrf,
         Self::DomainMismatch,
         Self::Expired,
         Self::FacilitatorUnavailable,
@@ -425,6 +439,7 @@ impl Reason {
         Self::Public,
         Self::Quota,
         Self::RateLimited,
+        Self::SessionInvalid,
         Self::SettlementUnknown,
         Self::StoreUnavailable,
         Self::SubscriptionExpired,
@@ -448,6 +463,7 @@ impl Reason {
             Self::ChallengeNoCredential => "no_credential",
             Self::ChallengeNoSubscription => "no_subscription",
             Self::Conflict => "conflict",
+            Self::Csrf => "csrf",
             Self::DomainMismatch => "domain_mismatch",
             Self::Expired => "expired",
             Self::FacilitatorUnavailable => "facilitator_unavailable",
@@ -470,6 +486,7 @@ impl Reason {
             Self::Public => "public",
             Self::Quota => "quota",
             Self::RateLimited => "rate_limited",
+            Self::SessionInvalid => "session_invalid",
             Self::SettlementUnknown => "settlement_unknown",
             Self::StoreUnavailable => "store_unavailable",
             Self::SubscriptionExpired => "subscription_expired",
@@ -496,6 +513,11 @@ impl Reason {
             | Self::PaymentRefused => "challenge",
             _ => "deny",
         }
+    }
+
+    /// Whether it falls only where there are sessions.
+    pub const fn is_about_sessions(self) -> bool {
+        matches!(self, Self::Csrf | Self::SessionInvalid)
     }
 
     /// Whether it falls only where something is sold, or signed in for once.

@@ -1,8 +1,9 @@
 //! Who a request is, once its message and its signature are both right.
 //!
-//! A [`Known`] is what a verified proof leaves behind for later requests: who signed, what the message claims,
-//! and the header values an upstream is told, made once. It says nothing about *now*: an [`Identity`] does, and
-//! can only be had by [`Identity::establish`], which judges the claims anew on every request, warm or cold.
+//! A [`Known`] is what a verified proof, or a session that one began, leaves behind for later requests: who signed, what
+//! the message claims, and the header values an upstream is told, made once. It says nothing about *now*: an [`Identity`]
+//! does, and can only be had by [`Identity::establish`], which judges the claims anew on every request, warm or cold, and
+//! by [`Identity::open`], which judges the times of a session.
 
 use std::sync::Arc;
 
@@ -13,17 +14,33 @@ use crate::{
     caip::AccountId,
     chain::{Scheme, Verified},
     policy::holder::Holder,
+    session::{
+        SessionError,
+        id::Sid,
+        set::{Life, Session, SessionSet},
+    },
     siwx::claims::{self, ClaimError, Claims, Expectation},
     time::UnixTime,
 };
 
-/// A verified proof and what later requests with it need.
+/// A verified proof, or a session that one began, and what later requests with it need.
 #[derive(Debug)]
 pub struct Known {
-    verified: Verified,
+    account: AccountId,
+    scheme: Scheme,
+    proven: Proven,
     headers: IdentityHeaders,
     /// What an upstream was told last of what opened a route. It seldom changes from one request to the next.
     opened: ArcSwapOption<Told>,
+}
+
+/// What rests on the wallet's signature.
+#[derive(Debug)]
+enum Proven {
+    /// A message that the request brings along, and that is judged on each of them.
+    Message(Claims),
+    /// A session, whose message was judged when it was begun.
+    Session(Sid),
 }
 
 /// What opened a route, and the same as an upstream is told it.
@@ -68,29 +85,50 @@ pub struct Identity {
 impl Known {
     /// Keeps a verified proof.
     pub fn new(verified: Verified) -> Self {
-        let account = verified.account();
+        let claims = Proven::Message(verified.claims().clone());
+        Self::of(verified.account().clone(), verified.scheme(), claims)
+    }
+
+    /// Keeps whose a session is; nothing if its scheme is none of ours.
+    pub fn of_session(session: &Session) -> Option<Self> {
+        let scheme = Scheme::ALL.iter().find(|scheme| scheme.as_str() == &*session.scheme)?;
+        Some(Self::of(session.account.clone(), *scheme, Proven::Session(session.sid)))
+    }
+
+    fn of(account: AccountId, scheme: Scheme, proven: Proven) -> Self {
         let headers = IdentityHeaders {
             address: header_value(account.address()),
             chain: header_value(account.chain_str()),
             account: header_value(account.as_str()),
-            scheme: HeaderValue::from_static(verified.scheme().as_str()),
+            scheme: HeaderValue::from_static(scheme.as_str()),
         };
-        Self { verified, headers, opened: ArcSwapOption::empty() }
+        Self { account, scheme, proven, headers, opened: ArcSwapOption::empty() }
     }
 
     /// The account that signed.
-    pub fn account(&self) -> &AccountId {
-        self.verified.account()
+    pub const fn account(&self) -> &AccountId {
+        &self.account
     }
 
-    /// What the message claims.
-    pub fn claims(&self) -> &Claims {
-        self.verified.claims()
+    /// What the message claims; nothing for a session.
+    pub const fn claims(&self) -> Option<&Claims> {
+        match &self.proven {
+            Proven::Message(claims) => Some(claims),
+            Proven::Session(_) => None,
+        }
+    }
+
+    /// What the session is called; nothing where the request brings its own proof.
+    pub const fn session(&self) -> Option<Sid> {
+        match &self.proven {
+            Proven::Message(_) => None,
+            Proven::Session(sid) => Some(*sid),
+        }
     }
 
     /// How the signature was checked.
-    pub fn scheme(&self) -> Scheme {
-        self.verified.scheme()
+    pub const fn scheme(&self) -> Scheme {
+        self.scheme
     }
 }
 
@@ -104,8 +142,26 @@ impl Identity {
         request_path: &str,
         now: UnixTime,
     ) -> Result<Self, ClaimError> {
-        let valid_until = claims::check(known.claims(), expected, Some(request_path), now)?;
+        // What stands for a session proves nothing here.
+        let claims = known.claims().ok_or(ClaimError::InvalidTimeRange)?;
+        let valid_until = claims::check(claims, expected, Some(request_path), now)?;
         Ok(Self { known: Arc::clone(known), valid_until })
+    }
+
+    /// Who a request is by a session of a set that was found under what it presents: the session that it names, or the
+    /// newest one (sessions.md section 2.1). `known` are those of the set's sessions, in their order.
+    pub fn open<'s>(
+        set: &'s SessionSet,
+        known: &[Arc<Known>],
+        named: Option<&str>,
+        life: &Life,
+        now: UnixTime,
+    ) -> Result<(Self, &'s Session), SessionError> {
+        let session = set.active(named, life, now)?;
+        let known =
+            known.iter().find(|known| known.session() == Some(session.sid)).ok_or(SessionError::Unauthenticated)?;
+        let valid_until = session.ends_at(life, set.seen_at());
+        Ok((Self { known: Arc::clone(known), valid_until }, session))
     }
 
     /// The account.

@@ -6,10 +6,12 @@
 //! | `rule`, `routes` | what a route demands; which route a request meets |
 //! | `identity` | who a request is, once message and signature are both right |
 //! | `access`, `subscription` | what is paid for; what an account holds |
+//! | `cross_site` | whether a page may change something on the strength of its visitor's cookie |
 //! | `holder` | who may use it: a key pair everywhere, a contract on its chain |
 //! | `decision` | all of these to one outcome |
 
 pub mod access;
+pub mod cross_site;
 pub mod decision;
 pub mod holder;
 pub mod identity;

@@ -459,6 +459,8 @@ mod tests {
             rate: None,
             sale: None,
             sign_in: false,
+            sessions: false,
+            tokens: true,
         }
     }
 

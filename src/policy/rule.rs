@@ -37,6 +37,10 @@ pub struct Rule {
     pub sale: Option<Sale>,
     /// Whether it takes proofs of `SIGN-IN-WITH-X`, and its challenges invite to one.
     pub sign_in: bool,
+    /// Whether it takes sessions, in a cookie or as a bearer.
+    pub sessions: bool,
+    /// Whether it takes tokens in `Authorization`.
+    pub tokens: bool,
 }
 
 /// The paths of a rule. Both are canonical paths that begin with `/`.

@@ -162,7 +162,12 @@ impl Term {
 
 /// Whether a store may hold this as the name of a plan.
 pub fn is_plan(text: &str) -> bool {
-    (1..=PLAN_BYTES_MAX).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic())
+    is_visible(text, PLAN_BYTES_MAX)
+}
+
+/// Whether a text is 1 to `bytes_max` visible ASCII characters.
+pub(super) fn is_visible(text: &str, bytes_max: usize) -> bool {
+    (1..=bytes_max).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic())
 }
 
 /// Whether a store may hold this as the key of an account.

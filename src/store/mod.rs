@@ -1,8 +1,9 @@
-//! What outlives a request: who has subscribed or paid, which nonces and payments were used, and how much of a quota.
+//! What outlives a request: who has subscribed, paid or signed in, which nonces and payments were used, and how much of
+//! a quota.
 //!
-//! 1. A store is asked through [`SubscriptionStore`], [`NonceStore`], [`PaymentStore`], [`UsageStore`] and
-//!    [`SecretStore`]; which one it is, [`open`] alone knows.
-//!    Every store passes the same suite of rules (`tests/store/rules.rs`).
+//! 1. A store is asked through [`SubscriptionStore`], [`NonceStore`], [`PaymentStore`], [`SessionStore`],
+//!    [`UsageStore`] and [`SecretStore`]; which one it is, [`open`] alone knows. Every store passes the same suite of
+//!    rules (`tests/store/rules.rs`).
 //! 2. **A store that does not answer is an error, never a no** (hardening.md section 7): a row that makes no sense, a
 //!    full disk, a time-out and a file that is not there are each a [`StoreError`].
 //! 3. Time is an argument. No store judges by a clock of its own, so that an answer can be told from its arguments.
@@ -15,6 +16,7 @@ mod grant;
 mod holding;
 mod page;
 mod payment;
+mod session;
 pub mod settings;
 mod sqlite;
 mod usage;
@@ -48,6 +50,11 @@ pub use self::{
         PaymentCursor, PaymentCursorError, PaymentError, PaymentFilter, PaymentId, PaymentPage, PaymentStatus,
         PaymentStore, RESPONSE_BYTES_MAX, Receipt, Recorded, Reserved, Resolution, Resolved, Sale, Settlement, Step,
         TAKEN_OVER_MAX, TakenOver, Word, WordError,
+    },
+    session::{
+        AccountMetadata, Change, ListedSet, METADATA_BYTES_MAX, NewSession, Renewal, SESSIONS_MAX,
+        SETS_PER_ACCOUNT_MAX, SessionCursor, SessionCursorError, SessionEntry, SessionError, SessionFacts,
+        SessionFilter, SessionKey, SessionName, SessionPage, SessionSet, SessionStore, SessionTexts, SignIn, SignedIn,
     },
     settings::{Backend, Settings},
     usage::{USAGE_MAX, UsageDelta, UsageStore},
@@ -149,7 +156,7 @@ pub struct Store {
 
 /// All that one kind of store has to offer. Public so that a program which embeds the gateway can bring a store of
 /// its own, and a test one that fails when it is told to.
-pub trait Driver: SubscriptionStore + NonceStore + PaymentStore + UsageStore + SecretStore {
+pub trait Driver: SubscriptionStore + NonceStore + PaymentStore + SessionStore + UsageStore + SecretStore {
     /// The value of the label `backend` in metrics.
     fn name(&self) -> &'static str;
 
@@ -193,6 +200,11 @@ impl Store {
     /// Its payments.
     pub fn payments(&self) -> Arc<dyn PaymentStore> {
         Arc::clone(&self.driver) as Arc<dyn PaymentStore>
+    }
+
+    /// Its sessions.
+    pub fn sessions(&self) -> Arc<dyn SessionStore> {
+        Arc::clone(&self.driver) as Arc<dyn SessionStore>
     }
 
     /// What was used of quotas.

@@ -19,6 +19,7 @@ mod payments;
 mod queue;
 mod rows;
 mod schema;
+mod sessions;
 mod usage;
 mod worker;
 

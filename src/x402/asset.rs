@@ -62,6 +62,11 @@ impl Asset {
     pub fn networks_of(name: &str) -> Vec<&'static str> {
         if name == "usdc" { USDC.iter().map(|(network, ..)| *network).collect() } else { Vec::new() }
     }
+
+    /// What people call the token at an address, where it is known.
+    pub fn symbol_at(network: &ChainId, address: &str) -> Option<&'static str> {
+        USDC.iter().any(|(id, known, _)| *id == network.as_str() && *known == address).then_some("USDC")
+    }
 }
 
 /// A price in dollars, more than nothing.
@@ -103,6 +108,15 @@ impl Price {
             return Err(PriceError::Zero);
         }
         Ok(Self(decimal))
+    }
+
+    /// The price that is this amount of a token with so many decimals; nothing, if that is no money at all.
+    pub fn of_amount(amount: u128, decimals: u8) -> Option<Self> {
+        let mut decimal = Decimal { units: amount, places: decimals };
+        while decimal.places > 0 && decimal.units.is_multiple_of(10) {
+            decimal = Decimal { units: decimal.units / 10, places: decimal.places - 1 };
+        }
+        (amount > 0).then_some(Self(decimal))
     }
 
     /// The amount in the smallest unit of a token with so many decimals.
@@ -189,6 +203,8 @@ mod tests {
         assert_eq!(Asset::known("USDC", &network("eip155:1")), None);
         assert_eq!(Asset::known("usdt", &network("eip155:1")), None);
         assert_eq!(Asset::networks_of("usdc").len(), 9);
+        assert_eq!(Asset::symbol_at(&network("eip155:84532"), &sepolia.address), Some("USDC"));
+        assert_eq!(Asset::symbol_at(&network("eip155:8453"), &sepolia.address), None, "an address of another network");
         for name in Asset::networks_of("usdc") {
             let asset = Asset::known("usdc", &network(name)).expect(name);
             assert_eq!(asset.domain.is_some(), name.starts_with("eip155:"), "{name}");
@@ -222,6 +238,25 @@ mod tests {
         for (text, decimals, expected) in rows {
             assert_eq!(&Price::parse(text).and_then(|price| price.amount(*decimals)), expected, "{text} {decimals}");
         }
+    }
+
+    #[test]
+    fn amounts_become_the_prices_they_came_from() {
+        for (amount, decimals, written) in [
+            (10_000, 6, "$0.01"),
+            (5_000_000, 6, "$5"),
+            (1, 6, "$0.000001"),
+            (12_500_000, 6, "$12.50"),
+            (7, 0, "$7"),
+            (1_100_000_000_000_000_000, 18, "$1.10"),
+        ] {
+            let price = Price::of_amount(amount, decimals).expect(written);
+            assert_eq!(price.to_string(), written);
+            assert_eq!(price.amount(decimals), Ok(amount), "{written}");
+            assert_eq!(Price::parse(written), Ok(price), "{written}");
+        }
+        assert_eq!(Price::of_amount(0, 6), None);
+        assert!(Price::of_amount(1, 255).is_some());
     }
 
     #[test]

@@ -231,6 +231,12 @@ pub(crate) fn post(address: SocketAddr, path: &str, token: &str, body: &Value) -
     exchange(address, &format!("{head}\r\nContent-Length: {}\r\n\r\n{body}", body.len()))
 }
 
+/// Sends a DELETE with a bearer token and gives the status.
+pub(crate) fn delete(address: SocketAddr, path: &str, token: &str) -> u16 {
+    let head = format!("DELETE {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close");
+    exchange(address, &format!("{head}\r\nAuthorization: Bearer {token}\r\n\r\n")).0
+}
+
 fn exchange(address: SocketAddr, request: &str) -> (u16, String) {
     let mut stream = TcpStream::connect_timeout(&address, PATIENCE).expect("a connection");
     stream.set_read_timeout(Some(PATIENCE)).expect("a time-out");

@@ -10,6 +10,7 @@ mod payments;
 #[path = "../facilitator/server.rs"]
 #[allow(dead_code, reason = "the tests of the facilitator use it too, and other parts of it")]
 mod server;
+mod sessions;
 mod vectors;
 
 use std::{
@@ -23,7 +24,7 @@ use harness::{Desk, end, finish, get_of, get_with, small_configuration};
 use serde_json::{Value, json};
 
 /// The commands of operations.md section 2 that this build has, subcommands with a space.
-const COMMANDS: [&str; 31] = [
+const COMMANDS: [&str; 34] = [
     "run",
     "check",
     "config",
@@ -50,6 +51,9 @@ const COMMANDS: [&str; 31] = [
     "payments list",
     "payments show",
     "payments resolve",
+    "sessions",
+    "sessions list",
+    "sessions end",
     "plans",
     "plans list",
     "healthcheck",

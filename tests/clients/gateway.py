@@ -51,6 +51,10 @@ key = "{folder}/server.key"
 [auth]
 # Pages of this origin send their visitors' tokens here.
 origins = ["https://dapp.example.test"]
+# Browsers sign in. AppKit names networks in its messages; the table stands last of those of the gateway itself.
+[session]
+labels = {{ eip155 = ["*"] }}
+reown_prefix = "/auth/v1"
 [store]
 url = "sqlite:{folder}/store.db"
 require_at_start = true

@@ -14,20 +14,31 @@ use crate::{
     harness::{
         Answer, Client, Gateway, Nobody, Request, Setup, Upstream, Wallet, time, upstream::read_request, wallet::token,
     },
-    operator,
+    operator, sessions,
 };
 
 /// How one code comes about: a gateway made for it, and the answer it gave.
 type Produce = fn() -> Answer;
 
-const CODES: [(u16, &str, Produce); 27] = [
+const CODES: [(u16, &str, Produce); 30] = [
     (400, "ambiguous_path", ambiguous_path),
     (400, "bad_path", || asked(&Request::get("/public/../x"))),
     (400, "bad_request", || asked(&Request::get("/public/x").host("a b"))),
     (400, "conflicting_credentials", || asked(&Request::get("/wallet/x").token("SIWX a.b").token("SIWX a.b"))),
     (401, "credential_required", || asked(&Request::get("/wallet/x"))),
     (401, "invalid_token", || asked(&Request::get("/wallet/x").token("SIWX a.b"))),
+    (401, "invalid_session", || asked_of(with_sessions(&Upstream::ok()), &sessions::by_cookie("/wallet/x", "x"))),
     (403, "account_denied", account_denied),
+    (403, "account_not_in_session", || {
+        sessions::asked_with_one(|credential| {
+            sessions::by_cookie("/wallet/x", credential).header("X-SIWX-Account", "eip155:1:0x0")
+        })
+    }),
+    (403, "csrf", || {
+        let foreign = post().header("Origin", "https://evil.example");
+        let request = Request { target: "/wallet/x".to_owned(), ..foreign.header("Cookie", "__Host-siwx=x") };
+        asked_of(with_sessions(&Upstream::ok()), &request)
+    }),
     (403, "plan_required", plan_required),
     (403, "subscription_required", || asked(&Request::get("/paid/x").token(&Wallet::evm(1).token()))),
     (404, "no_route", || asked(&Request::get("/nothing").token(&Wallet::evm(1).token()))),
@@ -85,6 +96,10 @@ fn asked(request: &Request) -> Answer {
 
 fn asked_of(setup: Setup, request: &Request) -> Answer {
     setup.start().send(request)
+}
+
+fn with_sessions(upstream: &Upstream) -> Setup {
+    Setup::over(upstream).tables("[session]\n")
 }
 
 fn ambiguous_path() -> Answer {

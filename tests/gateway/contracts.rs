@@ -242,7 +242,7 @@ fn a_yes_and_a_no_are_remembered_and_a_yes_warms_the_token() {
         assert_eq!(metrics.value(&series), value, "{series}");
     }
     let state = gateway.admin(Request::get("/admin/state")).json();
-    assert_eq!(state["caches"], json!({ "proofs": 1, "subscriptions": 1, "contracts": 2 }));
+    assert_eq!(state["caches"], json!({ "proofs": 1, "subscriptions": 1, "contracts": 2, "sessions": 0 }));
 }
 
 #[test]

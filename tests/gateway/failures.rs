@@ -10,17 +10,18 @@ use std::{
 };
 
 use siwx_gateway::{
-    caip::AccountKey,
+    caip::{AccountId, AccountKey},
     policy::{
         access::Access,
         subscription::{Subscription, Subscriptions},
     },
     secret::Secret,
     store::{
-        self, Asked, Backend, BoxFuture, Claim, Cursor, Doubt, Driver, Due, Filter, Grant, Lease, NewPayment, NonceKey,
-        NonceStore, OpenPayments, Owner, Page, Payment, PaymentCursor, PaymentFilter, PaymentId, PaymentPage,
-        PaymentStore, Recorded, Reserved, Resolution, Resolved, SecretStore, Settings, Settlement, Step, Store,
-        StoreError, SubscriptionStore, TakenOver, UsageDelta, UsageStore,
+        self, AccountMetadata, Asked, Backend, BoxFuture, Claim, Cursor, Doubt, Driver, Due, Filter, Grant, Lease,
+        NewPayment, NonceKey, NonceStore, OpenPayments, Owner, Page, Payment, PaymentCursor, PaymentFilter, PaymentId,
+        PaymentPage, PaymentStore, Recorded, Renewal, Reserved, Resolution, Resolved, SecretStore, SessionCursor,
+        SessionFilter, SessionKey, SessionPage, SessionSet, SessionStore, Settings, Settlement, SignIn, SignedIn, Step,
+        Store, StoreError, SubscriptionStore, TakenOver, UsageDelta, UsageStore,
     },
     time::UnixTime,
 };
@@ -33,6 +34,7 @@ pub(crate) struct Flaky {
     subscriptions: Arc<dyn SubscriptionStore>,
     nonces: Arc<dyn NonceStore>,
     payments: Arc<dyn PaymentStore>,
+    sessions: Arc<dyn SessionStore>,
     usage: Arc<dyn UsageStore>,
     secrets: Arc<dyn SecretStore>,
     fails: AtomicBool,
@@ -52,6 +54,7 @@ impl Flaky {
             subscriptions: inner.subscriptions(),
             nonces: inner.nonces(),
             payments: inner.payments(),
+            sessions: inner.sessions(),
             usage: inner.usage(),
             secrets: inner.secrets(),
             inner,
@@ -184,6 +187,67 @@ impl PaymentStore for Flaky {
 
     fn open_payments(&self) -> BoxFuture<'_, OpenPayments> {
         self.or_fail(self.payments.open_payments())
+    }
+}
+
+impl SessionStore for Flaky {
+    fn sign_in<'a>(&'a self, change: &'a SignIn, now: UnixTime) -> BoxFuture<'a, SignedIn> {
+        self.or_fail(self.sessions.sign_in(change, now))
+    }
+
+    fn rotate<'a>(
+        &'a self,
+        key: &'a SessionKey,
+        renewal: &'a Renewal,
+        now: UnixTime,
+    ) -> BoxFuture<'a, Option<SessionSet>> {
+        self.or_fail(self.sessions.rotate(key, renewal, now))
+    }
+
+    fn find<'a>(&'a self, key: &'a SessionKey, now: UnixTime) -> BoxFuture<'a, Option<SessionSet>> {
+        self.or_fail(self.sessions.find(key, now))
+    }
+
+    fn forget_pair<'a>(&'a self, key: &'a SessionKey, account: &'a AccountId, now: UnixTime) -> BoxFuture<'a, usize> {
+        self.or_fail(self.sessions.forget_pair(key, account, now))
+    }
+
+    fn end<'a>(&'a self, key: &'a SessionKey) -> BoxFuture<'a, bool> {
+        self.or_fail(self.sessions.end(key))
+    }
+
+    fn end_sid<'a>(&'a self, sid: &'a str) -> BoxFuture<'a, bool> {
+        self.or_fail(self.sessions.end_sid(sid))
+    }
+
+    fn end_all<'a>(&'a self, accounts: &'a [AccountKey]) -> BoxFuture<'a, usize> {
+        self.or_fail(self.sessions.end_all(accounts))
+    }
+
+    fn list<'a>(
+        &'a self,
+        filter: &'a SessionFilter,
+        after: Option<&'a SessionCursor>,
+        limit: usize,
+        now: UnixTime,
+    ) -> BoxFuture<'a, SessionPage> {
+        self.or_fail(self.sessions.list(filter, after, limit, now))
+    }
+
+    fn seen<'a>(&'a self, key: &'a SessionKey, at: UnixTime) -> BoxFuture<'a, bool> {
+        self.or_fail(self.sessions.seen(key, at))
+    }
+
+    fn verified<'a>(&'a self, key: &'a SessionKey, id: &'a str, at: UnixTime) -> BoxFuture<'a, bool> {
+        self.or_fail(self.sessions.verified(key, id, at))
+    }
+
+    fn metadata<'a>(&'a self, account: &'a AccountKey) -> BoxFuture<'a, Option<AccountMetadata>> {
+        self.or_fail(self.sessions.metadata(account))
+    }
+
+    fn put_metadata<'a>(&'a self, account: &'a AccountKey, metadata: Option<&'a AccountMetadata>) -> BoxFuture<'a, ()> {
+        self.or_fail(self.sessions.put_metadata(account, metadata))
     }
 }
 

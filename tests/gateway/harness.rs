@@ -28,6 +28,7 @@ use siwx_gateway::{
     app::{App, World},
     caip::{AccountId, AccountKey},
     config::{self, Config, Inputs, Override, Report},
+    gate::Gate,
     store::{self, Grant, Store, Term},
     time::{Clock, UnixTime},
 };
@@ -92,6 +93,7 @@ pub(crate) struct Gateway {
     pub(crate) address: SocketAddr,
     pub(crate) admin_address: SocketAddr,
     pub(crate) store: Store,
+    pub(crate) gate: Arc<Gate>,
     pub(crate) secrets: Arc<Secrets>,
     clock: Arc<TestClock>,
     log: Buffer,
@@ -230,7 +232,7 @@ impl Setup {
         let log = Buffer::default();
         let world = World { clock: Arc::clone(&clock) as Arc<dyn Clock>, access_log: Box::new(log.clone()) };
         let app = App::bind_with_store(config, report, world, store.clone()).unwrap_or_else(|error| panic!("{error}"));
-        let address = app.addresses()[0];
+        let (address, gate) = (app.addresses()[0], Arc::clone(app.gate()));
         let admin_address = app.admin_address().expect("an admin listener");
         let (stop, stopped) = tokio::sync::oneshot::channel();
         let thread = std::thread::spawn(move || {
@@ -243,6 +245,7 @@ impl Setup {
             address,
             admin_address,
             store,
+            gate,
             secrets: Arc::default(),
             clock,
             log,
@@ -341,6 +344,11 @@ impl Gateway {
         let text = self.log_text();
         let lines = text.lines();
         lines.map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error} in {line:?}"))).collect()
+    }
+
+    /// What the wall clock says.
+    pub(crate) fn now(&self) -> UnixTime {
+        self.clock.now()
     }
 
     /// Sets the wall clock.

@@ -28,6 +28,8 @@ mod logs;
 mod metrics;
 mod operator;
 mod paths;
+mod session_api;
+mod sessions;
 mod tron_and_sui;
 mod upstreams;
 mod x402;

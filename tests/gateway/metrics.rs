@@ -62,7 +62,7 @@ fn at_zero() -> BTreeSet<String> {
     by("http_rejected_total", "reason", &rejected);
     by("http_request_bytes_total", "route", &ROUTES);
     by("http_response_bytes_total", "route", &ROUTES);
-    by("cache_entries", "cache", &["proofs", "subscriptions", "contracts"]);
+    by("cache_entries", "cache", &["proofs", "subscriptions", "contracts", "sessions"]);
     by("connections", "protocol", &["h1", "h2"]);
     by("connections_total", "protocol", &["h1", "h2"]);
     let refused = ["global_cap", "ip_cap", "handshake_cap", "handshake_timeout", "draining"];
@@ -77,14 +77,14 @@ fn at_zero() -> BTreeSet<String> {
     by_two(
         "cache_requests_total",
         "cache",
-        &["proofs", "subscriptions", "contracts"],
+        &["proofs", "subscriptions", "contracts", "sessions"],
         "result",
         &["hit", "miss", "stale", "negative", "coalesced"],
     );
     by_two(
         "cache_evictions_total",
         "cache",
-        &["proofs", "subscriptions", "contracts"],
+        &["proofs", "subscriptions", "contracts", "sessions"],
         "cause",
         &["expired", "size", "explicit", "replaced"],
     );

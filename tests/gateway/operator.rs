@@ -1,4 +1,7 @@
-//! The operator's view of payments: `/admin/payments`, and the gauge of those that are open.
+//! The operator's view of payments: `/admin/payments`, and the gauge of those that are open. That of sessions is in
+//! `sessions`.
+
+mod sessions;
 
 use std::time::Duration;
 

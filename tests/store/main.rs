@@ -3,5 +3,7 @@
 mod payments;
 mod quotas;
 mod rules;
+mod sessions;
+mod sessions_in_a_file;
 mod sqlite;
 mod two_processes;

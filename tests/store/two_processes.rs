@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// What a process that is killed now would leave behind, opened by the next one.
-fn after_a_crash(folder: &Path, name: &str) -> Store {
+pub(crate) fn after_a_crash(folder: &Path, name: &str) -> Store {
     let left = folder.join(name);
     std::fs::create_dir(&left).expect("a folder");
     for file in ["store.db", "store.db-wal"] {

@@ -13,6 +13,7 @@ use crate::{
         console::Failure,
     },
     config::Config,
+    credential::Cookie,
     edge::{
         headers::{Origin, Seen},
         respond::Answer,
@@ -138,7 +139,11 @@ impl Question {
         upstream: &UpstreamSettings,
         head: &Head<'_>,
     ) -> Result<Vec<(String, String)>, Failure> {
-        let rules = header_rules(&config.edge, &config.public_url).map_err(Failure::failed)?;
+        let mut rules = header_rules(&config.edge, &config.public_url).map_err(Failure::failed)?;
+        if let Some(sessions) = &config.gate.sessions {
+            // Tokens are known by their key, which only a running gateway has.
+            rules = rules.with_sessions(Cookie::new(&sessions.cookie.name), "siwxs_".to_owned());
+        }
         let asked_host = HeaderValue::from_str(head.authority).map_err(Failure::failed)?;
         let host = match &upstream.host {
             HostSent::Literal(name) => HeaderValue::from_str(name).map_err(Failure::failed)?,
@@ -149,7 +154,7 @@ impl Question {
         let mut headers = self.headers.clone();
         let request_id = HeaderValue::from_static("<of each request>");
         let seen = Seen::among(&headers);
-        rules.forward(&mut headers, seen, Origin { client: &client, host: asked_host, request_id });
+        rules.forward(&mut headers, seen, rule.sessions, Origin { client: &client, host: asked_host, request_id });
         if rule.requirement != Requirement::Public {
             let shown = if matches!(rule.requirement, Requirement::Subscription { .. }) { 6 } else { 5 };
             for (name, value) in rules.identity_names().into_iter().zip(IDENTITY).take(shown) {

@@ -6,9 +6,11 @@
 
 mod eip155;
 mod payments;
+mod session;
 
 use eip155::{CONTRACTS, EIP155};
 use payments::{PLAN, SOLD_SECS_MAX, X402};
+use session::SESSION;
 
 use super::{Bounds, Fallback, Key, Kind, Span};
 
@@ -54,7 +56,12 @@ pub(crate) const ROOT: &[Key] = &[
         Fallback::Within,
         "What a subscription is to. Every file also knows the plan `default`, which needs no entry.",
     ),
-    later("session"),
+    Key::new(
+        "session",
+        Kind::Section(SESSION),
+        Fallback::Absent,
+        "Sessions of browsers: signing in once, with a cookie or a token after that. Leave the table out to have none.",
+    ),
     later("forward_auth"),
     section("limits", LIMITS, "Bounds on what clients may use."),
     Key::new(
@@ -132,12 +139,16 @@ const CERTIFICATE: &[Key] = &[
 ];
 
 const AUTH: &[Key] = &[
-    texts("origins", &[], "Further web origins whose messages are accepted, such as those of dapps."),
+    texts(
+        "origins",
+        &[],
+        "Further web origins, those of dapps: their messages are accepted, and their pages may use sessions.",
+    ),
     texts(
         "carriers",
-        &["authorization", "sign-in-with-x"],
-        "Where credentials are looked for: tokens in \"authorization\", always, and, where [x402] is there, proofs in \
-         \"sign-in-with-x\".",
+        &["authorization", "sign-in-with-x", "session"],
+        "Where credentials are looked for: tokens in \"authorization\", where [x402] is there proofs in \
+         \"sign-in-with-x\", and where [session] is there cookies and bearers of a \"session\".",
     ),
     texts(
         "schemes",
@@ -245,12 +256,17 @@ const CACHE: &[Key] = &[
     section("proofs", PROOFS, "Signatures that were verified; never kept past the message's expiry."),
     section("subscriptions", SUBSCRIPTIONS, "Who has subscribed to what."),
     section("contracts", CONTRACTS, "What contracts said of signatures. That none could be asked is never kept."),
-    later("sessions"),
+    section("sessions", SESSIONS, "Sessions that are open."),
 ];
 
 const PROOFS: &[Key] = &[
     whole("entries", 1, 10_000_000, 100_000, "Entries kept at most, about 2 KiB each."),
     duration("ttl", 1, DAY_MILLIS, "10m", "How long one counts."),
+];
+
+const SESSIONS: &[Key] = &[
+    whole("entries", 1, 10_000_000, 100_000, "Entries kept at most, about 4 KiB each for one session."),
+    duration("ttl", 1, DAY_MILLIS, "30s", "How long one counts: a sign-out by another process is seen within it."),
 ];
 
 const SUBSCRIPTIONS: &[Key] = &[

@@ -22,11 +22,17 @@ use crate::{
 /// The scheme names that may be given; others belong to somebody else.
 const SCHEMES: [&str; 3] = ["SIWX", "SIWE", "SIWS"];
 
+/// The carrier of tokens.
+pub(super) const AUTHORIZATION: &str = "authorization";
+
+/// The carrier of sessions.
+pub(super) const SESSION: &str = "session";
+
 /// Reads everything. What is missing without `public_url`, which messages must name, has its report.
 pub(super) fn settings(root: &Section, served: &[Served], report: &mut Report) -> Settings {
     let (auth, chains, cache) = (root.section("auth"), root.section("chains"), root.section("cache"));
     if auth.texts("carriers").is_empty() {
-        report.error(auth.place("carriers"), "`auth.carriers` is empty", "expected `authorization`");
+        report.error(auth.place("carriers"), "`auth.carriers` is empty", "expected one at least");
     } else {
         check_carriers(auth, report);
     }
@@ -42,6 +48,7 @@ pub(super) fn settings(root: &Section, served: &[Served], report: &mut Report) -
         accepts: Accepts { offchain: solana.flag("offchain"), memo: solana.flag("memo"), ..Accepts::default() },
         schemes,
         payments: None,
+        sessions: None,
         plan_limits: Vec::new(),
         single_use_nonce: auth.text("nonce").value == "single-use",
         denied,
@@ -61,20 +68,12 @@ pub(super) fn check_carriers(section: &Section, report: &mut Report) {
     let texts = section.texts("carriers");
     for text in texts {
         match text.value.as_str() {
-            "authorization" | SIGN_IN_WITH_X => {}
-            "session" => {
-                let title = format!("carrier `{}` is not built yet", text.shown);
-                report.error(&text.place, title, "expected `authorization` or `sign-in-with-x`");
-            }
+            AUTHORIZATION | SIGN_IN_WITH_X | SESSION => {}
             _ => {
                 let title = format!("unknown carrier `{}`", text.shown);
-                report.error(&text.place, title, "expected `authorization` or `sign-in-with-x`");
+                report.error(&text.place, title, "expected `authorization`, `sign-in-with-x` or `session`");
             }
         }
-    }
-    if texts.iter().all(|text| text.value == SIGN_IN_WITH_X) && !texts.is_empty() {
-        let title = "carriers without `authorization` are not built yet";
-        report.error(section.place("carriers"), title, "expected it beside `sign-in-with-x`");
     }
 }
 
@@ -131,7 +130,7 @@ fn expectation(auth: &Section, chains: &Section, served: &[Served], report: &mut
         }
     }
     let mut expectation = Expectation::new(origins);
-    expectation.labels = labels(auth, chains, report);
+    expectation.labels = labels(auth, "auth.labels", chains, report);
     let allowed = chains.tables().flat_map(|(namespace, family)| allowed_chains(namespace, family, report));
     expectation.chains = allowed.collect();
     expectation.uri_match = match auth.text("uri_match").value.as_str() {
@@ -149,11 +148,16 @@ fn expectation(auth: &Section, chains: &Section, served: &[Served], report: &mut
 }
 
 /// The words for each family that are welcome. They may be set for a family before it is let in.
-fn labels(auth: &Section, chains: &Section, report: &mut Report) -> Vec<(String, Vec<String>)> {
+pub(super) fn labels(
+    section: &Section,
+    key: &str,
+    chains: &Section,
+    report: &mut Report,
+) -> Vec<(String, Vec<String>)> {
     let known: Vec<&str> = chains.keys.iter().map(|key| key.name).collect();
-    let lists = auth.lists("labels").iter().map(|(namespace, labels)| {
+    let lists = section.lists("labels").iter().map(|(namespace, labels)| {
         if !known.contains(&namespace.value.as_str()) {
-            let title = format!("`auth.labels` has no chain family `{}`", namespace.shown);
+            let title = format!("`{key}` has no chain family `{}`", namespace.shown);
             report.error(&namespace.place, title, format!("known are: {}", known.join(", ")));
         }
         (namespace.value.clone(), labels.iter().flatten().map(|label| label.value.clone()).collect())

@@ -72,7 +72,8 @@ fn route(
     let methods = methods(section, report);
     let host = host(section.text("host"), report);
     let sale = market.sale(section, &label, &requirement, report);
-    let sign_in = sign_in(root, section, market, report) && requirement != Requirement::Public;
+    let takes = takes(root, section, (&label, &requirement), market, report);
+    let is_public = requirement == Requirement::Public;
     let allow_encoded = allow_encoded(section, &requirement, report);
     let cors = cors(section.section("cors"), report);
     let rate = rate(section, &label, &requirement, report);
@@ -98,7 +99,9 @@ fn route(
             }),
             rate,
             sale,
-            sign_in,
+            sign_in: takes.sign_in && !is_public,
+            sessions: takes.sessions && !is_public,
+            tokens: takes.tokens,
             cors,
             shared_cache: section.flag("shared_cache"),
         })
@@ -249,17 +252,51 @@ fn host(text: &Text, report: &mut Report) -> Option<Option<String>> {
     }
 }
 
-/// Whether a route takes proofs that sign in: its own carriers, or those of `[auth]`, say so, and payments are on.
-fn sign_in(root: &Section, section: &Section, market: &Market, report: &mut Report) -> bool {
+/// What a route takes.
+#[derive(Clone, Copy)]
+struct Takes {
+    tokens: bool,
+    sign_in: bool,
+    sessions: bool,
+}
+
+/// What a route takes: its own carriers, or those of `[auth]`, as far as what they need is there. One that demands a
+/// wallet has to take something.
+fn takes(
+    root: &Section,
+    section: &Section,
+    (label, requirement): (&str, &Requirement),
+    market: &Market,
+    report: &mut Report,
+) -> Takes {
     gate::check_carriers(section, report);
+    let has_sessions = root.section_if_given("session").is_some();
     let own = section.texts("carriers");
-    let carriers = if own.is_empty() { root.section("auth").texts("carriers") } else { own };
-    let is_named = |text: &&Text| text.value == SIGN_IN_WITH_X;
-    // That [auth] names it is its default and says nothing; a route that does expects it.
-    if let Some(text) = own.iter().find(is_named).filter(|_| !market.is_open()) {
-        report.error(&text.place, format!("carrier `{}` needs [x402]", text.shown), "");
+    // That [auth] names one is its default and says nothing; a route that does expects it.
+    for text in own {
+        let needed = match text.value.as_str() {
+            SIGN_IN_WITH_X if !market.is_open() => "[x402]",
+            gate::SESSION if !has_sessions => "[session]",
+            _ => continue,
+        };
+        report.error(&text.place, format!("carrier `{}` needs {needed}", text.shown), "");
     }
-    market.is_open() && section.flag("sign_in") && carriers.iter().any(|text| is_named(&text))
+    let carriers = if own.is_empty() { root.section("auth").texts("carriers") } else { own };
+    let names = |carrier: &str| carriers.iter().any(|text| text.value == carrier);
+    let takes = Takes {
+        tokens: names(gate::AUTHORIZATION),
+        sign_in: market.is_open() && section.flag("sign_in") && names(SIGN_IN_WITH_X),
+        sessions: has_sessions && names(gate::SESSION),
+    };
+    let is_wallet = matches!(requirement, Requirement::Wallet | Requirement::Subscription { .. });
+    // What is wrong with carriers of its own, or of [auth] where there are none, was said above.
+    let is_said = own.iter().any(|text| text.value != SIGN_IN_WITH_X || !market.is_open())
+        || !carriers.iter().any(|text| matches!(text.value.as_str(), SIGN_IN_WITH_X | gate::SESSION));
+    if is_wallet && !(takes.tokens || takes.sign_in || takes.sessions) && !is_said {
+        let title = format!("{label} lets wallets in, and takes no credential of one");
+        report.error(section.place("carriers"), title, "expected a carrier that is on");
+    }
+    takes
 }
 
 fn allow_encoded(section: &Section, requirement: &Requirement, report: &mut Report) -> AllowEncoded {

@@ -306,7 +306,7 @@ pub(super) fn settings(
         proof_age_secs_max: u32::try_from(x402.duration("proof_age_max").as_secs()).unwrap_or(u32::MAX),
         sign_in_chains: sign_in_chains(x402, market, allowed, &routed.rules, report),
         plans: market.plans(),
-        shop: shop(x402.text("shop"), routed, report),
+        shop: own_path(x402.text("shop"), "x402.shop", "/x402", "where plans are sold", routed, report),
         public_status: x402.flag("public_status"),
     }
 }
@@ -388,26 +388,33 @@ fn is_allowed(chain: &ChainId, allowed: &[String]) -> bool {
     allowed.iter().any(is_welcome)
 }
 
-/// The path under which plans are sold, without a slash at its end. It goes before every route, so no route may be
-/// there or below; one that covers it from above keeps the rest.
-fn shop(text: &Text, routed: &Routed, report: &mut Report) -> Option<String> {
-    if text.value.is_empty() || !routes::is_path(text, "x402.shop", report) {
+/// A path under which the gateway answers itself, without a slash at its end; nothing: nowhere. No route lies under it.
+/// `key` is what says it, `example` a good one, and `what` what is found there.
+pub(super) fn own_path(
+    text: &Text,
+    key: &str,
+    example: &str,
+    what: &str,
+    routed: &Routed,
+    report: &mut Report,
+) -> Option<String> {
+    if text.value.is_empty() || !routes::is_path(text, key, report) {
         return None;
     }
-    let shop = text.value.strip_suffix('/').unwrap_or(&text.value);
-    let is_canonical = CanonicalPath::parse(shop).is_ok_and(|path| path.as_str() == shop);
+    let own = text.value.strip_suffix('/').unwrap_or(&text.value);
+    let is_canonical = CanonicalPath::parse(own).is_ok_and(|path| path.as_str() == own);
     if !is_canonical {
-        let title = format!("`{}` is no x402.shop", text.shown);
-        report.error(&text.place, title, "expected a path such as `/x402`, nothing in it escaped");
+        let title = format!("`{}` is no {key}", text.shown);
+        report.error(&text.place, title, format!("expected a path such as `{example}`, nothing in it escaped"));
         return None;
     }
-    let (lower, spelled) = (shop.to_ascii_lowercase(), shop.to_owned());
+    let (lower, spelled) = (own.to_ascii_lowercase(), own.to_owned());
     for (rule, place) in routed.rules.iter().zip(&routed.places) {
         let (Pattern::Exact(path) | Pattern::Prefix(path)) = &rule.pattern;
         // Letter case does not tell them apart: upstreams exist that ignore it (hardening.md section 3).
         if routes::covers(&lower, &path.to_ascii_lowercase()) {
-            let title = format!("route \"{}\" lies under `{spelled}`, where plans are sold", rule.name);
-            report.error(place, title, "expected it elsewhere, or another `x402.shop`");
+            let title = format!("route \"{}\" lies under `{spelled}`, {what}", rule.name);
+            report.error(place, title, format!("expected it elsewhere, or another `{key}`"));
         }
     }
     Some(spelled)

@@ -99,16 +99,16 @@ sockets = 5
         "keys, tables and values of features to come",
         r#"[server]
 listen = ["#,
-        r#"[session]
-ttl = "24h"
+        r#"[forward_auth]
+listen = ""
 [server]
 http_redirect = "0.0.0.0:80"
 listen = ["unix:/run/siwx.sock", "#,
-        r#"error: `session` is not built yet
+        r#"error: `forward_auth` is not built yet
  --> siwx-gateway.toml:2:2
   |
-2 | [session]
-  |  ^^^^^^^ leave it out
+2 | [forward_auth]
+  |  ^^^^^^^^^^^^ leave it out
 error: `server.http_redirect` is not built yet
  --> siwx-gateway.toml:5:1
   |
@@ -122,12 +122,10 @@ error: listening on `unix:` is not built yet
 "#,
     ),
     (
-        "carriers, stores and upstreams to come, and a scheme without nodes",
+        "stores and upstreams to come, and a scheme without nodes",
         r#"[server]
 "#,
-        r#"[auth]
-carriers = ["authorization", "session"]
-[chains.eip155]
+        r#"[chains.eip155]
 schemes = ["eip191", "eip1271"]
 [store]
 url = "postgres://siwx:hunter2@db/siwx"
@@ -135,25 +133,20 @@ url = "postgres://siwx:hunter2@db/siwx"
 urls = ["h2c://127.0.0.1:50051"]
 [server]
 "#,
-        r#"error: carrier `session` is not built yet
- --> siwx-gateway.toml:3:30
+        r#"error: scheme `eip1271` needs a node to be asked
+ --> siwx-gateway.toml:3:22
   |
-3 | carriers = ["authorization", "session"]
-  |                              ^^^^^^^^^ expected `authorization` or `sign-in-with-x`
-error: scheme `eip1271` needs a node to be asked
- --> siwx-gateway.toml:5:22
-  |
-5 | schemes = ["eip191", "eip1271"]
+3 | schemes = ["eip191", "eip1271"]
   |                      ^^^^^^^^^ expected `chains.eip155.rpc` to name one for a chain at least
 error: `store.url` with `postgres:` is not built yet
- --> siwx-gateway.toml:7:7
+ --> siwx-gateway.toml:5:7
   |
-7 | url = "*******************************"
+5 | url = "*******************************"
   |       ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ expected `sqlite:FILE` or `sqlite::memory:`
 error: `h2c:` upstreams are not built yet
- --> siwx-gateway.toml:9:9
+ --> siwx-gateway.toml:7:9
   |
-9 | urls = ["h2c://127.0.0.1:50051"]
+7 | urls = ["h2c://127.0.0.1:50051"]
   |         ^^^^^^^^^^^^^^^^^^^^^^^ expected `http://` or `https://`
 "#,
     ),

@@ -138,8 +138,8 @@ fn what_the_environment_cannot_set() {
         ),
         (
             "key to come",
-            "SIWX__SESSION__TTL",
-            "error: `session` is not built yet\n --> environment variable SIWX__SESSION__TTL   (leave it out)\n",
+            "SIWX__FORWARD_AUTH__LISTEN",
+            "error: `forward_auth` is not built yet\n --> environment variable SIWX__FORWARD_AUTH__LISTEN   (leave it out)\n",
         ),
         (
             "upstream that is not in the file",
@@ -217,7 +217,7 @@ fn the_schema_knows_what_the_key_table_knows() {
     assert_eq!(server["properties"]["workers"]["maximum"], 1024);
     assert_eq!(server["properties"]["drain_delay"]["default"], "5s");
     assert!(server["properties"]["via"].is_null(), "not built yet");
-    assert!(schema["properties"]["session"].is_null(), "not built yet");
+    assert!(schema["properties"]["forward_auth"].is_null(), "not built yet");
     let upstream = &schema["properties"]["upstreams"]["additionalProperties"];
     assert_eq!(upstream["required"], serde_json::json!(["urls"]));
     let secret = &schema["properties"]["admin"]["properties"]["token"];

@@ -10,7 +10,12 @@ use hyper::body::Incoming;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use crate::{caip::AccountKey, chain::account::Named, edge::headers::X_REQUEST_ID, store::StoreError};
+use crate::{
+    caip::AccountKey,
+    chain::account::Named,
+    edge::{headers::X_REQUEST_ID, query},
+    store::StoreError,
+};
 
 /// An answer that is not the one hoped for.
 pub(super) struct Problem {
@@ -109,21 +114,7 @@ pub(super) fn pairs(query: &str) -> Result<Vec<(String, String)>, Problem> {
 
 /// Percent-decoding of one part of a target.
 pub(super) fn decoded(text: &str) -> Result<String, Problem> {
-    let wrong = || bad_request("expected percent-encoded UTF-8");
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((first, more)) = rest.split_first() {
-        rest = more;
-        if *first != b'%' {
-            bytes.push(*first);
-            continue;
-        }
-        let (digits, more) = rest.split_at_checked(2).ok_or_else(wrong)?;
-        let digits = std::str::from_utf8(digits).map_err(|_| wrong())?;
-        bytes.push(u8::from_str_radix(digits, 16).map_err(|_| wrong())?);
-        rest = more;
-    }
-    String::from_utf8(bytes).map_err(|_| wrong())
+    query::decoded(text).ok_or_else(|| bad_request("expected percent-encoded UTF-8"))
 }
 
 /// Lines for people.

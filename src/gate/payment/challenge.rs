@@ -20,6 +20,7 @@ use crate::{
 pub struct Demand {
     header: HeaderValue,
     body: Vec<u8>,
+    terms: Vec<Terms>,
     why: Why,
 }
 
@@ -42,6 +43,11 @@ impl Demand {
     /// The JSON body.
     pub fn body(&self) -> &[u8] {
         &self.body
+    }
+
+    /// What may be paid, as the header has it.
+    pub fn terms(&self) -> &[Terms] {
+        &self.terms
     }
 
     /// The word for metrics and log.
@@ -110,11 +116,12 @@ impl Payments {
     ) -> Result<Demand, PaymentRefusal> {
         let (accepts, _) = self.terms(purchase)?;
         let nonce = self.nonce(purchase.host, now)?;
-        self.written(purchase, &accepts, &nonce, error, now, |challenge| {
+        let (header, body) = self.written(purchase, &accepts, &nonce, error, now, |challenge| {
             let required = challenge.payment_required();
-            let header = HeaderValue::try_from(required.header()).map_err(|_| PaymentRefusal::TermsUnavailable)?;
-            Ok(Demand { header, body: required.body(why.code, why.proof), why })
-        })?
+            (required.header(), required.body(why.code, why.proof))
+        })?;
+        let header = HeaderValue::try_from(header).map_err(|_| PaymentRefusal::TermsUnavailable)?;
+        Ok(Demand { header, body, terms: accepts, why })
     }
 
     /// The extensions of the challenge for a request, to compare a payment's echo with. What changes from one challenge

@@ -142,6 +142,7 @@ impl Gate {
                     Ok(looked) => looked,
                     Err(Halt::Refused(refusal)) => return Err(refusal),
                     Err(Halt::Ask(pending)) => Box::pin(self.ask_contract(*pending, view, now)).await?,
+                    Err(Halt::Open(presented)) => Box::pin(self.open_session(presented, view, now)).await?,
                 };
                 let own = looked.identity.account().key();
                 if asked.is_some_and(|asked| asked != own) {
@@ -191,5 +192,7 @@ fn rule(plan: &PlanForSale) -> Rule {
             mime_type: String::new(),
         }),
         sign_in: false,
+        sessions: false,
+        tokens: true,
     }
 }

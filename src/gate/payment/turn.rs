@@ -35,7 +35,8 @@ impl Gate {
             Some(Err(Turned::Away(refusal))) => self.refused(met, refusal, asked, view),
             Some(Err(Turned::Unpaid(unpaid))) => {
                 // A payment that is merely not new is no offence; the bad token beside it still is.
-                let hidden = matches!(refusal, Refusal::InvalidToken(_) | Refusal::ProofRefused(_));
+                let hidden =
+                    matches!(refusal, Refusal::InvalidSession | Refusal::InvalidToken(_) | Refusal::ProofRefused(_));
                 if hidden || unpaid.counts_against_address() {
                     self.count_refusal(view.client, view.started);
                 }
@@ -66,10 +67,12 @@ impl Gate {
                 Some(Demand::nothing_held())
             }
             Refusal::ProofRefused(code) => Some(Demand::proof_refused(Reason::ChallengeBadProof, code)),
-            // A bad token is told so, unless a payment came along.
-            Refusal::InvalidToken(_) => None,
+            // A bad token or session is told so, unless a payment came along.
+            Refusal::InvalidSession | Refusal::InvalidToken(_) => None,
             Refusal::AccountDenied
+            | Refusal::AccountNotInSession
             | Refusal::ConflictingCredentials
+            | Refusal::CrossSite
             | Refusal::QuotaExceeded { .. }
             | Refusal::RateLimited { .. }
             | Refusal::StoreUnavailable

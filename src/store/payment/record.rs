@@ -8,7 +8,7 @@ use std::{fmt, str::FromStr, time::Duration};
 use data_encoding::HEXLOWER;
 use thiserror::Error;
 
-use super::super::grant::{is_account, is_length, is_plan, shown};
+use super::super::grant::{is_account, is_length, is_plan, is_visible, shown};
 use crate::{
     caip::{AccountKey, ChainId},
     policy::access::Scope,
@@ -395,10 +395,6 @@ fn check_amount(amount: &str) -> Result<(), PaymentError> {
 
 fn visible(what: &'static str, text: &str, bytes_max: usize) -> Result<(), PaymentError> {
     if is_visible(text, bytes_max) { Ok(()) } else { Err(PaymentError::Name { what, found: shown(text) }) }
-}
-
-fn is_visible(text: &str, bytes_max: usize) -> bool {
-    (1..=bytes_max).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic())
 }
 
 #[cfg(test)]

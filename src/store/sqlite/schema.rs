@@ -119,6 +119,55 @@ const MIGRATIONS: &[&str] = &[
              ELSE max(settled_at + length) END
     FROM paid WHERE first <> last
     GROUP BY namespace, address, scope, network;",
+    // 4: sessions (sessions.md section 2). What is long stands last, so that what is listed is read without it.
+    "CREATE TABLE siwx_sessions (
+        id         INTEGER NOT NULL PRIMARY KEY,
+        key        BLOB    NOT NULL UNIQUE CHECK (length(key) = 32),
+        replaces   BLOB    UNIQUE CHECK (length(replaces) = 32),
+        sid        TEXT    NOT NULL UNIQUE CHECK (length(sid) BETWEEN 1 AND 64),
+        created_at INTEGER NOT NULL,
+        seen_at    INTEGER NOT NULL,
+        CHECK (key IS NOT replaces)
+    ) STRICT;
+    CREATE INDEX siwx_sessions_created ON siwx_sessions (created_at, sid);
+    CREATE TABLE siwx_session_entries (
+        session_id   INTEGER NOT NULL REFERENCES siwx_sessions (id) ON DELETE CASCADE,
+        entry_id     TEXT    NOT NULL UNIQUE CHECK (length(entry_id) BETWEEN 1 AND 64),
+        namespace    TEXT    NOT NULL CHECK (length(namespace) BETWEEN 3 AND 8),
+        chain_id     TEXT    NOT NULL CHECK (length(chain_id) <= 41 AND chain_id GLOB namespace || ':?*'),
+        address      TEXT    NOT NULL CHECK (length(address) BETWEEN 1 AND 128),
+        account      TEXT    NOT NULL CHECK (account = chain_id || ':' || address
+                                          OR namespace = 'eip155'
+                                             AND lower(account) = lower(chain_id) || ':' || address),
+        scheme       TEXT    NOT NULL CHECK (length(scheme) BETWEEN 1 AND 64),
+        domain       TEXT    NOT NULL CHECK (length(domain) BETWEEN 1 AND 300),
+        created_at   INTEGER NOT NULL,
+        refreshed_at INTEGER NOT NULL,
+        verified_at  INTEGER NOT NULL,
+        not_before   INTEGER,
+        expires_at   INTEGER NOT NULL,
+        absolute_end INTEGER NOT NULL,
+        nonce        TEXT    NOT NULL CHECK (length(nonce) BETWEEN 1 AND 128),
+        message      TEXT    NOT NULL CHECK (octet_length(message) BETWEEN 1 AND 8192),
+        signature    TEXT    NOT NULL CHECK (octet_length(signature) BETWEEN 1 AND 32768),
+        data         TEXT    NOT NULL CHECK (octet_length(data) BETWEEN 1 AND 65536),
+        cacao        TEXT             CHECK (octet_length(cacao) BETWEEN 1 AND 65536),
+        public_key   TEXT             CHECK (octet_length(public_key) BETWEEN 1 AND 256),
+        recap        TEXT             CHECK (octet_length(recap) BETWEEN 1 AND 8192),
+        UNIQUE (session_id, chain_id, address),
+        CHECK (namespace <> 'eip155' OR address = lower(address)),
+        CHECK (created_at < expires_at AND expires_at <= absolute_end)
+    ) STRICT;
+    CREATE INDEX siwx_session_entries_account ON siwx_session_entries (namespace, address);
+    CREATE INDEX siwx_session_entries_end ON siwx_session_entries (expires_at);
+    CREATE TABLE siwx_account_metadata (
+        namespace  TEXT    NOT NULL CHECK (length(namespace) BETWEEN 3 AND 8),
+        address    TEXT    NOT NULL CHECK (length(address) BETWEEN 1 AND 128),
+        metadata   TEXT    NOT NULL CHECK (octet_length(metadata) BETWEEN 1 AND 16384),
+        updated_at INTEGER NOT NULL,
+        PRIMARY KEY (namespace, address),
+        CHECK (namespace <> 'eip155' OR address = lower(address))
+    ) STRICT, WITHOUT ROWID;",
 ];
 
 /// Brings the file to the newest schema.
@@ -207,8 +256,8 @@ mod tests {
         assert_eq!(text("SELECT concat_ws(' ', key, until) FROM siwx_nonces"), "issued:n1 5");
         let tables = "SELECT group_concat(name, ' ') FROM
             (SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name)";
-        let expected =
-            "siwx_entitlements siwx_entitlements_by_chain siwx_nonces siwx_payments siwx_quotas siwx_secrets";
+        let expected = "siwx_account_metadata siwx_entitlements siwx_entitlements_by_chain siwx_nonces siwx_payments \
+            siwx_quotas siwx_secrets siwx_session_entries siwx_sessions";
         assert_eq!(text(tables), expected);
         assert_eq!(text("SELECT count(*) || '' FROM siwx_entitlements_by_chain"), "0", "all of it came from one chain");
     }

@@ -383,21 +383,16 @@ path = "/c"
 upstream = "api"
 auth = "payment"
 "#,
-        r#"error: carriers without `authorization` are not built yet
-  --> siwx-gateway.toml:31:12
-   |
-31 | carriers = ["sign-in-with-x"]
-   |            ^^^^^^^^^^^^^^^^^^ expected it beside `sign-in-with-x`
-error: unknown carrier `cookie`
+        r#"error: unknown carrier `cookie`
   --> siwx-gateway.toml:36:13
    |
 36 | carriers = ["cookie", "session"]
-   |             ^^^^^^^^ expected `authorization` or `sign-in-with-x`
-error: carrier `session` is not built yet
+   |             ^^^^^^^^ expected `authorization`, `sign-in-with-x` or `session`
+error: carrier `session` needs [session]
   --> siwx-gateway.toml:36:23
    |
 36 | carriers = ["cookie", "session"]
-   |                       ^^^^^^^^^ expected `authorization` or `sign-in-with-x`
+   |                       ^^^^^^^^^
 "#,
     ),
 ];

@@ -11,13 +11,19 @@
 //!    requests lack is looked for once ([`Seen`]), by a walk over the few names that are there: a look-up by name costs
 //!    about as much as that walk.
 
+mod caching;
+mod cookies;
+
 use http::{
     HeaderMap, HeaderName, HeaderValue,
     header::{
-        AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, EXPECT, Entry, HOST,
-        SET_COOKIE, TE, TRANSFER_ENCODING,
+        AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, EXPECT, Entry, HOST, TE,
+        TRANSFER_ENCODING,
     },
 };
+
+use caching::{is_for_shared_caches, make_private};
+use cookies::{join_cookies, keep_cookie, remove_cookie};
 
 use crate::{
     credential::{Authorization, Bearer, Cookie},
@@ -459,115 +465,6 @@ fn end_connection(headers: &mut HeaderMap) -> Vec<HeaderName> {
     }
     found.remove_entry_mult();
     ending
-}
-
-/// HTTP/2 lets a client send a cookie in pieces; HTTP/1.1 knows one field (RFC 9113 §8.2.3).
-fn join_cookies(headers: &mut HeaderMap) {
-    let mut crumbs = headers.get_all(COOKIE).iter();
-    let (Some(first), Some(second)) = (crumbs.next(), crumbs.next()) else {
-        return;
-    };
-    let mut joined = first.as_bytes().to_vec();
-    for crumb in std::iter::once(second).chain(crumbs) {
-        joined.extend_from_slice(b"; ");
-        joined.extend_from_slice(crumb.as_bytes());
-    }
-    if let Ok(joined) = HeaderValue::from_bytes(&joined) {
-        headers.insert(COOKIE, joined);
-    }
-}
-
-/// Takes a cookie out of the one field that there is, and the field with the last of them.
-fn remove_cookie(headers: &mut HeaderMap, cookie: &Cookie) {
-    let Some(field) = headers.get(COOKIE) else {
-        return;
-    };
-    let pairs = || field.as_bytes().split(|b| *b == b';');
-    if !pairs().any(|pair| cookie.is_ours(pair)) {
-        return;
-    }
-    let mut kept = Vec::with_capacity(field.len());
-    for pair in pairs().filter(|pair| !cookie.is_ours(pair)).map(<[u8]>::trim_ascii).filter(|pair| !pair.is_empty()) {
-        if !kept.is_empty() {
-            kept.extend_from_slice(b"; ");
-        }
-        kept.extend_from_slice(pair);
-    }
-    // Parts of a field value are one; and if they were not, nothing of it goes on.
-    match HeaderValue::from_bytes(&kept) {
-        Ok(kept) if !kept.is_empty() => headers.insert(COOKIE, kept),
-        _ => headers.remove(COOKIE),
-    };
-}
-
-/// Keeps an upstream from setting our cookie, or ending it.
-fn keep_cookie(headers: &mut HeaderMap, cookie: &Cookie) {
-    let is_ours = |value: &HeaderValue| {
-        let pair = value.as_bytes().split(|b| *b == b';').next().unwrap_or_default();
-        cookie.is_ours(pair)
-    };
-    let Entry::Occupied(found) = headers.entry(SET_COOKIE) else {
-        return;
-    };
-    if !found.iter().any(is_ours) {
-        return;
-    }
-    let (_, values) = found.remove_entry_mult();
-    let kept: Vec<_> = values.filter(|value| !is_ours(value)).collect();
-    for value in kept {
-        headers.append(SET_COOKIE, value);
-    }
-}
-
-/// `private` in place of whatever in `Cache-Control` would let a shared cache keep an answer (hardening.md row U9).
-/// `no-store` and `private` are stricter, or the same, and stay.
-fn make_private(headers: &mut HeaderMap) {
-    let values = headers.get_all(CACHE_CONTROL).iter();
-    let directives: Vec<&str> = values.flat_map(|value| directives(value.to_str().unwrap_or(""))).collect();
-    let named = |directive: &str, name: &str| {
-        let (word, _) = directive.split_once('=').unwrap_or((directive, ""));
-        word.trim().eq_ignore_ascii_case(name)
-    };
-    let kept: Vec<&str> = directives
-        .into_iter()
-        // `private="field"` allows the rest of an answer to be kept, so it is not enough.
-        .filter(|directive| {
-            !["public", "s-maxage", "private", "proxy-revalidate"].iter().any(|name| named(directive, name))
-        })
-        .chain(std::iter::once("private"))
-        .collect();
-    if let Ok(value) = HeaderValue::try_from(kept.join(", ")) {
-        headers.insert(CACHE_CONTROL, value);
-    }
-}
-
-/// Fields that speak to shared caches alone, which obey them in place of `Cache-Control` (RFC 9213 §2.2).
-fn is_for_shared_caches(name: &str) -> bool {
-    matches!(name, "surrogate-control" | "edge-control") || name.ends_with("cdn-cache-control")
-}
-
-/// The directives of one `Cache-Control` field. A comma within quotes ends none; of a field whose quotes do not close
-/// nothing is kept, since what follows it would be read as part of it.
-fn directives(field: &str) -> Vec<&str> {
-    let (mut found, mut from, mut quoted, mut escaped) = (Vec::new(), 0, false, false);
-    for (at, byte) in field.bytes().enumerate() {
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' if quoted => escaped = true,
-            b'"' => quoted = !quoted,
-            b',' if !quoted => {
-                found.push(field[from..at].trim());
-                from = at + 1;
-            }
-            _ => {}
-        }
-    }
-    if quoted {
-        return Vec::new();
-    }
-    found.push(field[from..].trim());
-    found.retain(|directive| !directive.is_empty());
-    found
 }
 
 /// Whether `Transfer-Encoding` is absent or exactly `chunked`, once (hardening.md row S2). hyper takes any list

@@ -115,15 +115,16 @@ impl Sessions {
             return Ok(false);
         };
         let opened = if all { self.open(gate, presented, now).await? } else { None };
-        self.memory.forget(&key);
-        let ended = self.asked(self.means.store.end(&key)).await;
-        self.memory.forget(&key);
-        let mut ended = ended?;
+        // The others first: if the store fails at one of the two, what was presented still opens the way to try again.
+        let mut ended = false;
         if let Some(opened) = opened {
             let accounts: Vec<_> = opened.accounts(&self.settings.life, now).map(AccountId::key).collect();
-            ended |= self.end_all(&accounts).await? > 0;
+            ended = self.end_all(&accounts).await? > 0;
         }
-        Ok(ended)
+        self.memory.forget(&key);
+        let own = self.asked(self.means.store.end(&key)).await;
+        self.memory.forget(&key);
+        Ok(ended | own?)
     }
 
     /// Ends the sessions of an account on a chain in the set behind what was presented; how many sessions of it count
@@ -150,17 +151,9 @@ impl Sessions {
     }
 
     /// Ends every session of these accounts; how many that were.
-    pub async fn end_all(&self, accounts: &[AccountKey]) -> Result<usize, Fault> {
+    async fn end_all(&self, accounts: &[AccountKey]) -> Result<usize, Fault> {
         self.memory.flush();
         let ended = self.asked(self.means.store.end_all(accounts)).await;
-        self.memory.flush();
-        ended
-    }
-
-    /// Ends the set, or the one session, of this public id; false if there was neither.
-    pub async fn end_sid(&self, sid: &str) -> Result<bool, Fault> {
-        self.memory.flush();
-        let ended = self.asked(self.means.store.end_sid(sid)).await;
         self.memory.flush();
         ended
     }

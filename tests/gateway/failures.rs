@@ -39,6 +39,8 @@ pub(crate) struct Flaky {
     secrets: Arc<dyn SecretStore>,
     fails: AtomicBool,
     panics: AtomicBool,
+    /// Whether it fails to end the sessions of accounts, and does everything else.
+    keeps_sessions: AtomicBool,
     /// Milliseconds until a failure is told.
     silence: AtomicU64,
     asked: AtomicUsize,
@@ -60,6 +62,7 @@ impl Flaky {
             inner,
             fails: AtomicBool::new(false),
             panics: AtomicBool::new(false),
+            keeps_sessions: AtomicBool::new(false),
             silence: AtomicU64::new(0),
             asked: AtomicUsize::new(0),
             foreign_writes: Arc::default(),
@@ -72,6 +75,11 @@ impl Flaky {
 
     pub(crate) fn fail(&self, fails: bool) {
         self.fails.store(fails, Ordering::SeqCst);
+    }
+
+    /// Fails to end the sessions of accounts from now on, or no longer.
+    pub(crate) fn keep_sessions(&self, keeps: bool) {
+        self.keeps_sessions.store(keeps, Ordering::SeqCst);
     }
 
     /// Makes the next question for an account a mistake of the program.
@@ -221,6 +229,9 @@ impl SessionStore for Flaky {
     }
 
     fn end_all<'a>(&'a self, accounts: &'a [AccountKey]) -> BoxFuture<'a, usize> {
+        if self.keeps_sessions.load(Ordering::SeqCst) {
+            return Box::pin(async { Err(StoreError::Unavailable("it was told to keep sessions".to_owned())) });
+        }
         self.or_fail(self.sessions.end_all(accounts))
     }
 

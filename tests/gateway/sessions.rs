@@ -20,6 +20,7 @@ use siwx_gateway::{
 
 use crate::{
     facilitator::Act,
+    failures::Flaky,
     harness::{Answer, Gateway, Request, Setup, Upstream, Wallet, wallet::Text},
     node::{NO, Node, YES, result},
 };
@@ -180,6 +181,24 @@ fn a_session_opens_routes_by_cookie_and_by_bearer() {
             upstream.take();
         }
     }
+}
+
+/// It ended the session that asked first: when the store failed then, the others stayed, and nothing opened the way to
+/// try again.
+#[test]
+fn a_sign_out_everywhere_that_fails_can_be_tried_again() {
+    let (upstream, flaky) = (Upstream::ok(), Flaky::new());
+    let gateway = Setup::over(&upstream).tables(SESSION).store(flaky.store()).start();
+    let wallet = Wallet::evm(1);
+    let (here, elsewhere) = (sign_in(&gateway, &wallet), sign_in(&gateway, &wallet));
+    let presented = cookie(&here);
+    let everywhere = || gateway.block_on(sessions(&gateway).sign_out(&gateway.gate, &presented, true, gateway.now()));
+    flaky.keep_sessions(true);
+    assert!(everywhere().is_err());
+    assert_eq!((get(&gateway, &here), get(&gateway, &elsewhere)), (ok(), ok()));
+    flaky.keep_sessions(false);
+    assert!(everywhere().is_ok_and(|ended| ended));
+    assert_eq!((get(&gateway, &here), get(&gateway, &elsewhere)), (over(), over()));
 }
 
 /// What the gateway remembers of a session would let it in for another half minute.

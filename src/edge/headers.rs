@@ -13,6 +13,7 @@
 
 mod caching;
 mod cookies;
+mod identity;
 
 use http::{
     HeaderMap, HeaderName, HeaderValue,
@@ -24,10 +25,10 @@ use http::{
 
 use caching::{is_for_shared_caches, make_private};
 use cookies::{join_cookies, keep_cookie, remove_cookie};
+use identity::IdentityNames;
 
 use crate::{
     credential::{Authorization, Bearer, Cookie},
-    policy::decision::Permit,
     session::id::SessionKey,
 };
 
@@ -62,16 +63,6 @@ struct SessionFields {
     cookie: Cookie,
     /// What tokens of ours begin with.
     token_mark: String,
-}
-
-/// Names under which an upstream is told who a request is.
-struct IdentityNames {
-    account: HeaderName,
-    address: HeaderName,
-    chain: HeaderName,
-    expires: HeaderName,
-    plan: HeaderName,
-    scheme: HeaderName,
 }
 
 /// What an upstream is told about where a request came from.
@@ -223,25 +214,12 @@ impl HeaderRules {
         proto: &str,
         port: u16,
     ) -> Result<Self, http::header::InvalidHeaderName> {
-        // Made once, for the life of the process: what is static is copied without counting references.
-        let name = |word: &str| {
-            let name = format!("{prefix}{word}").to_ascii_lowercase();
-            HeaderName::from_bytes(name.as_bytes())?;
-            Ok(HeaderName::from_static(name.leak()))
-        };
         let proto = if proto == "http" { "http" } else { "https" };
         Ok(Self {
             reserved: Names::new(&RESERVED),
             answer_hop_by_hop: Names::new(&ANSWER_HOP_BY_HOP),
             prefix: normal_form(prefix),
-            names: IdentityNames {
-                account: name("account")?,
-                address: name("address")?,
-                chain: name("chain")?,
-                expires: name("expires")?,
-                plan: name("plan")?,
-                scheme: name("scheme")?,
-            },
+            names: IdentityNames::new(prefix)?,
             keep_odd,
             forward_credential,
             carrier,
@@ -303,54 +281,6 @@ impl HeaderRules {
         };
         (!self.forward_credential && self.carrier.ours(value).is_some())
             || self.sessions.as_ref().is_some_and(is_sessions)
-    }
-
-    /// Tells the upstream who the request is, by the permit it was given.
-    pub(crate) fn attach_identity(&self, headers: &mut HeaderMap, permit: &Permit) {
-        let Some(identity) = permit.identity() else {
-            return self.attach_payer(headers, permit);
-        };
-        let values = identity.headers();
-        headers.insert(self.names.address.clone(), values.address.clone());
-        headers.insert(self.names.chain.clone(), values.chain.clone());
-        headers.insert(self.names.account.clone(), values.account.clone());
-        headers.insert(self.names.scheme.clone(), values.scheme.clone());
-        let Some(until) = permit.valid_until() else {
-            return;
-        };
-        let opened = identity.opened(until, permit.opened_by().map(|opened| &*opened.plan));
-        headers.insert(self.names.expires.clone(), opened.until);
-        if let Some(plan) = opened.plan {
-            headers.insert(self.names.plan.clone(), plan);
-        }
-    }
-
-    /// Tells the upstream who paid for the request with the request itself.
-    fn attach_payer(&self, headers: &mut HeaderMap, permit: &Permit) {
-        let Some(paid) = permit.paid() else {
-            return;
-        };
-        headers.insert(self.names.scheme.clone(), HeaderValue::from_static("payment"));
-        let Some(payer) = &paid.payer else {
-            return;
-        };
-        let parts = [
-            (&self.names.address, payer.address()),
-            (&self.names.chain, payer.chain_str()),
-            (&self.names.account, payer.as_str()),
-        ];
-        for (name, text) in parts {
-            // A CAIP-10 id is visible ASCII, so this is always the value itself.
-            if let Ok(value) = HeaderValue::from_str(text) {
-                headers.insert(name.clone(), value);
-            }
-        }
-    }
-
-    /// Names of the fields that tell an upstream who a request is; the plan's comes last.
-    pub(crate) const fn identity_names(&self) -> [&HeaderName; 6] {
-        let IdentityNames { account, address, chain, expires, plan, scheme } = &self.names;
-        [account, address, chain, scheme, expires, plan]
     }
 
     /// Makes an upstream's fields into those the client sees. `private`: the answer was for one wallet, and no

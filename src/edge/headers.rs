@@ -26,7 +26,9 @@ use http::{
 use caching::{is_for_shared_caches, make_private};
 use cookies::{join_cookies, keep_cookie, remove_cookie};
 use identity::IdentityNames;
+pub(crate) use identity::Told;
 
+use super::settings::IdentityPreset;
 use crate::{
     credential::{Authorization, Bearer, Cookie},
     session::id::SessionKey,
@@ -54,6 +56,7 @@ pub(crate) struct HeaderRules {
     forward_credential: bool,
     carrier: Authorization,
     sessions: Option<SessionFields>,
+    added_max: usize,
     proto: HeaderValue,
     port: HeaderValue,
 }
@@ -77,7 +80,7 @@ pub(crate) struct Origin<'r> {
 
 /// Names, in normal form, that a client cannot send through: hop-by-hop fields, and whatever an upstream might
 /// take for identity, source, scheme, method or path (hardening.md rows F1, F5, F6, F8).
-const RESERVED: [&str; 36] = [
+const RESERVED: [&str; 39] = [
     // Hop by hop, and what is made anew here.
     "connection",
     "expect",
@@ -100,6 +103,9 @@ const RESERVED: [&str; 36] = [
     "x-original-url",
     "x-rewrite-url",
     // Where a request came from, and who some proxies say it is.
+    "remote-email",
+    "remote-groups",
+    "remote-name",
     "remote-user",
     "x-remote-user",
     "cf-connecting-ip",
@@ -123,7 +129,7 @@ const RESERVED: [&str; 36] = [
 ];
 
 /// Beginnings of names, in normal form, of which proxies keep inventing more.
-const RESERVED_FAMILIES: [&str; 2] = ["x-envoy-", "x-forwarded-"];
+const RESERVED_FAMILIES: [&str; 3] = ["x-auth-request-", "x-envoy-", "x-forwarded-"];
 
 /// Fields that `Connection` cannot remove, in normal form. The names of ours are added after it was obeyed.
 const UNREMOVABLE: [&str; 6] =
@@ -172,6 +178,12 @@ const NO_TRAILERS: [&str; 21] = [
 /// Fields that are added to a request at most: where it came from, and who it is.
 const ADDED_MAX: usize = 12;
 
+/// One more where there are sessions: which of them it is.
+const ADDED_BY_SESSIONS: usize = 1;
+
+/// Names of another gateway.
+const ADDED_BY_PRESETS: usize = 3;
+
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
@@ -204,10 +216,12 @@ impl Seen {
 // === impl HeaderRules ===
 
 impl HeaderRules {
-    /// Rules with an identity prefix such as `X-SIWX-`, which the configuration has checked to be part of a name.
+    /// Rules with an identity prefix such as `X-SIWX-`, which the configuration has checked to be part of a name, and the
+    /// names of another gateway beside it.
     /// `proto` and `port` are those of the public URL.
     pub(crate) fn new(
         prefix: &str,
+        preset: Option<IdentityPreset>,
         carrier: Authorization,
         keep_odd: bool,
         forward_credential: bool,
@@ -219,11 +233,12 @@ impl HeaderRules {
             reserved: Names::new(&RESERVED),
             answer_hop_by_hop: Names::new(&ANSWER_HOP_BY_HOP),
             prefix: normal_form(prefix),
-            names: IdentityNames::new(prefix)?,
+            names: IdentityNames::new(prefix, preset)?,
             keep_odd,
             forward_credential,
             carrier,
             sessions: None,
+            added_max: ADDED_MAX + if preset.is_some() { ADDED_BY_PRESETS } else { 0 },
             proto: HeaderValue::from_static(proto),
             port: HeaderValue::from_static(port.to_string().leak()),
         })
@@ -232,6 +247,7 @@ impl HeaderRules {
     /// The same where there are sessions, in a cookie of this name and in tokens with this beginning.
     pub(crate) fn with_sessions(mut self, cookie: Cookie, token_mark: String) -> Self {
         self.sessions = Some(SessionFields { cookie, token_mark });
+        self.added_max += ADDED_BY_SESSIONS;
         self
     }
 
@@ -239,8 +255,8 @@ impl HeaderRules {
     /// meant for us. Host is set by the caller; the identity is attached
     /// by [`Self::attach_identity`].
     pub(crate) fn forward(&self, headers: &mut HeaderMap, seen: Seen, takes_sessions: bool, origin: Origin<'_>) {
-        // Ours are up to a dozen; room for them is made once.
-        headers.reserve(ADDED_MAX);
+        // Ours are a dozen or so; room for them is made once.
+        headers.reserve(self.added_max);
         let trailers = seen.te && headers.get(TE).is_some_and(|te| te.as_bytes().eq_ignore_ascii_case(b"trailers"));
         let mut doomed = if seen.connection { end_connection(headers) } else { Vec::new() };
         doomed.retain(|name| !UNREMOVABLE.contains(&name.as_str()));
@@ -414,7 +430,7 @@ mod tests {
 
     fn rules(keep_odd: bool) -> HeaderRules {
         let carrier = Authorization::new(vec!["SIWX".to_owned()]);
-        HeaderRules::new("X-SIWX-", carrier, keep_odd, false, "https", 443).expect("a prefix of names")
+        HeaderRules::new("X-SIWX-", None, carrier, keep_odd, false, "https", 443).expect("a prefix of names")
     }
 
     fn forwarded(rules: &HeaderRules, sent: &[(&str, &str)]) -> Vec<String> {

@@ -387,6 +387,7 @@ pub(crate) fn header_rules(settings: &Settings, public_url: &Origin) -> Result<H
     let default_port = if public_url.scheme() == "https" { 443 } else { 80 };
     HeaderRules::new(
         &settings.identity_prefix,
+        settings.identity_preset,
         Authorization::new(settings.schemes.clone()),
         settings.keep_odd_header_names,
         settings.forward_credential,

@@ -30,6 +30,8 @@ pub struct Settings {
     pub limits: Limits,
     /// First part of the identity headers, such as `X-SIWX-`.
     pub identity_prefix: String,
+    /// Whose names for it an upstream is told as well; nothing: ours alone.
+    pub identity_preset: Option<IdentityPreset>,
     /// Whether the credential goes on to the upstream.
     pub forward_credential: bool,
     /// Scheme names of `Authorization` that are ours and stay here.
@@ -38,6 +40,15 @@ pub struct Settings {
     pub admin: Option<AdminSettings>,
     /// One line a request.
     pub access_log: AccessLog,
+}
+
+/// A gateway whose headers applications know already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IdentityPreset {
+    /// `Remote-User`, `Remote-Name`, `Remote-Groups`.
+    Authelia,
+    /// `X-Forwarded-User`, `X-Auth-Request-User`, `X-Forwarded-Preferred-Username`.
+    Oauth2Proxy,
 }
 
 /// TLS of the public listeners.

@@ -71,6 +71,8 @@ pub struct IdentityHeaders {
     pub account: HeaderValue,
     /// How the signature was checked.
     pub scheme: HeaderValue,
+    /// What the session is called; nothing where the request brings its own proof.
+    pub session: Option<HeaderValue>,
 }
 
 /// Who a request is. Holding one means that a signature was right and its message allows this request now.
@@ -96,11 +98,16 @@ impl Known {
     }
 
     fn of(account: AccountId, scheme: Scheme, proven: Proven) -> Self {
+        let session = match &proven {
+            Proven::Message(_) => None,
+            Proven::Session(sid) => Some(header_value(&sid.to_string())),
+        };
         let headers = IdentityHeaders {
             address: header_value(account.address()),
             chain: header_value(account.chain_str()),
             account: header_value(account.as_str()),
             scheme: HeaderValue::from_static(scheme.as_str()),
+            session,
         };
         Self { account, scheme, proven, headers, opened: ArcSwapOption::empty() }
     }

@@ -199,7 +199,14 @@ const AUTH: &[Key] = &[
     ),
     texts("deny_accounts", &[], "Accounts that are refused whatever they hold: CAIP-10 ids or bare addresses."),
     text_or("identity_prefix", "X-SIWX-", "First part of the names of the headers that tell an upstream who asks."),
-    later("identity_preset"),
+    choice(
+        "identity_preset",
+        &["", "oauth2-proxy", "authelia"],
+        "",
+        "Whose names for it an upstream is told as well: X-Forwarded-User, X-Auth-Request-User and \
+         X-Forwarded-Preferred-Username of oauth2-proxy, or Remote-User, Remote-Name and Remote-Groups of Authelia. The \
+         user is the CAIP-10 id, the name its address, the groups the plan. \"\": ours alone.",
+    ),
     flag("forward_credential", false, "Whether the credential goes on to the upstream."),
     later("assertion"),
 ];

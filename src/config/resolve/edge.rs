@@ -11,7 +11,8 @@ use crate::{
         tree::Text,
     },
     edge::settings::{
-        AccessLog, AccountShown, AdminSettings, CertificateFiles, Limits, QueryShown, Settings, TlsSettings,
+        AccessLog, AccountShown, AdminSettings, CertificateFiles, IdentityPreset, Limits, QueryShown, Settings,
+        TlsSettings,
     },
     policy::rule::Rule,
     secret::Secret,
@@ -64,6 +65,11 @@ pub(super) fn settings(root: &Section, parts: Parts<'_>) -> Settings {
         tls: parts.tls,
         limits: limits(root.section("limits")),
         identity_prefix: parts.identity_prefix,
+        identity_preset: match auth.text("identity_preset").value.as_str() {
+            "authelia" => Some(IdentityPreset::Authelia),
+            "oauth2-proxy" => Some(IdentityPreset::Oauth2Proxy),
+            _ => None,
+        },
         forward_credential: auth.flag("forward_credential"),
         schemes: parts.schemes.to_vec(),
         admin: parts.admin,

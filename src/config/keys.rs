@@ -227,6 +227,6 @@ mod tests {
             }
             count
         }
-        assert_eq!(walk("", ROOT), 185);
+        assert_eq!(walk("", ROOT), 190);
     }
 }

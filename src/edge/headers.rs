@@ -184,6 +184,9 @@ const ADDED_BY_SESSIONS: usize = 1;
 /// Names of another gateway.
 const ADDED_BY_PRESETS: usize = 3;
 
+/// All of it under our signature.
+const ADDED_BY_ASSERTIONS: usize = 1;
+
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
@@ -248,6 +251,12 @@ impl HeaderRules {
     pub(crate) fn with_sessions(mut self, cookie: Cookie, token_mark: String) -> Self {
         self.sessions = Some(SessionFields { cookie, token_mark });
         self.added_max += ADDED_BY_SESSIONS;
+        self
+    }
+
+    /// The same where upstreams are told who asks under our signature.
+    pub(crate) fn with_assertions(mut self) -> Self {
+        self.added_max += ADDED_BY_ASSERTIONS;
         self
     }
 

@@ -2,7 +2,10 @@
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
-use crate::secret::Secret;
+use crate::{
+    secret::Secret,
+    session::keys::{Algorithm, SigningKey},
+};
 
 /// The listeners and what holds for every connection.
 #[derive(Debug, Clone)]
@@ -32,6 +35,8 @@ pub struct Settings {
     pub identity_prefix: String,
     /// Whose names for it an upstream is told as well; nothing: ours alone.
     pub identity_preset: Option<IdentityPreset>,
+    /// What upstreams are told under our signature; nothing: nothing.
+    pub assertion: Option<AssertionSettings>,
     /// Whether the credential goes on to the upstream.
     pub forward_credential: bool,
     /// Scheme names of `Authorization` that are ours and stay here.
@@ -40,6 +45,17 @@ pub struct Settings {
     pub admin: Option<AdminSettings>,
     /// One line a request.
     pub access_log: AccessLog,
+}
+
+/// Who a request is, told under our signature.
+#[derive(Debug, Clone)]
+pub struct AssertionSettings {
+    /// The key; nothing: one of what the store keeps.
+    pub key: Option<SigningKey>,
+    /// How it signs.
+    pub algorithm: Algorithm,
+    /// How many seconds an assertion is good.
+    pub ttl_secs: u32,
 }
 
 /// A gateway whose headers applications know already.

@@ -62,6 +62,7 @@ const fn stand_in(told: Told) -> &'static str {
     match told {
         Told::Account => "<the wallet's CAIP-10 id>",
         Told::Address => "<the wallet's address>",
+        Told::Assertion => "<all of this, signed>",
         Told::Chain => "<the wallet's chain>",
         Told::Expires => "<until when this holds>",
         Told::Plan => "<the plan that opened the route>",
@@ -162,6 +163,7 @@ impl Question {
             let is_shown = |told: &Told| match told {
                 Told::Plan => matches!(rule.requirement, Requirement::Subscription { .. }),
                 Told::Session => rule.sessions,
+                Told::Assertion => config.edge.assertion.is_some(),
                 _ => true,
             };
             for (name, told) in rules.told().filter(|(_, told)| is_shown(told)) {

@@ -20,6 +20,7 @@ pub(super) struct IdentityNames {
     plan: HeaderName,
     scheme: HeaderName,
     session: HeaderName,
+    assertion: HeaderName,
     /// The names of another gateway for some of it.
     also: Vec<(HeaderName, Told)>,
 }
@@ -45,6 +46,8 @@ pub(crate) enum Told {
     Account,
     /// The address alone.
     Address,
+    /// All of it under our signature.
+    Assertion,
     /// The CAIP-2 id.
     Chain,
     /// Until when this holds.
@@ -76,6 +79,7 @@ impl IdentityNames {
             plan: name("plan")?,
             scheme: name("scheme")?,
             session: name("session")?,
+            assertion: name("assertion")?,
             also: match preset {
                 None => Vec::new(),
                 Some(IdentityPreset::Authelia) => AUTHELIA.to_vec(),
@@ -108,6 +112,7 @@ impl HeaderRules {
             let value = match told {
                 Told::Account => Some(&values.account),
                 Told::Address => Some(&values.address),
+                Told::Assertion => None,
                 Told::Chain => Some(&values.chain),
                 Told::Expires => until.as_ref(),
                 Told::Plan => plan.as_ref(),
@@ -153,9 +158,14 @@ impl HeaderRules {
         }
     }
 
+    /// Tells the upstream the same under our signature.
+    pub(crate) fn attach_assertion(&self, headers: &mut HeaderMap, assertion: HeaderValue) {
+        headers.insert(self.names.assertion.clone(), assertion);
+    }
+
     /// Everything that an upstream may be told, with the name of its field.
     pub(crate) fn told(&self) -> impl Iterator<Item = (&HeaderName, Told)> {
-        let IdentityNames { account, address, chain, expires, plan, scheme, session, also } = &self.names;
+        let IdentityNames { account, address, chain, expires, plan, scheme, session, assertion, also } = &self.names;
         [
             (account, Told::Account),
             (address, Told::Address),
@@ -164,6 +174,7 @@ impl HeaderRules {
             (expires, Told::Expires),
             (plan, Told::Plan),
             (session, Told::Session),
+            (assertion, Told::Assertion),
         ]
         .into_iter()
         .chain(also.iter().map(|(name, told)| (name, *told)))

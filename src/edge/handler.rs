@@ -27,6 +27,7 @@ use hyper::body::{Body as _, Incoming};
 
 use super::{
     access_log::{Line, Log},
+    assertion::{self, Assertions, JWKS_PATH},
     body::{BodyError, Breach, RequestBody, ResponseBody},
     cors,
     headers::{HeaderRules, Origin, Seen, holds_our_name_too_often, transfer_encoding_is_plain},
@@ -57,6 +58,7 @@ pub(crate) struct Live {
     pub(crate) settings: Settings,
     pub(crate) gate: Arc<Gate>,
     pub(crate) headers: HeaderRules,
+    pub(crate) assertions: Option<Assertions>,
     pub(crate) upstreams: Vec<Arc<Upstream>>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) clock: Arc<dyn Clock>,
@@ -195,10 +197,17 @@ impl Worker {
                 view,
                 query: parts.uri.query().unwrap_or(""),
                 now: arrival.now,
+                others: live.assertions.as_ref().map(Assertions::keys),
                 idle: live.settings.limits.body_idle_timeout,
             };
             // Boxed: few requests are these.
             return Err(Box::pin(visit.answer(door, body, record)).await);
+        }
+        if let Some(assertions) = &live.assertions
+            && view.path.as_str() == JWKS_PATH
+            && live.gate.sessions().is_none()
+        {
+            return Err(session::published(&assertions.keys(), view.method, arrival.now));
         }
         if let Some(door) = live.gate.shop_door(view.path.as_str()) {
             return Err(Box::pin(shop::answer(&live.gate, door, &view, parts.uri.query(), arrival.now)).await);
@@ -251,6 +260,22 @@ impl Worker {
             Origin { client, path, host, request_id: self.id(arrival), http1: parts.version != Version::HTTP_2 };
         live.headers.forward(&mut parts.headers, seen, rule.sessions, origin);
         live.headers.attach_identity(&mut parts.headers, &permit);
+        if let Some(assertions) = &live.assertions {
+            let forwarded = assertion::Forwarded {
+                rule,
+                upstream: pool.upstream().name(),
+                method: &parts.method,
+                path: path_and_query.path(),
+                id: &self.ids.id(arrival.number),
+            };
+            let sessions = live.gate.sessions().map(|sessions| sessions.settings());
+            // Nothing but a path can make it too long.
+            let made =
+                assertions.make(&permit, &forwarded, sessions, arrival.now).map_err(|_| Answer::TargetTooLong)?;
+            if let Some(assertion) = made {
+                live.headers.attach_assertion(&mut parts.headers, assertion);
+            }
+        }
         // The client's own passes as it is, where the upstream is to see none of its own.
         if let Some(host) = pool.upstream().host().cloned().or(host_field) {
             parts.headers.insert(HOST, host);

@@ -6,6 +6,7 @@
 //! | `tls` | certificates and versions |
 //! | `handler` | one request from end to end |
 //! | `headers` | what ends here, what is added, what an upstream may say |
+//! | `assertion` | who a request is, under our signature |
 //! | `upstream` | connections to services, and the requests they carry |
 //! | `body` | bodies on their way through |
 //! | `browser` | what a browser gets: the module for dapps, the login page |
@@ -23,6 +24,7 @@
 
 mod access_log;
 pub(crate) mod admin;
+pub(crate) mod assertion;
 mod body;
 pub mod browser;
 mod cors;

@@ -347,6 +347,7 @@ fn the_log_names_the_account_and_no_secret() {
     let line = &lines[1];
     assert_eq!(line["path"], "/.siwx/sessions");
     assert_eq!(line["status"], 201);
+    assert!(line["code"].is_null() && lines[0]["code"].is_null(), "{lines:?}");
     assert_eq!(line["chain"], wallet.chain());
     assert_eq!(line["scheme"], "eip191");
     let log = api.gateway.log_text();

@@ -21,7 +21,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::{Fault, Sessions, stored};
 use crate::{
-    caip::AccountId,
+    caip::{AccountId, AccountKey},
     chain::SignerKey,
     credential::Presented,
     gate::{
@@ -210,6 +210,23 @@ impl Memory {
         self.ends.fetch_add(1, Ordering::AcqRel);
         self.sets.invalidate(old);
         self.successors.insert(*old, *new);
+    }
+
+    /// Forgets the sets in which these accounts are, whatever opens them. It walks through all that is remembered, on a
+    /// thread that serves no request: this is asked for now and then, and an index would be paid for by every session.
+    pub(super) async fn forget_accounts(&self, accounts: &[AccountKey]) {
+        self.ends.fetch_add(1, Ordering::AcqRel);
+        let (sets, accounts) = (self.sets.clone(), accounts.to_vec());
+        let walked = tokio::task::spawn_blocking(move || {
+            for (key, opened) in &sets {
+                if opened.set.sessions().iter().any(|session| accounts.contains(&session.account.key())) {
+                    sets.invalidate(&*key);
+                }
+            }
+        });
+        if walked.await.is_err() {
+            self.flush();
+        }
     }
 
     /// Forgets everything.

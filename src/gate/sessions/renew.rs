@@ -152,9 +152,9 @@ impl Sessions {
 
     /// Ends every session of these accounts; how many that were.
     async fn end_all(&self, accounts: &[AccountKey]) -> Result<usize, Fault> {
-        self.memory.flush();
+        self.memory.forget_accounts(accounts).await;
         let ended = self.asked(self.means.store.end_all(accounts)).await;
-        self.memory.flush();
+        self.memory.forget_accounts(accounts).await;
         ended
     }
 }

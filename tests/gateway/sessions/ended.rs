@@ -3,8 +3,8 @@
 use siwx_gateway::gate::sessions::How;
 
 use super::{
-    SESSION, add, by_cookie, cookie, get, hand_over, ok, opening, over, refused, sessions, sign_in, sign_out, signed,
-    text, visitor, with,
+    SESSION, add, by_cookie, cookie, get, hand_over, ok, opening, over, refused, sessions, shown, sign_in, sign_out,
+    signed, text, visitor, with,
 };
 use crate::{
     failures::Flaky,
@@ -147,4 +147,24 @@ fn a_refresh_rotates_and_does_not_pass_the_absolute_end() {
     gateway.set_time("2026-11-20T13:00:01Z");
     assert_eq!(get(&gateway, &second), over());
     assert_eq!(refused(refresh(&second)), (None, "unauthenticated"));
+}
+
+/// Everybody's sessions were read from the store again.
+#[test]
+fn a_sign_out_everywhere_leaves_what_is_remembered_of_others() {
+    let upstream = Upstream::ok();
+    let gateway = with(&upstream, "");
+    let [one, other] = [Wallet::evm(1), Wallet::solana(2)];
+    let (here, elsewhere, theirs) = (sign_in(&gateway, &one), sign_in(&gateway, &one), sign_in(&gateway, &other));
+    let beside = add(&gateway, &other, Some(&sign_in(&gateway, &one)));
+    for credential in [&here, &elsewhere, &theirs, &beside] {
+        assert_eq!(get(&gateway, credential), ok());
+    }
+    let hits = || gateway.metrics().value("siwx_cache_requests_total{cache=\"sessions\",result=\"hit\"}");
+    assert!(sign_out(&gateway, &here, true));
+    let before = hits();
+    assert_eq!(get(&gateway, &theirs), ok());
+    assert_eq!(hits(), before + 1.0, "it was remembered still");
+    assert_eq!((get(&gateway, &here), get(&gateway, &elsewhere)), (over(), over()));
+    assert_eq!(shown(&gateway, &beside, None), 1, "the other account of a set goes on");
 }

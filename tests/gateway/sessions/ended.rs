@@ -168,3 +168,22 @@ fn a_sign_out_everywhere_leaves_what_is_remembered_of_others() {
     assert_eq!((get(&gateway, &here), get(&gateway, &elsewhere)), (over(), over()));
     assert_eq!(shown(&gateway, &beside, None), 1, "the other account of a set goes on");
 }
+
+#[test]
+fn a_refresh_prolongs_no_session_of_an_account_that_is_denied_by_now() {
+    let upstream = Upstream::ok();
+    let gateway = with(&upstream, "");
+    let [denied, other] = [Wallet::evm(1), Wallet::evm(2)];
+    let (alone, with_another) = (sign_in(&gateway, &denied), sign_in(&gateway, &denied));
+    let both = add(&gateway, &other, Some(&with_another));
+    let setup = Setup::over(&upstream).tables(SESSION).set("auth.deny_accounts", &denied.address());
+    let gateway = setup.store(gateway.store.clone()).start();
+    let refresh = |credential: &str| {
+        let (presented, visitor) = (cookie(credential), visitor(&gateway));
+        gateway.block_on(sessions(&gateway).refresh(&gateway.gate, &presented, None, None, &visitor))
+    };
+    assert_eq!(get(&gateway, &alone), (403, "account_denied".to_owned()));
+    assert_eq!(refused(refresh(&alone)), (None, "unauthenticated"));
+    let renewed = refresh(&both).expect("the other one's session");
+    assert_eq!(shown(&gateway, &opening(&gateway, &renewed), None), 1);
+}

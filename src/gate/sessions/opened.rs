@@ -133,9 +133,13 @@ impl Opened {
         now: UnixTime,
     ) -> Result<Acting<'_>, SessionError> {
         let (identity, session) = Identity::open(&self.set, &self.known, named, life, now)?;
-        let is_its = |entry: &&Arc<Entry>| entry.known.session() == Some(session.sid);
-        let entry = self.entries.iter().find(is_its).ok_or(SessionError::Unauthenticated)?;
+        let entry = self.entry_of(session).ok_or(SessionError::Unauthenticated)?;
         Ok(Acting { identity, session, entry })
+    }
+
+    /// What is remembered of one of its sessions.
+    pub(super) fn entry_of(&self, session: &Session) -> Option<&Arc<Entry>> {
+        self.entries.iter().find(|entry| entry.known.session() == Some(session.sid))
     }
 
     fn is_shown(&self, life: &Life, now: UnixTime) -> bool {

@@ -1,9 +1,13 @@
 //! The table of sessions.md section 2, row by row: what each endpoint takes, answers, and is kept by.
 
 use serde_json::json;
+use siwx_gateway::store::Term;
 
 use super::{Api, DAPP, OWN, data, later, signed, text};
-use crate::harness::{Request, Wallet, wallet::Text};
+use crate::{
+    failures::Flaky,
+    harness::{Request, Setup, Upstream, Wallet, wallet::Text},
+};
 
 #[test]
 fn config_says_what_a_dapp_has_to_know() {
@@ -236,6 +240,43 @@ fn me_is_who_the_request_is_and_401_for_nobody() {
     assert_eq!(browser.send(named(&evm.account())).json()["account"], evm.account());
     let foreign = browser.send(named(&Wallet::evm(9).account()));
     assert_eq!(foreign.outcome(), (403, "account_not_in_session".to_owned()));
+}
+
+#[test]
+fn me_says_what_its_accounts_hold_and_until_when() {
+    let api = Api::new();
+    let (evm, solana) = (Wallet::evm(1), Wallet::solana(1));
+    let mut browser = api.browser();
+    browser.sign_in(&evm);
+    assert_eq!(browser.get("/.siwx/me").json()["subscriptions"], json!([]));
+    api.gateway.grant_until(&evm, "pro", Term::Until(crate::harness::time(&later(60))));
+    api.gateway.grant_until(&solana, "pro", Term::UntilRevoked);
+    api.gateway.gate.flush();
+    let of_evm = json!({ "account": evm.account(), "plan": "pro", "expiresAt": later(60) });
+    assert_eq!(browser.get("/.siwx/me").json()["subscriptions"], json!([of_evm]), "the other one is not signed in");
+    browser.sign_in(&solana);
+    let of_solana = json!({ "account": solana.account(), "plan": "pro", "expiresAt": null });
+    assert_eq!(browser.get("/.siwx/me").json()["subscriptions"], json!([of_evm, of_solana]));
+    api.gateway.set_time(&later(60));
+    assert_eq!(browser.get("/.siwx/me").json()["subscriptions"], json!([of_solana]), "what has ended is no plan");
+}
+
+#[test]
+fn me_is_answered_without_subscriptions_where_none_is_asked_for_or_the_store_is_silent() {
+    let flaky = Flaky::new();
+    let api = Api::set_up("", |setup| setup.store(flaky.store()));
+    let mut browser = api.browser();
+    browser.sign_in(&Wallet::evm(1));
+    flaky.fail(true);
+    let me = browser.get("/.siwx/me");
+    assert_eq!((me.status, me.json().get("subscriptions")), (200, None), "{me:?}");
+
+    let wallets = "[[route]]\nname = \"me\"\nprefix = \"/me\"\nupstream = \"api\"\nauth = \"wallet\"\n[session]\n";
+    let upstream = Upstream::ok();
+    let api = Api { gateway: Setup::over(&upstream).routes(wallets).start(), upstream };
+    let mut browser = api.browser();
+    browser.sign_in(&Wallet::evm(1));
+    assert_eq!(browser.get("/.siwx/me").json().get("subscriptions"), None);
 }
 
 #[test]

@@ -39,7 +39,7 @@ fn x8_no_secret_is_in_the_log_at_any_level() {
         "--domain",
         "gateway.test",
         "--uri",
-        "http://gateway.test",
+        "https://gateway.test",
         "--chain",
         "eip155:1",
         "--expires",
@@ -52,7 +52,9 @@ fn x8_no_secret_is_in_the_log_at_any_level() {
     let forged = format!("{message}.{}", signature.replace(['a', 'b', 'c', '1', '2', '3'], "4"));
 
     for level in ["trace", "debug", "info"] {
-        let text = small_configuration("s.db").replace("[admin]\n", &format!("[admin]\ntoken = \"{ADMIN_TOKEN}\"\n"))
+        let text = small_configuration("s.db")
+            .replace("http://gateway.test", "https://gateway.test")
+            .replace("[admin]\n", &format!("[admin]\ntoken = \"{ADMIN_TOKEN}\"\n"))
             + &format!("[session]\n[log]\nlevel = \"{level}\"\naccess = {{ query = \"full\", account = \"full\" }}\n");
         desk.write_secret("g.toml", &text);
         let mut command = desk.command(&["run", "-c", "g.toml"]);
@@ -67,10 +69,10 @@ fn x8_no_secret_is_in_the_log_at_any_level() {
             format!("Authorization: SIWX {forged}\r\n"),
             format!("Authorization: SIWX {token} {token}\r\n"),
             format!("Authorization: Bearer {cookie}\r\n"),
-            format!("Cookie: siwx={cookie}; theme=dark\r\n"),
+            format!("Cookie: __Host-siwx={cookie}; theme=dark\r\n"),
             format!("SIGN-IN-WITH-X: {proof}\r\n"),
             format!("PAYMENT-SIGNATURE: {proof}\r\nX-PAYMENT: {proof}\r\n"),
-            format!("Authorization: SIWX {token}\r\nCookie: siwx={cookie}\r\nSIGN-IN-WITH-X: {proof}\r\n"),
+            format!("Authorization: SIWX {token}\r\nCookie: __Host-siwx={cookie}\r\nSIGN-IN-WITH-X: {proof}\r\n"),
         ];
         for fields in &rows {
             let (status, body) = get_with(public, "gateway.test", "/x", fields);

@@ -2,7 +2,9 @@
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
+use super::proxy_protocol::Versions;
 use crate::{
+    policy::source::{Field, Networks},
     secret::Secret,
     session::keys::{Algorithm, SigningKey},
 };
@@ -21,6 +23,10 @@ pub struct Settings {
     pub http2: bool,
     /// Whether names with `_` and other odd bytes are kept when they are no alias of a reserved one.
     pub keep_odd_header_names: bool,
+    /// Proxies in front that may say where a request came from.
+    pub proxies: Proxies,
+    /// Whether upstreams are told in `Via` that a request came through here.
+    pub via: bool,
     /// Threads that serve; one a core if 0.
     pub workers: usize,
     /// From the signal to stop until listeners close.
@@ -65,6 +71,17 @@ pub enum IdentityPreset {
     Authelia,
     /// `X-Forwarded-User`, `X-Auth-Request-User`, `X-Forwarded-Preferred-Username`.
     Oauth2Proxy,
+}
+
+/// Proxies in front that may say where a request came from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Proxies {
+    /// Their networks.
+    pub trusted: Networks,
+    /// Where they say it.
+    pub field: Field,
+    /// The PROXY protocol, which all of them speak if one does.
+    pub protocol: Option<Versions>,
 }
 
 /// TLS of the public listeners.

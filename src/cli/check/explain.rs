@@ -157,7 +157,12 @@ impl Question {
         let mut headers = self.headers.clone();
         let request_id = HeaderValue::from_static("<of each request>");
         let seen = Seen::among(&headers);
-        rules.forward(&mut headers, seen, rule.sessions, Origin { client: &client, host: asked_host, request_id });
+        rules.forward(
+            &mut headers,
+            seen,
+            rule.sessions,
+            Origin { client: &client, path: &client, host: asked_host, request_id, http1: true },
+        );
         if rule.requirement != Requirement::Public {
             // The plan is told only where one was demanded, and a session only where one may come.
             let is_shown = |told: &Told| match told {

@@ -56,6 +56,7 @@ pub(crate) fn config(root: &Section, report: &mut Report) -> Option<Config> {
     let (tls, certificates) = edge::tls(root, &hosts, report);
     let (listen, listen_places) = edge::listeners(root.section("server"), tls.is_some(), report);
     let admin = edge::admin(root, &listen, report);
+    let proxies = edge::proxies(root.section("server"), report);
     let identity_prefix = gate::identity_prefix(root.section("auth"), report);
     let mut gate = gate::settings(root, &hosts, report);
     if let Some(section) = x402 {
@@ -82,6 +83,7 @@ pub(crate) fn config(root: &Section, report: &mut Report) -> Option<Config> {
             listen,
             tls,
             admin,
+            proxies,
             identity_prefix,
             schemes: &gate.schemes,
             json,

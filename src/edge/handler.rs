@@ -9,7 +9,6 @@
 
 use std::{
     convert::Infallible,
-    net::{IpAddr, SocketAddr},
     panic::AssertUnwindSafe,
     pin::{Pin, pin},
     rc::Rc,
@@ -30,7 +29,8 @@ use super::{
     access_log::{Line, Log},
     body::{BodyError, Breach, RequestBody, ResponseBody},
     cors,
-    headers::{HeaderRules, Origin, Seen, transfer_encoding_is_plain},
+    headers::{HeaderRules, Origin, Seen, holds_our_name_too_often, transfer_encoding_is_plain},
+    peer::{Peer, Relayed},
     record::{Head, Outcome, Record},
     respond::Answer,
     session::{self, LoginWanted, Visit},
@@ -40,7 +40,7 @@ use super::{
 };
 use crate::{
     caip::AccountId,
-    gate::{Gate, Judged, LastCredential, Verdict, payment::Due, view::RequestView},
+    gate::{Gate, Judged, Verdict, payment::Due, view::RequestView},
     metrics::Metrics,
     policy::{
         decision::{Decision, Permit},
@@ -70,16 +70,6 @@ pub(crate) struct Worker {
     pub(crate) ids: RequestIds,
 }
 
-/// What is known of a connection before its first request.
-pub(crate) struct Peer {
-    address: SocketAddr,
-    shown: HeaderValue,
-    tls: Option<&'static str>,
-    last: LastCredential,
-    /// Of several certificates, the place of the one whose host the client named in its handshake.
-    certificate: Option<usize>,
-}
-
 /// Ids of requests: unique, not secret.
 pub(crate) struct RequestIds {
     prefix: [u8; 16],
@@ -90,36 +80,6 @@ pub(crate) struct RequestIds {
 struct Target<'r> {
     host: Host<'r>,
     path: CanonicalPath<'r>,
-}
-
-// === impl Peer ===
-
-impl Peer {
-    pub(crate) fn new(address: SocketAddr, tls: Option<&'static str>) -> Self {
-        let ip = address.ip().to_canonical();
-        let shown = HeaderValue::try_from(ip.to_string()).unwrap_or_else(|_| HeaderValue::from_static("unknown"));
-        Self {
-            address: SocketAddr::new(ip, address.port()),
-            shown,
-            tls,
-            last: LastCredential::default(),
-            certificate: None,
-        }
-    }
-
-    /// The same, of a client that named a host in its handshake.
-    pub(crate) fn named(self, certificate: Option<usize>) -> Self {
-        Self { certificate, ..self }
-    }
-
-    /// How the listener was spoken to.
-    const fn scheme(&self) -> &'static str {
-        if self.tls.is_some() { "https" } else { "http" }
-    }
-
-    fn ip(&self) -> IpAddr {
-        self.address.ip()
-    }
 }
 
 // === impl RequestIds ===
@@ -160,7 +120,12 @@ impl Worker {
         peer: Rc<Peer>,
         request: Request<Incoming>,
     ) -> Result<Response<ResponseBody>, Infallible> {
-        let arrival = Arrival { started: Instant::now(), now: self.live.clock.now(), number: self.ids.next() };
+        let arrival = Arrival {
+            started: Instant::now(),
+            now: self.live.clock.now(),
+            number: self.ids.next(),
+            relayed: peer.relayed(&self.live.settings.proxies, request.headers()),
+        };
         let line = self.first_line(&arrival, &peer, &request);
         let mut record = Record::new(arrival.started, request.method().clone(), Rc::clone(&self), line);
         let handled = {
@@ -173,7 +138,7 @@ impl Worker {
             Err(Panicked) => {
                 self.live.metrics.panics.inc();
                 tracing::error!(
-                    request_id = self.ids.id(arrival.number).to_str().unwrap_or(""),
+                    request_id = self.id(&arrival).to_str().unwrap_or(""),
                     "a request made the gateway panic; please report this"
                 );
                 self.answer_here(&Answer::Internal, &arrival, record)
@@ -216,7 +181,7 @@ impl Worker {
             path: &target.path,
             target: parts.uri.path_and_query().map_or("/", PathAndQuery::as_str),
             headers: &parts.headers,
-            client: peer.ip(),
+            client: peer.client(arrival.relayed.as_deref()),
             last: &peer.last,
             started: arrival.started,
         };
@@ -281,12 +246,10 @@ impl Worker {
         let breach = Rc::new(Breach::default());
         record.receiving(Rc::clone(&breach));
 
-        live.headers.forward(
-            &mut parts.headers,
-            seen,
-            rule.sessions,
-            Origin { client: &peer.shown, host, request_id: self.ids.id(arrival.number) },
-        );
+        let (client, path) = peer.shown(arrival.relayed.as_deref());
+        let origin =
+            Origin { client, path, host, request_id: self.id(arrival), http1: parts.version != Version::HTTP_2 };
+        live.headers.forward(&mut parts.headers, seen, rule.sessions, origin);
         live.headers.attach_identity(&mut parts.headers, &permit);
         // The client's own passes as it is, where the upstream is to see none of its own.
         if let Some(host) = pool.upstream().host().cloned().or(host_field) {
@@ -320,7 +283,7 @@ impl Worker {
             Ok(answer) => answer,
             Err(error) => {
                 record.waited(begun.elapsed());
-                let (id, upstream) = (self.ids.id(arrival.number), pool.upstream().name());
+                let (id, upstream) = (self.id(arrival), pool.upstream().name());
                 tracing::warn!(request_id = id.to_str().unwrap_or(""), upstream, %error, "no answer from the upstream");
                 let answer = body_fault(breach).unwrap_or_else(|| Answer::of_upstream(&error));
                 // What was settled before stays settled, and the payer is told, whatever the upstream does.
@@ -390,6 +353,9 @@ impl Worker {
         if seen.expect && expects_something_else(&parts.headers) {
             return Err(Answer::ExpectationFailed);
         }
+        if seen.via && live.settings.via && holds_our_name_too_often(&parts.headers) {
+            return Err(Answer::LoopDetected);
+        }
         let Asked::Path(path, query) = asked else {
             return Err(Answer::OptionsAsterisk);
         };
@@ -399,7 +365,7 @@ impl Worker {
     }
 
     fn answer_here(&self, answer: &Answer, arrival: &Arrival, mut record: Record) -> Response<ResponseBody> {
-        let mut response = answer.respond(&self.live.settings.realm, self.ids.id(arrival.number));
+        let mut response = answer.respond(&self.live.settings.realm, self.id(arrival));
         if let (Some(login), Some(sessions)) = (record.login(), self.live.gate.sessions()) {
             response = login.dress(&sessions.settings().prefix, answer, response);
         }
@@ -431,19 +397,25 @@ impl Worker {
         response.map(|bytes| ResponseBody::own(bytes, record))
     }
 
+    /// The id of a request: the one it came with from a trusted proxy, or one of ours.
+    fn id(&self, arrival: &Arrival) -> HeaderValue {
+        let kept = arrival.relayed.as_ref().and_then(|relayed| relayed.request_id());
+        kept.cloned().unwrap_or_else(|| self.ids.id(arrival.number))
+    }
+
     /// The part of the access line that is known from the head alone.
     fn first_line(&self, arrival: &Arrival, peer: &Peer, request: &Request<Incoming>) -> Option<Line> {
         let mut line = self.log.line(arrival.now)?;
-        line.plain("request_id", self.ids.id(arrival.number).to_str().unwrap_or(""));
-        line.plain("client_ip", peer.ip());
-        line.plain("peer_ip", peer.ip());
+        line.plain("request_id", self.id(arrival).to_str().unwrap_or(""));
+        line.plain("client_ip", peer.client(arrival.relayed.as_deref()));
+        line.plain("peer_ip", peer.socket());
         line.method(request.method());
         let host = request.headers().get(HOST).and_then(|host| host.to_str().ok());
         line.host(host.or_else(|| request.uri().host()));
         line.path(request.uri().path());
         line.query(request.uri().query(), self.log.query_shown());
         line.plain("proto", format_args!("{:?}", request.version()));
-        line.optional("tls", peer.tls);
+        line.optional("tls", peer.tls());
         line.agent(request.headers().get(USER_AGENT));
         Some(line)
     }
@@ -471,6 +443,8 @@ struct Arrival {
     now: UnixTime,
     /// Among those of its worker.
     number: u64,
+    /// What a trusted proxy says of it. Boxed: few gateways have one in front.
+    relayed: Option<Box<Relayed>>,
 }
 
 /// A request that may be sent, and where.

@@ -13,17 +13,20 @@
 
 mod caching;
 mod cookies;
+mod trace;
 
 use http::{
     HeaderMap, HeaderName, HeaderValue,
     header::{
         AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, EXPECT, Entry, HOST, TE,
-        TRANSFER_ENCODING,
+        TRANSFER_ENCODING, VIA,
     },
 };
 
 use caching::{is_for_shared_caches, make_private};
 use cookies::{join_cookies, keep_cookie, remove_cookie};
+pub(crate) use trace::holds_our_name_too_often;
+use trace::{is_of_trace, keep_trace};
 
 use crate::{
     credential::{Authorization, Bearer, Cookie},
@@ -39,7 +42,9 @@ pub(crate) struct Seen {
     pub(crate) cookie: bool,
     pub(crate) expect: bool,
     pub(crate) te: bool,
+    pub(crate) trace: bool,
     pub(crate) transfer_encoding: bool,
+    pub(crate) via: bool,
 }
 
 /// What holds for every request's fields.
@@ -51,6 +56,7 @@ pub(crate) struct HeaderRules {
     names: IdentityNames,
     keep_odd: bool,
     forward_credential: bool,
+    via: bool,
     carrier: Authorization,
     sessions: Option<SessionFields>,
     proto: HeaderValue,
@@ -78,10 +84,14 @@ struct IdentityNames {
 pub(crate) struct Origin<'r> {
     /// The client's address, ready to be sent.
     pub(crate) client: &'r HeaderValue,
+    /// The client's address and those of the trusted proxies it came through.
+    pub(crate) path: &'r HeaderValue,
     /// The Host as the client sent it.
     pub(crate) host: HeaderValue,
     /// The id of this request.
     pub(crate) request_id: HeaderValue,
+    /// Whether it came by HTTP/1, and not by HTTP/2.
+    pub(crate) http1: bool,
 }
 
 /// Names, in normal form, that a client cannot send through: hop-by-hop fields, and whatever an upstream might
@@ -203,7 +213,8 @@ impl Seen {
                 EXPECT => seen.expect = true,
                 TE => seen.te = true,
                 TRANSFER_ENCODING => seen.transfer_encoding = true,
-                _ => {}
+                VIA => seen.via = true,
+                ref name => seen.trace |= is_of_trace(name.as_str()),
             }
         }
         seen
@@ -244,6 +255,7 @@ impl HeaderRules {
             },
             keep_odd,
             forward_credential,
+            via: false,
             carrier,
             sessions: None,
             proto: HeaderValue::from_static(proto),
@@ -254,6 +266,12 @@ impl HeaderRules {
     /// The same where there are sessions, in a cookie of this name and in tokens with this beginning.
     pub(crate) fn with_sessions(mut self, cookie: Cookie, token_mark: String) -> Self {
         self.sessions = Some(SessionFields { cookie, token_mark });
+        self
+    }
+
+    /// The same where upstreams are told in `Via` that a request came through here.
+    pub(crate) const fn with_via(mut self, via: bool) -> Self {
+        self.via = via;
         self
     }
 
@@ -282,10 +300,19 @@ impl HeaderRules {
                 remove_cookie(headers, &sessions.cookie);
             }
         }
+        if seen.trace {
+            keep_trace(headers);
+        }
+        if self.via {
+            headers.append(
+                VIA,
+                HeaderValue::from_static(if origin.http1 { "1.1 siwx-gateway" } else { "2 siwx-gateway" }),
+            );
+        }
         if trailers {
             headers.insert(TE, HeaderValue::from_static("trailers"));
         }
-        headers.insert(X_FORWARDED_FOR, origin.client.clone());
+        headers.insert(X_FORWARDED_FOR, origin.path.clone());
         headers.insert(X_REAL_IP, origin.client.clone());
         headers.insert(X_FORWARDED_HOST, origin.host);
         headers.insert(X_FORWARDED_PORT, self.port.clone());
@@ -498,7 +525,8 @@ mod tests {
         let client = HeaderValue::from_static("192.0.2.1");
         let host = HeaderValue::from_static("api.example.com");
         let seen = Seen::among(&headers);
-        let origin = Origin { client: &client, host, request_id: HeaderValue::from_static("id") };
+        let origin =
+            Origin { client: &client, path: &client, host, request_id: HeaderValue::from_static("id"), http1: true };
         rules.forward(&mut headers, seen, false, origin);
         for ours in [X_FORWARDED_FOR, X_REAL_IP, X_FORWARDED_HOST, X_FORWARDED_PORT, X_FORWARDED_PROTO, X_REQUEST_ID] {
             assert_eq!(headers.get_all(&ours).iter().count(), 1, "{ours}");

@@ -10,6 +10,8 @@
 //! | `body` | bodies on their way through |
 //! | `browser` | what a browser gets: the module for dapps, the login page |
 //! | `cors` | requests of scripts of other origins |
+//! | `peer` | who a request comes from: the connection, and what a trusted proxy says |
+//! | `proxy_protocol` | what a balancer that forwards bytes says of the client |
 //! | `query` | queries of the endpoints that are ours |
 //! | `deadline` | timers that are kept from one request to the next |
 //! | `respond`, `unpaid` | answers of our own: all status codes |
@@ -28,6 +30,8 @@ mod deadline;
 pub(crate) mod handler;
 pub(crate) mod headers;
 mod listener;
+mod peer;
+pub mod proxy_protocol;
 mod query;
 mod record;
 pub(crate) mod respond;

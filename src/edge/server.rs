@@ -385,7 +385,7 @@ fn free(address: SocketAddr) -> std::io::Result<SocketAddr> {
 /// How header fields are treated on their way through.
 pub(crate) fn header_rules(settings: &Settings, public_url: &Origin) -> Result<HeaderRules, BindError> {
     let default_port = if public_url.scheme() == "https" { 443 } else { 80 };
-    HeaderRules::new(
+    let rules = HeaderRules::new(
         &settings.identity_prefix,
         Authorization::new(settings.schemes.clone()),
         settings.keep_odd_header_names,
@@ -393,7 +393,8 @@ pub(crate) fn header_rules(settings: &Settings, public_url: &Origin) -> Result<H
         public_url.scheme(),
         public_url.port().unwrap_or(default_port),
     )
-    .map_err(|_| BindError::IdentityPrefix(settings.identity_prefix.clone()))
+    .map_err(|_| BindError::IdentityPrefix(settings.identity_prefix.clone()))?;
+    Ok(rules.with_via(settings.via))
 }
 
 fn upstream(settings: UpstreamSettings, metrics: &Metrics) -> Result<Arc<Upstream>, BindError> {

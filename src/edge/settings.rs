@@ -2,7 +2,11 @@
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
-use crate::secret::Secret;
+use super::proxy_protocol::Versions;
+use crate::{
+    policy::source::{Field, Networks},
+    secret::Secret,
+};
 
 /// The listeners and what holds for every connection.
 #[derive(Debug, Clone)]
@@ -18,6 +22,10 @@ pub struct Settings {
     pub http2: bool,
     /// Whether names with `_` and other odd bytes are kept when they are no alias of a reserved one.
     pub keep_odd_header_names: bool,
+    /// Proxies in front that may say where a request came from.
+    pub proxies: Proxies,
+    /// Whether upstreams are told in `Via` that a request came through here.
+    pub via: bool,
     /// Threads that serve; one a core if 0.
     pub workers: usize,
     /// From the signal to stop until listeners close.
@@ -38,6 +46,17 @@ pub struct Settings {
     pub admin: Option<AdminSettings>,
     /// One line a request.
     pub access_log: AccessLog,
+}
+
+/// Proxies in front that may say where a request came from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Proxies {
+    /// Their networks.
+    pub trusted: Networks,
+    /// Where they say it.
+    pub field: Field,
+    /// The PROXY protocol, which all of them speak if one does.
+    pub protocol: Option<Versions>,
 }
 
 /// TLS of the public listeners.

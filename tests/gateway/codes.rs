@@ -20,7 +20,7 @@ use crate::{
 /// How one code comes about: a gateway made for it, and the answer it gave.
 type Produce = fn() -> Answer;
 
-const CODES: [(u16, &str, Produce); 30] = [
+const CODES: [(u16, &str, Produce); 31] = [
     (400, "ambiguous_path", ambiguous_path),
     (400, "bad_path", || asked(&Request::get("/public/../x"))),
     (400, "bad_request", || asked(&Request::get("/public/x").host("a b"))),
@@ -63,6 +63,7 @@ const CODES: [(u16, &str, Produce); 30] = [
     (503, "store_unavailable", store_unavailable),
     (503, "verifier_unavailable", verifier_unavailable),
     (504, "upstream_timeout", upstream_timeout),
+    (508, "loop_detected", loop_detected),
 ];
 
 /// Those of the private listener, whose refusals have codes of the same list.
@@ -194,6 +195,12 @@ fn silent() -> Upstream {
 fn upstream_timeout() -> Answer {
     let upstream = silent();
     asked_of(Setup::over(&upstream).set("upstreams.api.response_timeout", "20ms"), &Request::get("/public/x"))
+}
+
+fn loop_detected() -> Answer {
+    let upstream = Upstream::ok();
+    let request = Request::get("/public/x").header("Via", &["1.1 siwx-gateway"; 3].join(", "));
+    asked_of(Setup::over(&upstream).set("server.via", "true"), &request)
 }
 
 fn overloaded() -> Answer {

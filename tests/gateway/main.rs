@@ -30,6 +30,7 @@ mod operator;
 mod paths;
 mod session_api;
 mod sessions;
+mod sources;
 mod tron_and_sui;
 mod upstreams;
 mod x402;

@@ -154,7 +154,12 @@ impl Question {
         let mut headers = self.headers.clone();
         let request_id = HeaderValue::from_static("<of each request>");
         let seen = Seen::among(&headers);
-        rules.forward(&mut headers, seen, rule.sessions, Origin { client: &client, host: asked_host, request_id });
+        rules.forward(
+            &mut headers,
+            seen,
+            rule.sessions,
+            Origin { client: &client, path: &client, host: asked_host, request_id, http1: true },
+        );
         if rule.requirement != Requirement::Public {
             let shown = if matches!(rule.requirement, Requirement::Subscription { .. }) { 6 } else { 5 };
             for (name, value) in rules.identity_names().into_iter().zip(IDENTITY).take(shown) {

@@ -92,10 +92,25 @@ const SERVER: &[Key] = &[
     ),
     later("http_redirect"),
     flag("http2", true, "HTTP/2: by ALPN with TLS, by prior knowledge without."),
-    later("proxy_protocol"),
-    later("trusted_proxies"),
-    later("forwarded_source"),
-    later("via"),
+    choice(
+        "proxy_protocol",
+        &["off", "v1", "v2", "any"],
+        "off",
+        "The PROXY protocol that every proxy in trusted_proxies begins its connections with. Other peers speak without \
+         it.",
+    ),
+    texts(
+        "trusted_proxies",
+        &[],
+        "Addresses and networks whose word is taken for where a request came from, such as \"10.0.0.0/8\".",
+    ),
+    choice(
+        "forwarded_source",
+        &["x-forwarded-for", "forwarded"],
+        "x-forwarded-for",
+        "Where the proxies in trusted_proxies say it. The other field is not read.",
+    ),
+    flag("via", false, "Tell upstreams `Via: 1.1 siwx-gateway`, and answer 508 to requests that go in circles."),
     choice(
         "headers_with_underscore",
         &["drop", "keep"],

@@ -10,10 +10,17 @@ use crate::{
         section::Section,
         tree::Text,
     },
-    edge::settings::{
-        AccessLog, AccountShown, AdminSettings, CertificateFiles, Limits, QueryShown, Settings, TlsSettings,
+    edge::{
+        proxy_protocol::Versions,
+        settings::{
+            AccessLog, AccountShown, AdminSettings, CertificateFiles, Limits, Proxies, QueryShown, Settings,
+            TlsSettings,
+        },
     },
-    policy::rule::Rule,
+    policy::{
+        rule::Rule,
+        source::{Field, Networks},
+    },
     secret::Secret,
     siwx::claims::Origin,
 };
@@ -28,6 +35,7 @@ pub(super) struct Parts<'a> {
     pub(super) listen: Vec<SocketAddr>,
     pub(super) tls: Option<TlsSettings>,
     pub(super) admin: Option<AdminSettings>,
+    pub(super) proxies: Proxies,
     pub(super) identity_prefix: String,
     pub(super) schemes: &'a [String],
     pub(super) json: bool,
@@ -58,6 +66,8 @@ pub(super) fn settings(root: &Section, parts: Parts<'_>) -> Settings {
         realm: parts.public_url.authority().to_owned(),
         http2: server.flag("http2"),
         keep_odd_header_names: server.text("headers_with_underscore").value == "keep",
+        proxies: parts.proxies,
+        via: server.flag("via"),
         workers: server.count("workers"),
         drain_delay: server.duration("drain_delay"),
         drain_timeout: server.duration("drain_timeout"),
@@ -99,6 +109,38 @@ pub(super) fn served(root: &Section, public_url: Option<&Origin>, routes: &[Rule
         }
     }
     served
+}
+
+/// The proxies whose word is taken.
+pub(super) fn proxies(server: &Section, report: &mut Report) -> Proxies {
+    let mut trusted = Vec::new();
+    for text in server.texts("trusted_proxies") {
+        match Networks::parse([text.value.as_str()]) {
+            Ok(_) => trusted.push(text.value.as_str()),
+            Err((_, error)) => {
+                report.error(&text.place, format!("`{}` cannot be trusted", text.shown), error.to_string());
+            }
+        }
+    }
+    let protocol = server.text("proxy_protocol");
+    if protocol.value != "off" && server.texts("trusted_proxies").is_empty() {
+        let title = format!("`server.proxy_protocol` is \"{}\", and nobody is trusted to speak it", protocol.shown);
+        report.error(&protocol.place, title, "expected the addresses of the balancers in `server.trusted_proxies`");
+    }
+    Proxies {
+        // Each was read above.
+        trusted: Networks::parse(trusted).unwrap_or_default(),
+        field: match server.text("forwarded_source").value.as_str() {
+            "forwarded" => Field::Forwarded,
+            _ => Field::XForwardedFor,
+        },
+        protocol: match protocol.value.as_str() {
+            "any" => Some(Versions::Any),
+            "v1" => Some(Versions::V1),
+            "v2" => Some(Versions::V2),
+            _ => None,
+        },
+    }
 }
 
 /// The addresses to listen on and where each stands.

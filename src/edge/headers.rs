@@ -18,7 +18,7 @@ use http::{
     HeaderMap, HeaderName, HeaderValue,
     header::{
         AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, EXPECT, Entry, HOST, TE,
-        TRANSFER_ENCODING,
+        TRANSFER_ENCODING, UPGRADE,
     },
 };
 
@@ -40,6 +40,7 @@ pub(crate) struct Seen {
     pub(crate) expect: bool,
     pub(crate) te: bool,
     pub(crate) transfer_encoding: bool,
+    pub(crate) upgrade: bool,
 }
 
 /// What holds for every request's fields.
@@ -203,6 +204,7 @@ impl Seen {
                 EXPECT => seen.expect = true,
                 TE => seen.te = true,
                 TRANSFER_ENCODING => seen.transfer_encoding = true,
+                UPGRADE => seen.upgrade = true,
                 _ => {}
             }
         }

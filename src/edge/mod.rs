@@ -8,6 +8,7 @@
 //! | `headers` | what ends here, what is added, what an upstream may say |
 //! | `upstream` | connections to services, and the requests they carry |
 //! | `body` | bodies on their way through |
+//! | `tunnel`, `watch` | WebSockets; what lasts is judged anew |
 //! | `browser` | what a browser gets: the module for dapps, the login page |
 //! | `cors` | requests of scripts of other origins |
 //! | `query` | queries of the endpoints that are ours |
@@ -36,5 +37,7 @@ mod session;
 pub mod settings;
 mod shop;
 pub mod tls;
+mod tunnel;
 mod unpaid;
 mod upstream;
+mod watch;

@@ -180,7 +180,7 @@ impl Server {
         }
         let connections = Arc::new(Connections::default());
         let readiness = Arc::new(Readiness::default());
-        let live = Arc::new(Live { settings, gate, headers, upstreams, metrics, clock });
+        let live = Arc::new(Live { settings, gate, headers, upstreams, tunnels: Arc::default(), metrics, clock });
         let admin = match live.settings.admin.clone() {
             None => None,
             Some(settings) => {

@@ -126,7 +126,7 @@ impl Upstream {
 
     async fn handshake<S>(&self, stream: S, address: SocketAddr) -> Result<Box<Connection>, UpstreamError>
     where
-        S: AsyncRead + AsyncWrite + Unpin + 'static,
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let made = http1::Builder::new()
             .max_header_size(HEAD_BYTES_MAX)
@@ -137,7 +137,7 @@ impl Upstream {
         let (sender, connection) = made.map_err(|cause| self.protocol(&cause))?;
         tokio::task::spawn_local(async move {
             // Its errors reach whoever waits for the answer.
-            let _ = connection.await;
+            let _ = connection.with_upgrades().await;
         });
         Ok(Box::new(Connection { sender, address, deadline: Deadline::default() }))
     }

@@ -32,4 +32,5 @@ mod session_api;
 mod sessions;
 mod tron_and_sui;
 mod upstreams;
+mod websockets;
 mod x402;

@@ -9,7 +9,7 @@ use http::{
 use hyper::body::Incoming;
 
 use super::pool::Lease;
-use crate::{gate::payment::Release, x402::PAYMENT_RESPONSE};
+use crate::{edge::tunnel, gate::payment::Release, x402::PAYMENT_RESPONSE};
 
 /// An answer's head, and how it came.
 pub(crate) struct Answer {
@@ -60,8 +60,10 @@ fn framed_twice(headers: &HeaderMap) -> bool {
 }
 
 /// Why an answer cannot be passed on, whatever its body.
-pub(super) fn unacceptable(response: &Response<Incoming>) -> Option<String> {
-    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+pub(super) fn unacceptable(response: &Response<Incoming>, wants_tunnel: bool) -> Option<String> {
+    let status = response.status();
+    if status == StatusCode::SWITCHING_PROTOCOLS && !(wants_tunnel && tunnel::is_opened_by(status, response.headers()))
+    {
         return Some("it switched protocols unasked".to_owned());
     }
     framed_twice(response.headers()).then(|| "its answer has Content-Length beside Transfer-Encoding".to_owned())

@@ -61,8 +61,8 @@ impl Pool {
         &self.upstream
     }
 
-    /// Takes an admitted request, sends it and waits for the head of the answer. `started` is now, as the caller
-    /// knows.
+    /// Takes an admitted request, sends it and waits for the head of the answer. `wants_tunnel`: it asks for a WebSocket.
+    /// `started` is now, as the caller knows.
     ///
     /// One future without another around it: every request carries it about.
     pub(crate) async fn send(
@@ -72,6 +72,7 @@ impl Pool {
         _permit: &Permit,
         started: Instant,
     ) -> Result<Answer, UpstreamError> {
+        wants_tunnel: bool,
         let in_flight = InFlight::enter(self)?;
         let upstream = &*self.upstream;
         let mut retries = 0;
@@ -91,7 +92,7 @@ impl Pool {
             let latest = begun + upstream.settings.response_timeout;
             let mut failure = match connection.answer(sent, latest).await {
                 Some(Ok(response)) => {
-                    if let Some(cause) = unacceptable(&response) {
+                    if let Some(cause) = unacceptable(&response, wants_tunnel) {
                         break UpstreamError::Protocol { authority: upstream.authority.clone(), cause };
                     }
                     let at = Instant::now();

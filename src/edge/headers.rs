@@ -20,7 +20,7 @@ use http::{
     HeaderMap, HeaderName, HeaderValue,
     header::{
         AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, EXPECT, Entry, HOST, TE,
-        TRANSFER_ENCODING, VIA,
+        TRANSFER_ENCODING, UPGRADE, VIA,
     },
 };
 
@@ -47,6 +47,7 @@ pub(crate) struct Seen {
     pub(crate) te: bool,
     pub(crate) trace: bool,
     pub(crate) transfer_encoding: bool,
+    pub(crate) upgrade: bool,
     pub(crate) via: bool,
 }
 
@@ -219,6 +220,7 @@ impl Seen {
                 EXPECT => seen.expect = true,
                 TE => seen.te = true,
                 TRANSFER_ENCODING => seen.transfer_encoding = true,
+                UPGRADE => seen.upgrade = true,
                 VIA => seen.via = true,
                 ref name => seen.trace |= is_of_trace(name.as_str()),
             }

@@ -9,6 +9,7 @@
 //! | `assertion` | who a request is, under our signature |
 //! | `upstream` | connections to services, and the requests they carry |
 //! | `body` | bodies on their way through |
+//! | `tunnel`, `watch` | WebSockets; what lasts is judged anew |
 //! | `browser` | what a browser gets: the module for dapps, the login page |
 //! | `cors` | requests of scripts of other origins |
 //! | `peer` | who a request comes from: the connection, and what a trusted proxy says |
@@ -42,5 +43,7 @@ mod session;
 pub mod settings;
 mod shop;
 pub mod tls;
+mod tunnel;
 mod unpaid;
 mod upstream;
+mod watch;

@@ -193,7 +193,8 @@ impl Server {
         }
         let connections = Arc::new(Connections::default());
         let readiness = Arc::new(Readiness::default());
-        let live = Arc::new(Live { settings, gate, headers, assertions, upstreams, metrics, clock });
+        let live =
+            Arc::new(Live { settings, gate, headers, assertions, upstreams, tunnels: Arc::default(), metrics, clock });
         let admin = match live.settings.admin.clone() {
             None => None,
             Some(settings) => {

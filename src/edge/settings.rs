@@ -129,6 +129,10 @@ pub struct Limits {
     pub handshake_timeout: Duration,
     /// Requests at once, in all.
     pub in_flight: usize,
+    /// WebSockets at once, in all.
+    pub tunnels: usize,
+    /// WebSockets at once of one account.
+    pub tunnels_per_account: usize,
     /// Streams at once on one HTTP/2 connection.
     pub http2_streams: u32,
     /// Bytes of a decoded HTTP/2 header list.

@@ -36,4 +36,5 @@ mod silence;
 mod sources;
 mod tron_and_sui;
 mod upstreams;
+mod websockets;
 mod x402;

@@ -355,6 +355,8 @@ fn limits(section: &Section) -> Limits {
         body_idle_timeout: section.duration("body_idle_timeout"),
         handshake_timeout: section.duration("handshake_timeout"),
         in_flight: section.count("in_flight"),
+        tunnels: section.count("tunnels"),
+        tunnels_per_account: section.count("tunnels_per_account"),
         http2_streams: http2.small("streams"),
         http2_header_list: u32::try_from(http2.bytes("header_list")).unwrap_or(u32::MAX),
     }

@@ -18,6 +18,7 @@
 //! | `shop` | plans: their prices, their purchase, who holds one |
 //! | `admin` | metrics, health and the admin API |
 //! | `server` | workers, and their life |
+//! | `wire` | a client's bytes before hyper reads them |
 
 mod access_log;
 pub(crate) mod admin;
@@ -38,3 +39,4 @@ mod shop;
 pub mod tls;
 mod unpaid;
 mod upstream;
+pub mod wire;

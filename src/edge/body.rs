@@ -23,7 +23,7 @@ use hyper::body::{Body, Frame, Incoming, SizeHint};
 use thiserror::Error;
 use tokio::time::{Instant, Sleep};
 
-use super::{record::Record, upstream::Lease};
+use super::{record::Record, upstream::Lease, wire::stall::Awaited};
 
 /// Why a body ended before its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -257,6 +257,7 @@ impl Body for ResponseBody {
                     return Poll::Ready(Some(Err(BodyError::Broken)));
                 }
                 Poll::Pending => {
+                    this.record.worker().awaited.set(Awaited::Upstream);
                     ready!(silence.poll(cx));
                     broke_off(&mut this.record, lease.as_ref());
                     return Poll::Ready(Some(Err(BodyError::Stalled)));
@@ -267,6 +268,7 @@ impl Body for ResponseBody {
             this.record.completed();
             return Poll::Ready(None);
         };
+        this.record.worker().awaited.set(Awaited::Client);
         if let Some(data) = frame.data_ref() {
             this.record.sent(data.remaining() as u64);
         }

@@ -8,6 +8,7 @@
 //! 4. A panic ends one request with 500, not the worker.
 
 use std::{
+    cell::Cell,
     convert::Infallible,
     net::{IpAddr, SocketAddr},
     panic::AssertUnwindSafe,
@@ -21,7 +22,7 @@ use std::{
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderValue, Request, Response, Uri, Version,
-    header::{CONTENT_LENGTH, EXPECT, HOST, TRANSFER_ENCODING, USER_AGENT},
+    header::{CONNECTION, CONTENT_LENGTH, EXPECT, HOST, TRANSFER_ENCODING, USER_AGENT},
     uri::PathAndQuery,
 };
 use hyper::body::{Body as _, Incoming};
@@ -37,6 +38,10 @@ use super::{
     settings::Settings,
     shop, tls,
     upstream::{Lease, Pool, Upstream},
+    wire::{
+        stall::Awaited,
+        told::{Turn, Turns},
+    },
 };
 use crate::{
     caip::AccountId,
@@ -68,6 +73,8 @@ pub(crate) struct Worker {
     pub(crate) pools: Vec<Rc<Pool>>,
     pub(crate) log: Rc<Log>,
     pub(crate) ids: RequestIds,
+    /// Whom the answer that was looked at last waits for.
+    pub(crate) awaited: Rc<Cell<Awaited>>,
 }
 
 /// What is known of a connection before its first request.
@@ -78,12 +85,14 @@ pub(crate) struct Peer {
     last: LastCredential,
     /// Of several certificates, the place of the one whose host the client named in its handshake.
     certificate: Option<usize>,
+    /// Of HTTP/1: which of its requests were judged before hyper read them.
+    turns: Option<Turns>,
 }
 
 /// Ids of requests: unique, not secret.
 pub(crate) struct RequestIds {
     prefix: [u8; 16],
-    next: std::cell::Cell<u64>,
+    next: Cell<u64>,
 }
 
 /// A request whose head is in order.
@@ -104,12 +113,23 @@ impl Peer {
             tls,
             last: LastCredential::default(),
             certificate: None,
+            turns: None,
         }
     }
 
     /// The same, of a client that named a host in its handshake.
     pub(crate) fn named(self, certificate: Option<usize>) -> Self {
         Self { certificate, ..self }
+    }
+
+    /// The same, on a connection of HTTP/1.
+    pub(crate) fn taking(self, turns: Turns) -> Self {
+        Self { turns: Some(turns), ..self }
+    }
+
+    /// What is to become of the next request.
+    fn turn(&self) -> Turn {
+        self.turns.as_ref().map_or(Turn::One, Turns::next)
     }
 
     /// How the listener was spoken to.
@@ -129,7 +149,7 @@ impl RequestIds {
     pub(crate) fn new(random: [u8; 8]) -> Self {
         let mut prefix = [0; 16];
         data_encoding::HEXLOWER.encode_mut(&random, &mut prefix);
-        Self { prefix, next: std::cell::Cell::new(0) }
+        Self { prefix, next: Cell::new(0) }
     }
 
     /// The number of the next request.
@@ -161,13 +181,26 @@ impl Worker {
         request: Request<Incoming>,
     ) -> Result<Response<ResponseBody>, Infallible> {
         let arrival = Arrival { started: Instant::now(), now: self.live.clock.now(), number: self.ids.next() };
-        let line = self.first_line(&arrival, &peer, &request);
+        let turn = peer.turn();
+        let line = match turn {
+            Turn::One | Turn::Last => self.first_line(&arrival, &peer, &request),
+            Turn::Refused(_) => self.refused_line(&arrival, &peer),
+        };
         let mut record = Record::new(arrival.started, request.method().clone(), Rc::clone(&self), line);
+        if let Turn::Refused(fault) = turn {
+            let answer = Answer::of_fault(fault);
+            if let Some(reason) = answer.rejected() {
+                self.live.metrics.http_rejected.inc(reason);
+            }
+            let mut response = self.answer_here(&answer, &arrival, record);
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            return Ok(response);
+        }
         let handled = {
             let mut handling = pin!(self.handle(&peer, request, &arrival, &mut record));
             caught(handling.as_mut()).await
         };
-        Ok(match handled {
+        let mut response = match handled {
             Ok(Ok(forwarded)) => forwarded.into_response(record),
             Ok(Err(answer)) => self.answer_here(&answer, &arrival, record),
             Err(Panicked) => {
@@ -178,7 +211,13 @@ impl Worker {
                 );
                 self.answer_here(&Answer::Internal, &arrival, record)
             }
-        })
+        };
+        if turn == Turn::Last {
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        // Its body is to be taken from here on.
+        self.awaited.set(Awaited::Client);
+        Ok(response)
     }
 
     /// In two parts, so that what the judgement needs is gone while the upstream is waited for.
@@ -444,6 +483,19 @@ impl Worker {
         line.plain("proto", format_args!("{:?}", request.version()));
         line.optional("tls", peer.tls);
         line.agent(request.headers().get(USER_AGENT));
+        Some(line)
+    }
+
+    /// The same, of a request whose head is none: nothing in it is shown.
+    fn refused_line(&self, arrival: &Arrival, peer: &Peer) -> Option<Line> {
+        let mut line = self.log.line(arrival.now)?;
+        line.plain("request_id", self.ids.id(arrival.number).to_str().unwrap_or(""));
+        line.plain("client_ip", peer.ip());
+        line.plain("peer_ip", peer.ip());
+        for unread in ["method", "host", "path", "query", "proto"] {
+            line.null(unread);
+        }
+        line.optional("tls", peer.tls);
         Some(line)
     }
 

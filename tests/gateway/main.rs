@@ -13,6 +13,7 @@ mod recording;
 /// What nodes are made of.
 use facilitator as server;
 
+mod attacks;
 mod bitcoin;
 mod codes;
 mod contracts;

@@ -23,7 +23,7 @@ use hyper::body::{Body, Frame, Incoming, SizeHint};
 use thiserror::Error;
 use tokio::time::{Instant, Sleep};
 
-use super::{record::Record, upstream::Lease};
+use super::{record::Record, upstream::Lease, wire::stall::Awaited};
 
 /// Why a body ended before its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -267,6 +267,9 @@ impl Body for ResponseBody {
                     return Poll::Ready(Some(Err(BodyError::Broken)));
                 }
                 Poll::Pending => {
+                    if let Some(record) = &this.record {
+                        record.worker().awaited.set(Awaited::Upstream);
+                    }
                     ready!(silence.poll(cx));
                     broke_off(this.record.as_mut(), lease.as_ref());
                     return Poll::Ready(Some(Err(BodyError::Stalled)));
@@ -281,6 +284,7 @@ impl Body for ResponseBody {
         };
         let ended = this.is_end_stream();
         if let Some(record) = this.record.as_mut() {
+            record.worker().awaited.set(Awaited::Client);
             if let Some(data) = frame.data_ref() {
                 record.sent(data.remaining() as u64);
             }

@@ -5,9 +5,8 @@
 
 use std::{
     pin::Pin,
-    sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use tokio::time::Sleep;
@@ -16,18 +15,6 @@ use tokio::time::Sleep;
 #[derive(Default)]
 pub(crate) struct Deadline {
     timer: Option<Pin<Box<Sleep>>>,
-}
-
-/// One deadline of a connection, as hyper asks for it: hyper drops its timer with every head it has read.
-#[derive(Clone, Default)]
-pub(crate) struct ConnectionTimer {
-    kept: Arc<Mutex<Deadline>>,
-}
-
-/// A deadline handed to hyper.
-struct Until {
-    kept: Arc<Mutex<Deadline>>,
-    latest: Instant,
 }
 
 // === impl Deadline ===
@@ -43,26 +30,3 @@ impl Deadline {
         timer.as_mut().poll(cx)
     }
 }
-
-// === impl ConnectionTimer ===
-
-impl hyper::rt::Timer for ConnectionTimer {
-    fn sleep(&self, duration: Duration) -> Pin<Box<dyn hyper::rt::Sleep>> {
-        self.sleep_until(Instant::now() + duration)
-    }
-
-    fn sleep_until(&self, latest: Instant) -> Pin<Box<dyn hyper::rt::Sleep>> {
-        Box::pin(Until { kept: Arc::clone(&self.kept), latest })
-    }
-}
-
-impl Future for Until {
-    type Output = ();
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        // Nobody else holds it: hyper waits for one deadline of a connection at a time.
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner).poll(self.latest, cx)
-    }
-}
-
-impl hyper::rt::Sleep for Until {}

@@ -21,7 +21,7 @@ use std::{
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, Version,
-    header::{CONTENT_LENGTH, EXPECT, HOST, TRANSFER_ENCODING, USER_AGENT},
+    header::{CONNECTION, CONTENT_LENGTH, EXPECT, HOST, TRANSFER_ENCODING, USER_AGENT},
     uri::PathAndQuery,
 };
 use hyper::{
@@ -44,6 +44,7 @@ use super::{
     tunnel::{self, Full, Opening, Tunnels},
     upstream::{Lease, Pool, Upstream},
     watch::Watch,
+    wire::{stall::Awaited, told::Turn},
 };
 use crate::{
     caip::AccountId,
@@ -77,6 +78,8 @@ pub(crate) struct Worker {
     pub(crate) pools: Vec<Rc<Pool>>,
     pub(crate) log: Rc<Log>,
     pub(crate) ids: RequestIds,
+    /// Whom the answer that was looked at last waits for.
+    pub(crate) awaited: Rc<Cell<Awaited>>,
 }
 
 /// Ids of requests: unique, not secret.
@@ -135,13 +138,26 @@ impl Worker {
             number: self.ids.next(),
             relayed: peer.relayed(&self.live.settings.proxies, request.headers()),
         };
-        let line = self.first_line(&arrival, &peer, &request);
+        let turn = peer.turn();
+        let line = match turn {
+            Turn::One | Turn::Last => self.first_line(&arrival, &peer, &request),
+            Turn::Refused(_) => self.refused_line(&arrival, &peer),
+        };
         let mut record = Record::new(arrival.started, request.method().clone(), Rc::clone(&self), line);
+        if let Turn::Refused(fault) = turn {
+            let answer = Answer::of_fault(fault);
+            if let Some(reason) = answer.rejected() {
+                self.live.metrics.http_rejected.inc(reason);
+            }
+            let mut response = self.answer_here(&answer, &arrival, record);
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            return Ok(response);
+        }
         let handled = {
             let mut handling = pin!(self.handle(&peer, request, &arrival, &mut record));
             caught(handling.as_mut()).await
         };
-        Ok(match handled {
+        let mut response = match handled {
             Ok(Ok(forwarded)) => forwarded.into_response(record, &peer),
             Ok(Err(answer)) => self.answer_here(&answer, &arrival, record),
             Err(Panicked) => {
@@ -152,7 +168,13 @@ impl Worker {
                 );
                 self.answer_here(&Answer::Internal, &arrival, record)
             }
-        })
+        };
+        if turn == Turn::Last {
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        // Its body is to be taken from here on.
+        self.awaited.set(Awaited::Client);
+        Ok(response)
     }
 
     /// In two parts, so that what the judgement needs is gone while the upstream is waited for.
@@ -503,6 +525,19 @@ impl Worker {
         line.plain("proto", format_args!("{:?}", request.version()));
         line.optional("tls", peer.tls());
         line.agent(request.headers().get(USER_AGENT));
+        Some(line)
+    }
+
+    /// The same, of a request whose head is none: nothing in it is shown.
+    fn refused_line(&self, arrival: &Arrival, peer: &Peer) -> Option<Line> {
+        let mut line = self.log.line(arrival.now)?;
+        line.plain("request_id", self.id(arrival).to_str().unwrap_or(""));
+        line.plain("client_ip", peer.client(None));
+        line.plain("peer_ip", peer.socket());
+        for unread in ["method", "host", "path", "query", "proto"] {
+            line.null(unread);
+        }
+        line.optional("tls", peer.tls());
         Some(line)
     }
 

@@ -36,7 +36,19 @@ use tokio::{
 };
 use tokio_rustls::TlsAcceptor;
 
-use super::{deadline::ConnectionTimer, handler::Worker, peer::Peer, proxy_protocol, tunnel::Tunnel};
+use super::{
+    handler::Worker,
+    peer::Peer,
+    proxy_protocol,
+    tunnel::Tunnel,
+    wire::{
+        head::HeadLimits,
+        http1::Http1,
+        http2::{Ending, Http2},
+        stall::{Awaited, Streams},
+        told::{HeadTimer, Told, Turns},
+    },
+};
 use crate::{gate::subscriber, metrics::Metrics};
 
 /// Where a worker is in its life.
@@ -67,7 +79,7 @@ pub(crate) struct Closing {
 }
 
 /// A connection's place among those to be woken; it ends with the connection.
-struct Told<'c> {
+struct Woken<'c> {
     closing: &'c Closing,
     number: u64,
 }
@@ -94,6 +106,9 @@ const BACKLOG: i32 = 4096;
 
 /// Read buffers: hyper's own default grows to 400 KiB a connection.
 const READ_BUFFER_MAX: usize = 64 * 1024;
+
+/// What hyper may see before a head: the empty line that some clients send.
+const BEFORE_HEAD: usize = 2;
 
 /// The header fields that hyper takes when it is told nothing.
 const HYPER_HEADERS: usize = 100;
@@ -303,7 +318,7 @@ impl Acceptor {
                 Ok(Err(_)) => return,
                 Err(_) => return metrics.http_rejected.inc("timeout"),
             };
-            return self.serve(stream, spoken, peer, metrics).await;
+            return self.serve(stream, spoken, peer, deadline, metrics).await;
         };
         let Some(handshaking) = self.connections.shake_hands(self.bounds) else {
             metrics.connections_rejected.inc("handshake_cap");
@@ -329,17 +344,20 @@ impl Acceptor {
         // With one certificate there is nothing to tell apart.
         let certificates = certificates.filter(|certificates| certificates.len() > 1);
         let named = session.server_name().zip(certificates).map(|(name, all)| super::tls::place_of(all, name));
-        self.serve(stream, http2, peer.over_tls(version, named), metrics).await;
+        let deadline = Instant::now() + limits.header_timeout;
+        self.serve(stream, http2, peer.over_tls(version, named), deadline, metrics).await;
     }
 
-    async fn serve<S>(self, stream: S, http2: bool, peer: Peer, metrics: &Metrics)
+    /// Serves a connection, whose first head must be there by `first`.
+    async fn serve<S>(self, stream: S, http2: bool, peer: Peer, first: Instant, metrics: &Metrics)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let protocol = usize::from(http2);
         metrics.connections_accepted.inc(crate::metrics::PROTOCOLS[protocol]);
         metrics.connections[protocol].inc();
-        let ended = if http2 { self.serve_http2(stream, peer).await } else { self.serve_http1(stream, peer).await };
+        let ended =
+            if http2 { self.serve_http2(stream, peer).await } else { self.serve_http1(stream, peer, first).await };
         metrics.connections[protocol].dec();
         // What hyper refuses by itself never reaches a handler; it is counted here.
         if let Err(error) = ended
@@ -349,30 +367,38 @@ impl Acceptor {
         }
     }
 
-    async fn serve_http1<S>(&self, stream: S, peer: Peer) -> hyper::Result<()>
+    async fn serve_http1<S>(&self, stream: S, peer: Peer, first: Instant) -> hyper::Result<()>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let limits = self.worker.live.settings.limits;
+        let head = HeadLimits { bytes: limits.head_bytes, fields: limits.headers, target: limits.target_bytes };
+        let told = Arc::new(Told::new(first.into_std(), limits.header_timeout));
+        let stream = Http1::new(stream, head, limits.body_idle_timeout, Arc::clone(&told));
         let mut builder = http1::Builder::new();
         builder
-            .timer(ConnectionTimer::default())
-            .header_read_timeout(limits.header_timeout)
-            .max_header_size(limits.head_bytes)
-            .max_buf_size(READ_BUFFER_MAX.max(limits.head_bytes))
+            .timer(HeadTimer(Arc::clone(&told)))
+            .header_read_timeout(limits.idle_timeout)
+            .max_header_size(limits.head_bytes + BEFORE_HEAD)
+            .max_buf_size(READ_BUFFER_MAX.max(limits.head_bytes + BEFORE_HEAD + 1))
             .writev(false);
         // hyper's own limit is the same number, for which it has room on the stack; any other is filled anew for
         // every request.
         if limits.headers != HYPER_HEADERS {
             builder.max_headers(limits.headers);
         }
-        let (worker, peer) = (Rc::clone(&self.worker), Rc::new(peer));
+        let turns = Turns::new(Arc::clone(&told), limits.requests_per_connection);
+        let (worker, peer) = (Rc::clone(&self.worker), Rc::new(peer.taking(turns)));
         let of_requests = Rc::clone(&peer);
         let service = service_fn(move |request| Rc::clone(&worker).serve(Rc::clone(&of_requests), request));
         let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service).with_upgrades());
         let ended = match self.closing.before(connection.as_mut()).await {
             Some(ended) => ended,
             None => {
+                // hyper has not seen a head that has only begun, and would close over it.
+                if let Some(ended) = until(|| !told.has_begun(), connection.as_mut()).await {
+                    return ended;
+                }
                 connection.as_mut().graceful_shutdown();
                 connection.await
             }
@@ -380,7 +406,8 @@ impl Acceptor {
         if let Some(tunnel) = peer.take_tunnel() {
             self.carry(*tunnel).await;
         }
-        ended
+        // A connection on which nothing was asked any more ends as it should.
+        if told.was_idle() { Ok(()) } else { ended }
     }
 
     /// Carries what follows the last answer of a connection.
@@ -401,11 +428,16 @@ impl Acceptor {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
+        let metrics = &self.worker.live.metrics;
         let limits = self.worker.live.settings.limits;
         let (worker, peer) = (Rc::clone(&self.worker), Rc::new(peer));
         let begun = Rc::new(Cell::new(false));
         let seen = Rc::clone(&begun);
-        let connection = http2::Builder::new(LocalExecutor)
+        let ending = Rc::new(Ending::default());
+        let stream = Http2::new(stream, limits.http2_resets, limits.body_idle_timeout, Rc::clone(&ending));
+        let streams = Rc::new(Streams::new(limits.body_idle_timeout));
+        let executor = StreamExecutor { streams: Rc::clone(&streams), awaited: Rc::clone(&self.worker.awaited) };
+        let connection = http2::Builder::new(executor)
             .timer(TokioTimer::new())
             .max_concurrent_streams(limits.http2_streams)
             .max_header_list_size(limits.http2_header_list)
@@ -424,25 +456,44 @@ impl Acceptor {
                 }),
             );
         let mut connection = pin!(connection);
-        // hyper waits for the preface and the first head without end.
+        // hyper waits for the preface, the first head and each later one without end.
         let silence = async {
             tokio::time::sleep(limits.header_timeout).await;
-            if begun.get() {
-                std::future::pending::<()>().await;
+            if !begun.get() {
+                return;
+            }
+            loop {
+                let since = streams.idle_since().map_or_else(Instant::now, Instant::from_std);
+                if since.elapsed() >= limits.idle_timeout {
+                    return;
+                }
+                tokio::time::sleep_until(since + limits.idle_timeout).await;
             }
         };
-        tokio::select! {
+        let ended = tokio::select! {
             biased;
-            ended = self.closing.before(connection.as_mut()) => if let Some(ended) = ended {
-                return ended;
+            ended = self.closing.before(connection.as_mut()) => match ended {
+                Some(ended) => ended,
+                None => {
+                    metrics.goaways.inc("drain");
+                    connection.as_mut().graceful_shutdown();
+                    connection.await
+                }
             },
             () = silence => {
-                self.worker.live.metrics.http_rejected.inc("timeout");
-                return Ok(());
+                if !begun.get() {
+                    metrics.http_rejected.inc("timeout");
+                    return Ok(());
+                }
+                connection.as_mut().graceful_shutdown();
+                // What was given to h2 and never taken by the client would keep it.
+                tokio::time::timeout(limits.body_idle_timeout, connection).await.unwrap_or(Ok(()))
             }
+        };
+        if let Some(reason) = ending.reason(ended.as_ref().err()) {
+            metrics.goaways.inc(reason);
         }
-        connection.as_mut().graceful_shutdown();
-        connection.await
+        ended
     }
 }
 
@@ -473,32 +524,47 @@ impl Closing {
         .await
     }
 
-    fn tell(&self, waker: &Waker) -> Told<'_> {
+    fn tell(&self, waker: &Waker) -> Woken<'_> {
         let number = self.next.get();
         self.next.set(number.wrapping_add(1));
         self.waiting.borrow_mut().insert(number, waker.clone());
-        Told { closing: self, number }
+        Woken { closing: self, number }
     }
 }
 
-impl Drop for Told<'_> {
+impl Drop for Woken<'_> {
     fn drop(&mut self) {
         self.closing.waiting.borrow_mut().remove(&self.number);
     }
 }
 
-/// Tasks of HTTP/2 streams stay on their worker.
-#[derive(Clone, Copy)]
-struct LocalExecutor;
+/// Tasks of HTTP/2 streams stay on their worker, and are watched.
+#[derive(Clone)]
+struct StreamExecutor {
+    streams: Rc<Streams>,
+    awaited: Rc<Cell<Awaited>>,
+}
 
-impl<F> hyper::rt::Executor<F> for LocalExecutor
+impl<F> hyper::rt::Executor<F> for StreamExecutor
 where
     F: Future + 'static,
-    F::Output: 'static,
 {
     fn execute(&self, future: F) {
-        tokio::task::spawn_local(future);
+        tokio::task::spawn_local(self.streams.watch(future, &self.awaited));
     }
+}
+
+/// Runs a connection until it ends, or until this holds: then nothing.
+async fn until<F: Future>(holds: impl Fn() -> bool, mut connection: Pin<&mut F>) -> Option<F::Output> {
+    std::future::poll_fn(|cx| {
+        if !holds()
+            && let Poll::Ready(ended) = connection.as_mut().poll(cx)
+        {
+            return Poll::Ready(Some(ended));
+        }
+        if holds() { Poll::Ready(None) } else { Poll::Pending }
+    })
+    .await
 }
 
 /// Whether a plain connection begins with HTTP/2's preface. Reads nothing: it looks.

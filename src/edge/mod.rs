@@ -22,6 +22,7 @@
 //! | `shop` | plans: their prices, their purchase, who holds one |
 //! | `admin` | metrics, health and the admin API |
 //! | `server` | workers, and their life |
+//! | `wire` | a client's bytes before hyper reads them |
 
 mod access_log;
 pub(crate) mod admin;
@@ -47,3 +48,4 @@ mod tunnel;
 mod unpaid;
 mod upstream;
 mod watch;
+pub mod wire;

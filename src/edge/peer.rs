@@ -11,7 +11,12 @@ use std::{
 
 use http::{HeaderMap, HeaderName, HeaderValue, header::FORWARDED};
 
-use super::{headers::X_REQUEST_ID, settings::Proxies, tunnel::Tunnel};
+use super::{
+    headers::X_REQUEST_ID,
+    settings::Proxies,
+    tunnel::Tunnel,
+    wire::told::{Turn, Turns},
+};
 use crate::{gate::LastCredential, policy::source::Field};
 
 /// What is known of a connection before its first request.
@@ -26,6 +31,8 @@ pub(crate) struct Peer {
     /// Of several certificates, the place of the one whose host the client named in its handshake.
     pub(super) certificate: Option<usize>,
     trusted: bool,
+    /// Of HTTP/1: which of its requests were judged before hyper read them.
+    turns: Option<Turns>,
     /// What follows its last answer.
     pub(super) tunnel: Cell<Option<Box<Tunnel>>>,
 }
@@ -61,6 +68,7 @@ impl Peer {
             last: LastCredential::default(),
             certificate: None,
             trusted: false,
+            turns: None,
             tunnel: Cell::new(None),
         }
     }
@@ -78,6 +86,16 @@ impl Peer {
     /// The same, which is listened to if these proxies hold it.
     pub(crate) fn among(self, proxies: &Proxies) -> Self {
         Self { trusted: proxies.trusted.contain(self.address.ip()), ..self }
+    }
+
+    /// The same, on a connection of HTTP/1.
+    pub(crate) fn taking(self, turns: Turns) -> Self {
+        Self { turns: Some(turns), ..self }
+    }
+
+    /// What is to become of the next request.
+    pub(super) fn turn(&self) -> Turn {
+        self.turns.as_ref().map_or(Turn::One, Turns::next)
     }
 
     /// The tunnel that follows its last answer, taken.

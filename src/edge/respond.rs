@@ -20,6 +20,7 @@ use super::{
     session::{Answered, Content},
     unpaid,
     upstream::UpstreamError,
+    wire::head::Fault,
 };
 use crate::{
     gate::payment::PaymentRefusal,
@@ -44,6 +45,8 @@ pub(crate) enum Answer {
     BodyTooLarge,
     /// An `Expect` other than `100-continue`.
     ExpectationFailed,
+    /// More bytes or fields in the head than allowed.
+    HeadTooLarge,
     /// A mistake of this program.
     Internal,
     /// The request came through here before, and again.
@@ -67,7 +70,7 @@ pub(crate) enum Answer {
     },
     /// A browser asks whether a script may send such a request: it may.
     Preflight(Method),
-    /// The body stalled.
+    /// The head or the body stalled.
     RequestTimeout,
     /// The session API's answer.
     Session(Box<Answered>),
@@ -117,11 +120,24 @@ impl Answer {
         }
     }
 
+    /// What is answered to a head that no request was made of.
+    pub(crate) fn of_fault(fault: Fault) -> Self {
+        match fault {
+            Fault::Malformed(detail) => Self::BadRequest(detail.to_owned()),
+            Fault::Slow => Self::RequestTimeout,
+            Fault::Target { byte, at } => Self::BadPath(PathError::Byte { byte, at }),
+            Fault::TargetTooLong => Self::TargetTooLong,
+            Fault::TooLarge => Self::HeadTooLarge,
+            Fault::TransferCoding => Self::TransferCodingNotSupported,
+        }
+    }
+
     /// The word of `siwx_http_rejected_total`, for what is refused before it has a route.
     pub(crate) fn rejected(&self) -> Option<&'static str> {
         match self {
             Self::BadPath(_) | Self::AmbiguousPath => Some("bad_path"),
             Self::BadRequest(_) | Self::ExpectationFailed | Self::LoopDetected => Some("bad_request"),
+            Self::HeadTooLarge => Some("head_too_large"),
             Self::MethodNotAllowed => Some("method"),
             Self::Overloaded => Some("overload"),
             Self::TargetTooLong => Some("uri_too_long"),
@@ -316,6 +332,11 @@ impl Answer {
             Self::ExpectationFailed => {
                 wire(S::EXPECTATION_FAILED, "expectation_failed", "expected `100-continue`, or no Expect at all")
             }
+            Self::HeadTooLarge => wire(
+                S::REQUEST_HEADER_FIELDS_TOO_LARGE,
+                "head_too_large",
+                "the head of the request is longer than allowed, or has more fields",
+            ),
             Self::Internal => {
                 wire(S::INTERNAL_SERVER_ERROR, "internal", "the gateway failed; the request was not forwarded by it")
             }
@@ -332,9 +353,7 @@ impl Answer {
             }
             Self::Paid { answer, .. } => answer.wire(),
             Self::Refused(refusal) => refused(refusal),
-            Self::RequestTimeout => {
-                wire(S::REQUEST_TIMEOUT, "request_timeout", "the body of the request did not arrive in time")
-            }
+            Self::RequestTimeout => wire(S::REQUEST_TIMEOUT, "request_timeout", "the request did not arrive in time"),
             Self::Session(answered) => match &answered.content {
                 Content::Created(_) => wire(S::CREATED, "", ""),
                 Content::Json(_) | Content::Keys(_) => wire(S::OK, "", ""),

@@ -323,8 +323,13 @@ fn work(seed: Seed, bound: Bound) -> std::io::Result<()> {
         let Seed { live, tls, connections, bounds, mut phase, log } = seed;
         let log = log.log(live.settings.access_log, &live.metrics);
         let pools: Vec<_> = live.upstreams.iter().map(|upstream| Pool::new(Arc::clone(upstream))).collect();
-        let worker =
-            Rc::new(Worker { live, pools: pools.clone(), log: Rc::clone(&log), ids: RequestIds::new(bound.random) });
+        let worker = Rc::new(Worker {
+            live,
+            pools: pools.clone(),
+            log: Rc::clone(&log),
+            ids: RequestIds::new(bound.random),
+            awaited: Rc::default(),
+        });
         let closing = Rc::new(Closing::default());
         let acceptor =
             Acceptor { worker, tls, connections, bounds, phase: phase.clone(), closing: Rc::clone(&closing) };

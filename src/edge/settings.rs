@@ -121,8 +121,12 @@ pub struct Limits {
     pub target_bytes: usize,
     /// Bytes of a request body; nothing: any number.
     pub body_bytes: Option<u64>,
-    /// From accept, or the end of an answer, to a complete head.
+    /// From accept to the first complete head; of each later head, from its first byte.
     pub header_timeout: Duration,
+    /// Between two requests of a connection.
+    pub idle_timeout: Duration,
+    /// Requests of one HTTP/1 connection.
+    pub requests_per_connection: u64,
     /// Between two pieces of a request body.
     pub body_idle_timeout: Duration,
     /// From accept to the end of the TLS handshake.
@@ -137,6 +141,17 @@ pub struct Limits {
     pub http2_streams: u32,
     /// Bytes of a decoded HTTP/2 header list.
     pub http2_header_list: u32,
+    /// Streams that a client may reset.
+    pub http2_resets: ResetLimits,
+}
+
+/// How many streams the client of one HTTP/2 connection may reset.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ResetLimits {
+    /// Within ten seconds.
+    pub per_10s: u32,
+    /// In all.
+    pub per_connection: u32,
 }
 
 /// The listener of metrics, health and the admin API.

@@ -55,6 +55,10 @@ pub const PROTOCOLS: [&str; 3] = ["h1", "h2", "ws"];
 /// Why a connection was not taken.
 pub const CONNECTIONS_REJECTED: [&str; 5] = ["global_cap", "ip_cap", "handshake_cap", "handshake_timeout", "draining"];
 
+/// Why a client's HTTP/2 connection was told to go away.
+pub const GOAWAYS: [&str; 8] =
+    ["rapid_reset", "local_resets", "header_list", "continuation", "ping", "settings", "protocol", "drain"];
+
 /// Ends of a TLS handshake that failed; those that succeed have their version beside them.
 pub const HANDSHAKES_FAILED: [&str; 2] = ["timeout", "error"];
 
@@ -133,6 +137,7 @@ pub struct Metrics {
     pub connections: [Gauge; 3],
     pub connections_accepted: Words<3>,
     pub connections_rejected: Words<5>,
+    pub goaways: Words<8>,
     pub draining: Gauge,
     pub log_dropped: Counter,
     pub panics: Counter,
@@ -222,6 +227,8 @@ impl Metrics {
         let payments_open = gauges(&r, "payments_open", "payments in the store that are not settled", &["status"]);
         let connections = gauges(&r, "connections", "open client connections", &["protocol"]);
         let accepted = counters(&r, "connections_total", "client connections taken", &["protocol"]);
+        let goaways =
+            counters(&r, "h2_goaways_total", "HTTP/2 connections of clients that were ended, by why", &["reason"]);
         let refused = counters(&r, "connections_rejected_total", "client connections not taken", &["reason"]);
         let tls_handshakes = counters(&r, "tls_handshakes_total", "TLS handshakes", &["result", "version"]);
         for result in HANDSHAKES_FAILED {
@@ -371,6 +378,7 @@ impl Metrics {
             connections: PROTOCOLS.map(|protocol| connections.with_label_values(&[protocol])),
             connections_accepted: Words::new(&accepted, &[], &PROTOCOLS),
             connections_rejected: Words::new(&refused, &[], &CONNECTIONS_REJECTED),
+            goaways: Words::new(&goaways, &[], &GOAWAYS),
             draining: gauge(&r, "draining", "1 while connections are drained"),
             log_dropped: counter(&r, "log_dropped_total", "access log lines that found no room"),
             panics: counter(&r, "panics_total", "panics that were caught"),

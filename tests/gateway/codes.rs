@@ -20,7 +20,7 @@ use crate::{
 /// How one code comes about: a gateway made for it, and the answer it gave.
 type Produce = fn() -> Answer;
 
-const CODES: [(u16, &str, Produce); 31] = [
+const CODES: [(u16, &str, Produce); 32] = [
     (400, "ambiguous_path", ambiguous_path),
     (400, "bad_path", || asked(&Request::get("/public/../x"))),
     (400, "bad_request", || asked(&Request::get("/public/x").host("a b"))),
@@ -51,6 +51,7 @@ const CODES: [(u16, &str, Produce); 31] = [
     (429, "quota_exceeded", quota_exceeded),
     (429, "rate_limited", rate_limited),
     (429, "too_many_refusals", too_many_refusals),
+    (431, "head_too_large", || asked(&(0..100).fold(Request::get("/public/x"), |request, _| request.header("X", "1")))),
     (500, "internal", internal),
     (501, "transfer_coding_not_supported", || {
         asked(&Request::new("POST", "/public/x").header("Transfer-Encoding", "gzip, chunked"))

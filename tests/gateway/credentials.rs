@@ -15,6 +15,7 @@ const REQUIRED: (u16, &str, &str) = (401, "credential_required", "");
 const CONFLICT: (u16, &str, &str) = (400, "conflicting_credentials", "");
 const MALFORMED: (u16, &str, &str) = (401, "invalid_token", "malformed");
 const BAD_SIGNATURE: (u16, &str, &str) = (401, "invalid_token", "bad_signature");
+const TOO_LARGE: (u16, &str, &str) = (431, "head_too_large", "");
 const ADMITTED: (u16, &str, &str) = (200, "", "");
 
 /// Sends each row to a route that asks for a wallet, twice, so that whatever was remembered is asked as well.
@@ -188,9 +189,9 @@ fn c8_sizes() {
     let rows = [
         row("message at its limit", &long(8192), ADMITTED),
         row("message over its limit", &long(8193), MALFORMED),
-        row("credential at its limit", &format!("SIWX {}", "A".repeat(16 * 1024)), MALFORMED),
-        row("credential over its limit", &format!("SIWX {}", "A".repeat(16 * 1024 + 1)), MALFORMED),
-        row("credential of 30,000 bytes", &format!("SIWX {}", "A".repeat(30_000)), MALFORMED),
+        row("a value at the limit of values", &format!("SIWX {}", "A".repeat(16 * 1024 - 5)), MALFORMED),
+        row("a value over it", &format!("SIWX {}", "A".repeat(16 * 1024 - 4)), TOO_LARGE),
+        row("credential of 30,000 bytes", &format!("SIWX {}", "A".repeat(30_000)), TOO_LARGE),
     ];
     hold(&gateway, &upstream, &rows);
     let mut client = gateway.client();

@@ -39,17 +39,9 @@ fn s1_length_beside_chunked() {
     ];
     for (name, fields) in rows {
         let answers = say(&gateway, &post(fields, chunked), 2);
-        assert!(matches!(answers[0].status, 200 | 400), "{name}: {answers:?}");
-        let seen = upstream.take();
-        assert_eq!(seen.len(), usize::from(answers[0].status == 200), "{name}: {seen:?}");
-        for request in seen {
-            assert_eq!((request.target.as_str(), request.body.as_slice()), ("/public/x", &b"hello"[..]), "{name}");
-            assert_eq!(request.one("content-length"), None, "{name}");
-        }
-        if let Some(second) = answers.get(1) {
-            assert_eq!(second.status, 401, "{name}: what follows authorises itself");
-        }
-        assert!(answers.len() == 2 || answers[0].one("connection") == Some("close"), "{name}: {answers:?}");
+        assert_eq!(answers.iter().map(|answer| answer.status).collect::<Vec<_>>(), [400], "{name}: {answers:?}");
+        assert_eq!(upstream.take().len(), 0, "{name}");
+        assert_eq!(answers[0].one("connection"), Some("close"), "{name}: {answers:?}");
     }
 }
 
@@ -77,7 +69,7 @@ fn s2_transfer_codings() {
     for (name, fields) in rows {
         let answers = say(&gateway, &post(fields, "5\r\nhello\r\n0\r\n\r\n"), 2);
         let statuses: Vec<u16> = answers.iter().map(|answer| answer.status).collect();
-        assert!(matches!(statuses[..], [400 | 501] | [400 | 501, 400 | 401]), "{name}: {answers:?}");
+        assert!(matches!(statuses[..], [400 | 501]), "{name}: {answers:?}");
         assert_eq!(upstream.take().len(), 0, "{name}");
     }
     let bytes = format!("POST /public/x HTTP/1.0\r\n{HOST}Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n");
@@ -109,10 +101,8 @@ fn s3_s4_lengths() {
         assert_eq!(upstream.take().len(), 0, "{name}");
     }
     let answers = say(&gateway, &post("Content-Length: 5\r\nContent-Length: 5\r\n", "hello"), 2);
-    assert!(matches!(answers[0].status, 200 | 400), "two that agree: {answers:?}");
-    for request in upstream.take() {
-        assert_eq!(request.body, b"hello", "two that agree");
-    }
+    assert_eq!(answers[0].status, 400, "two that agree: {answers:?}");
+    assert_eq!(upstream.take().len(), 0, "two that agree");
     let aliases = "Content-Length: 5\r\nContent_Length: 0\r\nTransfer_Encoding: chunked\r\n";
     let answers = say(&gateway, &post(aliases, "hello"), 2);
     assert_eq!(answers.iter().map(|answer| answer.status).collect::<Vec<_>>(), [200, 401], "S4");
@@ -187,15 +177,12 @@ fn s6_s7_s8_heads() {
     for (name, bytes) in rows {
         let answers = say(&gateway, &bytes, 1);
         let statuses: Vec<u16> = answers.iter().map(|answer| answer.status).collect();
-        assert!(matches!(statuses[..], [400 | 505] | []), "{name}: {answers:?}");
+        assert_eq!(statuses, [400], "{name}: {answers:?}");
         assert_eq!(upstream.take().len(), 0, "{name}");
     }
     let bare = "GET /public/x HTTP/1.1\nHost: api.example.com\nX-A: b\n\n";
-    for answer in say(&gateway, bare.as_bytes(), 1) {
-        assert!(matches!(answer.status, 200 | 400), "S9: {answer:?}");
-    }
-    // The stub panics on a line end that is not CRLF.
-    assert!(upstream.take().iter().all(|seen| seen.one("x-a") == Some("b")), "S9");
+    assert_eq!(say(&gateway, bare.as_bytes(), 1)[0].status, 400, "S9");
+    assert_eq!(upstream.take().len(), 0, "S9");
     let http10 = say(&gateway, format!("GET /public/x HTTP/1.0\r\n{HOST}\r\n").as_bytes(), 1);
     assert_eq!(http10[0].status, 200, "HTTP/1.0 is served");
 }
@@ -206,11 +193,17 @@ fn bounds_of_a_head() {
     let gateway = start(&upstream);
     let fields =
         |count: usize| (1..count).fold(Request::get("/public/x"), |request, i| request.header(&format!("X-{i}"), "1"));
+    let two = |length: usize| {
+        let value = "a".repeat(length);
+        Request::get("/public/x").header("X-A", &value).header("X-B", &value)
+    };
     let rows = [
         ("100 fields", fields(100), 200),
         ("101 fields", fields(101), 431),
-        ("a head under 32 KiB", Request::get("/public/x").header("X-A", &"a".repeat(32_000)), 200),
-        ("a head over 32 KiB", Request::get("/public/x").header("X-A", &"a".repeat(33_000)), 431),
+        ("a head under 32 KiB", two(16_000), 200),
+        ("a value of 16 KiB, a blank before it", Request::get("/public/x").header("X-A", &"a".repeat(16_384)), 200),
+        ("a longer value", Request::get("/public/x").header("X-A", &"a".repeat(16_385)), 431),
+        ("a head over 32 KiB", two(16_383), 431),
         ("a target of 8 KiB", Request::get(&format!("/public/{}", "x".repeat(8192 - 8))), 200),
         ("a longer one", Request::get(&format!("/public/{}", "x".repeat(8193 - 8))), 414),
         ("one of 8 KiB with its query", Request::get(&format!("/public/x?{}", "x".repeat(8192 - 10))), 200),

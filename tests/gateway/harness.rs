@@ -5,6 +5,7 @@
 //! credential in any of them.
 
 pub(crate) mod client;
+pub(crate) mod frames;
 pub(crate) mod http2;
 pub(crate) mod shop;
 pub(crate) mod tls;

@@ -14,6 +14,7 @@ mod recording;
 use facilitator as server;
 
 mod assertion;
+mod attacks;
 mod bitcoin;
 mod codes;
 mod contracts;

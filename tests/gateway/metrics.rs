@@ -67,6 +67,9 @@ fn at_zero() -> BTreeSet<String> {
     by("connections_total", "protocol", &["h1", "h2", "ws"]);
     let refused = ["global_cap", "ip_cap", "handshake_cap", "handshake_timeout", "draining"];
     by("connections_rejected_total", "reason", &refused);
+    let goaways =
+        ["rapid_reset", "local_resets", "header_list", "continuation", "ping", "settings", "protocol", "drain"];
+    by("h2_goaways_total", "reason", &goaways);
     by("payments_open", "status", &["reserved", "settling", "unknown"]);
     by("upstream_retries_total", "upstream", &["api"]);
     let mut by_two = |name: &str, one: &str, ones: &[&str], two: &str, twos: &[&str]| {

@@ -319,7 +319,13 @@ const LIMITS: &[Key] = &[
     whole("connections", 1, 1_000_000, 10_000, "Connections at once, in all."),
     whole("connections_per_ip", 1, 1_000_000, 256, "Connections at once of one address; of IPv6, of one /64."),
     whole("handshakes", 1, 1_000_000, 1000, "TLS handshakes at once."),
-    later("requests_per_connection"),
+    whole(
+        "requests_per_connection",
+        1,
+        1_000_000_000,
+        10_000,
+        "Requests of one HTTP/1 connection; it ends after the last.",
+    ),
     // hyper refuses a read buffer of less than 8 KiB.
     size("head_bytes", 8192, 1 << 20, "32KiB", "Bytes of a request head."),
     whole("headers", 1, 1000, 100, "Header fields of a request."),
@@ -331,9 +337,21 @@ const LIMITS: &[Key] = &[
         Fallback::Text("10MiB"),
         "Bytes of a request body, or \"unlimited\"; a route's own value wins.",
     ),
-    duration("header_timeout", 1, DAY_MILLIS, "10s", "From accept, or the end of an answer, to a complete head."),
-    later("idle_timeout"),
-    duration("body_idle_timeout", 1, DAY_MILLIS, "30s", "Between two pieces of a request body."),
+    duration(
+        "header_timeout",
+        1,
+        DAY_MILLIS,
+        "10s",
+        "From accept to the first complete head; of each later head, from its first byte.",
+    ),
+    duration("idle_timeout", 1, DAY_MILLIS, "60s", "Between two requests of a connection."),
+    duration(
+        "body_idle_timeout",
+        1,
+        DAY_MILLIS,
+        "30s",
+        "Between two pieces of a request body; how long a client may take nothing of its answer.",
+    ),
     duration("handshake_timeout", 1, DAY_MILLIS, "10s", "From accept to the end of the TLS handshake."),
     whole("in_flight", 1, 1_000_000, 20_000, "Requests at once, in all."),
     whole("tunnels", 1, 1_000_000, 1000, "WebSockets at once, in all."),
@@ -351,7 +369,12 @@ const LIMITS: &[Key] = &[
 const HTTP2: &[Key] = &[
     whole("streams", 1, 10_000, 100, "Streams at once."),
     size("header_list", 1024, 1 << 20, "32KiB", "Bytes of a decoded header list."),
-    later("resets"),
+    section("resets", RESETS, "Streams that a client may reset."),
+];
+
+const RESETS: &[Key] = &[
+    whole("per_10s", 1, 1_000_000, 200, "Within ten seconds."),
+    whole("per_connection", 1, 1_000_000_000, 10_000, "In all."),
 ];
 
 const UPSTREAM: &[Key] = &[

@@ -15,7 +15,7 @@ use crate::{
         proxy_protocol::Versions,
         settings::{
             AccessLog, AccountShown, AdminSettings, AssertionSettings, CertificateFiles, IdentityPreset, Limits,
-            Proxies, QueryShown, Settings, TlsSettings,
+            Proxies, QueryShown, ResetLimits, Settings, TlsSettings,
         },
     },
     policy::{
@@ -339,6 +339,7 @@ fn covers(name: &str, host: &str) -> bool {
 
 fn limits(section: &Section) -> Limits {
     let http2 = section.section("http2");
+    let resets = http2.section("resets");
     let bytes = |key| usize::try_from(section.bytes(key)).unwrap_or(usize::MAX);
     Limits {
         connections: section.count("connections"),
@@ -352,6 +353,8 @@ fn limits(section: &Section) -> Limits {
             Some(Size::Unlimited) | None => None,
         },
         header_timeout: section.duration("header_timeout"),
+        idle_timeout: section.duration("idle_timeout"),
+        requests_per_connection: section.count("requests_per_connection") as u64,
         body_idle_timeout: section.duration("body_idle_timeout"),
         handshake_timeout: section.duration("handshake_timeout"),
         in_flight: section.count("in_flight"),
@@ -359,6 +362,7 @@ fn limits(section: &Section) -> Limits {
         tunnels_per_account: section.count("tunnels_per_account"),
         http2_streams: http2.small("streams"),
         http2_header_list: u32::try_from(http2.bytes("header_list")).unwrap_or(u32::MAX),
+        http2_resets: ResetLimits { per_10s: resets.small("per_10s"), per_connection: resets.small("per_connection") },
     }
 }
 

@@ -36,6 +36,8 @@ fn the_smallest_file_has_the_defaults_of_the_contract() {
             target_bytes: 8 * 1024,
             body_bytes: Some(10 * 1024 * 1024),
             header_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(60),
+            requests_per_connection: 10_000,
             body_idle_timeout: Duration::from_secs(30),
             handshake_timeout: Duration::from_secs(10),
             in_flight: 20_000,
@@ -43,6 +45,7 @@ fn the_smallest_file_has_the_defaults_of_the_contract() {
             tunnels_per_account: 16,
             http2_streams: 100,
             http2_header_list: 32 * 1024,
+            http2_resets: edge::settings::ResetLimits { per_10s: 200, per_connection: 10_000 },
         }
     );
     assert_eq!((edge.identity_prefix.as_str(), edge.forward_credential), ("X-SIWX-", false));

@@ -47,7 +47,7 @@ pub const EVICTIONS: [&str; 4] = ["expired", "size", "explicit", "replaced"];
 pub const AUTH_PATHS: [&str; 4] = ["cache_hit", "verify", "verify_store", "deny"];
 
 /// What went wrong with an upstream.
-pub const UPSTREAM_ERRORS: [&str; 6] = ["connect", "tls", "timeout", "reset", "protocol", "body"];
+pub const UPSTREAM_ERRORS: [&str; 7] = ["connect", "tls", "timeout", "reset", "protocol", "body", "ejected"];
 
 /// Protocols of a connection.
 pub const PROTOCOLS: [&str; 3] = ["h1", "h2", "ws"];
@@ -106,6 +106,7 @@ pub struct Metrics {
     upstream_errors: Family<Counter>,
     upstream_connections: Family<Gauge>,
     upstream_retries: Family<Counter>,
+    upstream_endpoint_up: Family<Gauge>,
     signature_verifications: Family<Counter>,
     signature_verify_duration: Family<Histogram>,
     subscription_lookups: Family<Counter>,
@@ -177,7 +178,7 @@ pub struct UpstreamMetrics {
     /// Connecting, TLS included.
     pub connect_duration: Histogram,
     /// What went wrong.
-    pub errors: Words<6>,
+    pub errors: Words<7>,
     /// Connections that wait for a request.
     pub idle: Gauge,
     /// Connections that carry one.
@@ -292,6 +293,12 @@ impl Metrics {
                 "upstream_connections",
                 "connections to upstreams",
                 &["upstream", "state"],
+            ),
+            upstream_endpoint_up: gauges(
+                &r,
+                "upstream_endpoint_up",
+                "1 for an endpoint that is asked, 0 for one that is left out",
+                &["upstream", "endpoint"],
             ),
             upstream_retries: counters(&r, "upstream_retries_total", "requests sent a second time", &["upstream"]),
             signature_verifications: counters(
@@ -430,6 +437,11 @@ impl Metrics {
             active: connections("active"),
             retries: self.upstream_retries.with_label_values(&[upstream]),
         }
+    }
+
+    /// Whether an endpoint of an upstream is asked.
+    pub fn endpoint(&self, upstream: &str, endpoint: &str) -> Gauge {
+        self.upstream_endpoint_up.with_label_values(&[upstream, endpoint])
     }
 
     /// The series of a signature scheme, made at 0.

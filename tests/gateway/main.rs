@@ -20,6 +20,7 @@ mod cors;
 mod credentials;
 mod decisions;
 mod edge;
+mod endpoints;
 mod failures;
 mod framing;
 mod headers;

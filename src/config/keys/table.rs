@@ -315,9 +315,18 @@ const HTTP2: &[Key] = &[
 ];
 
 const UPSTREAM: &[Key] = &[
-    texts("urls", &[], "Where it is: one \"http://\" or \"https://\" URL of host and port, no path.")
-        .required(Fallback::Texts(&["http://10.1.0.5:3000"])),
-    later("balance"),
+    texts(
+        "urls",
+        &[],
+        "Where it is: \"http://\" or \"https://\" URLs of host and port, no path; several are shared out.",
+    )
+    .required(Fallback::Texts(&["http://10.1.0.5:3000"])),
+    choice(
+        "balance",
+        &["least-requests", "round-robin"],
+        "least-requests",
+        "Which of several URLs is asked next: the one with the fewest requests, or one after another.",
+    ),
     later("http2"),
     text_or(
         "host",
@@ -330,8 +339,16 @@ const UPSTREAM: &[Key] = &[
     duration("pool_idle", 0, DAY_MILLIS, "30s", "How long an unused connection is kept."),
     whole("in_flight", 1, 1_000_000, 2000, "Requests at once; more are answered 503."),
     whole("retries", 0, 1, 1, "How often a request is sent again that it certainly did not read: 0 or 1."),
-    later("health"),
+    section("health", HEALTH, "Which of several URLs are left out: the last one never is."),
     section("tls", UPSTREAM_TLS, "TLS towards an \"https://\" upstream."),
+];
+
+const HEALTH: &[Key] = &[
+    whole("passive_failures", 1, 1000, 5, "After so many failures in a row, to connect or to speak HTTP."),
+    duration("eject", 1, DAY_MILLIS, "10s", "For so long after them."),
+    text_or("path", "", "What is asked for by GET to see whether one is well, such as \"/healthz\"; \"\": nothing is."),
+    duration("interval", 100, DAY_MILLIS, "5s", "How often."),
+    duration("timeout", 1, DAY_MILLIS, "1s", "How long an answer is waited for; one below 400 is good."),
 ];
 
 const UPSTREAM_TLS: &[Key] = &[

@@ -28,6 +28,8 @@ const SETTLES_WITHIN: Duration = Duration::from_millis(20);
 pub(super) struct Connection {
     pub(super) sender: http1::SendRequest<RequestBody>,
     pub(super) address: SocketAddr,
+    /// The place of its endpoint.
+    pub(super) place: usize,
     /// For the wait for an answer's head.
     pub(super) deadline: Deadline,
 }

@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use http::{Method, Request, request::Parts};
+use http::{Method, Request, header::HOST, request::Parts};
 
 use super::{
     Upstream, UpstreamError,
@@ -29,6 +29,8 @@ pub(crate) struct Pool {
 /// A connection that carries a request; give it back when the answer ended well.
 pub(crate) struct Lease {
     pool: Rc<Pool>,
+    /// The place of its endpoint, where there are several.
+    place: Option<usize>,
     /// Boxed, as everywhere: whoever has a lease is moved about with it.
     connection: Option<Box<Connection>>,
     /// What is known of the body of the request that it carries.
@@ -70,22 +72,42 @@ impl Pool {
         request: &mut Option<Request<RequestBody>>,
         breach: &Rc<Breach>,
         _permit: &Permit,
+        wants_tunnel: bool,
         started: Instant,
     ) -> Result<Answer, UpstreamError> {
-        wants_tunnel: bool,
         let in_flight = InFlight::enter(self)?;
         let upstream = &*self.upstream;
+        let several = upstream.endpoints.are_several();
+        let mut place = if several { upstream.endpoints.pick(None).unwrap_or(0) } else { 0 };
         let mut retries = 0;
         let error = loop {
-            let (mut lease, unused_for) = match self.lease(retries > 0, breach, started).await {
+            if several && upstream.names_endpoints() {
+                self.name_endpoint(request, place);
+            }
+            let (mut lease, unused_for) = match self.lease(place, retries > 0, breach, started).await {
                 Ok(leased) => leased,
-                Err(error) => break error,
+                Err(error) if !several => break error,
+                Err(error) => {
+                    upstream.endpoint_failed(place, &error);
+                    // Nothing was sent, so another one may be asked.
+                    let may_repeat = retries < upstream.settings.retries && error.is_of_connecting();
+                    let other = upstream.endpoints.pick(Some(place));
+                    let (Some(other), true) = (other, may_repeat && request.as_ref().is_some_and(is_idempotent)) else {
+                        break error;
+                    };
+                    if let Some(kind) = error.kind() {
+                        upstream.metrics.errors.inc(kind);
+                    }
+                    (place, retries) = (other, retries + 1);
+                    upstream.metrics.retries.inc();
+                    continue;
+                }
             };
             let may_repeat = retries < upstream.settings.retries && unused_for.is_some();
             let kept = request.as_ref().filter(|_| may_repeat && unused_for > Some(MAYBE_STALE)).and_then(repeatable);
             let kept = kept.map(Box::new);
             let (Some(connection), Some(sent)) = (lease.connection.as_mut(), request.take()) else {
-                break UpstreamError::Reset(upstream.authority.clone());
+                break UpstreamError::Reset(upstream.authority(place));
             };
             // A new connection took its time, which has a bound of its own.
             let begun = if unused_for.is_some() { started } else { Instant::now() };
@@ -93,19 +115,22 @@ impl Pool {
             let mut failure = match connection.answer(sent, latest).await {
                 Some(Ok(response)) => {
                     if let Some(cause) = unacceptable(&response, wants_tunnel) {
-                        break UpstreamError::Protocol { authority: upstream.authority.clone(), cause };
+                        break UpstreamError::Protocol { authority: upstream.authority(place), cause };
                     }
                     let at = Instant::now();
                     let waited = at.saturating_duration_since(started);
                     upstream.metrics.answered(response.status().as_u16(), waited);
                     lease.in_flight = Some(in_flight);
+                    if several {
+                        upstream.endpoints.succeeded(place);
+                    }
                     return Ok(Answer { held: HeldResponse(response), lease, waited, at, retries });
                 }
                 Some(Err(failure)) => failure,
-                None => break UpstreamError::Timeout(upstream.authority.clone()),
+                None => break UpstreamError::Timeout(upstream.authority(place)),
             };
             let unsent = failure.take_message();
-            let error = upstream.failed(failure.error(), breach);
+            let error = upstream.failed(place, failure.error(), breach);
             let again = match error {
                 UpstreamError::Reset(_) if may_repeat => unsent.or_else(|| kept.map(|kept| *kept)),
                 _ => None,
@@ -116,7 +141,13 @@ impl Pool {
             *request = again;
             retries += 1;
             upstream.metrics.retries.inc();
+            if several {
+                place = upstream.endpoints.pick(Some(place)).unwrap_or(place);
+            }
         };
+        if several && !error.is_of_connecting() {
+            upstream.endpoint_failed(place, &error);
+        }
         if let Some(kind) = error.kind() {
             upstream.metrics.errors.inc(kind);
         }
@@ -126,11 +157,12 @@ impl Pool {
     /// A connection, kept or new; with a kept one, for how long it was not used.
     async fn lease(
         self: &Rc<Self>,
+        place: usize,
         fresh: bool,
         body: &Rc<Breach>,
         now: Instant,
     ) -> Result<(Lease, Option<Duration>), UpstreamError> {
-        while !fresh && let Some(idle) = self.take_idle() {
+        while !fresh && let Some(idle) = self.take_idle(place) {
             let unused_for = now.saturating_duration_since(idle.since);
             if unused_for > self.upstream.settings.pool_idle {
                 continue;
@@ -141,12 +173,27 @@ impl Pool {
             }
         }
         // Boxed: with TLS in it this future has kilobytes, which every request would carry about.
-        let connection = Box::pin(self.upstream.connect()).await?;
+        let connection = Box::pin(self.upstream.connect(place)).await?;
         Ok((self.leased(connection, body), None))
     }
 
-    fn take_idle(&self) -> Option<Idle> {
-        let idle = self.idle.borrow_mut().pop();
+    /// Names an endpoint as the Host of a request.
+    fn name_endpoint(&self, request: &mut Option<Request<RequestBody>>, place: usize) {
+        let host = self.upstream.endpoints.get(place).and_then(|endpoint| endpoint.host.clone());
+        if let (Some(request), Some(host)) = (request, host) {
+            request.headers_mut().insert(HOST, host);
+        }
+    }
+
+    /// The one used last of those to an endpoint. Where there is one endpoint, all are.
+    fn take_idle(&self, place: usize) -> Option<Idle> {
+        let mut all = self.idle.borrow_mut();
+        let idle = if self.upstream.endpoints.are_several() {
+            let found = all.iter().rposition(|idle| idle.connection.place == place);
+            found.map(|found| all.remove(found))
+        } else {
+            all.pop()
+        };
         if idle.is_some() {
             self.upstream.metrics.idle.dec();
         }
@@ -155,11 +202,18 @@ impl Pool {
 
     fn leased(self: &Rc<Self>, connection: Box<Connection>, body: &Rc<Breach>) -> Lease {
         self.upstream.metrics.active.inc();
-        Lease { pool: Rc::clone(self), connection: Some(connection), body: Rc::clone(body), in_flight: None }
+        let place = self.upstream.endpoints.are_several().then_some(connection.place);
+        if let Some(place) = place {
+            self.upstream.endpoints.enter(place);
+        }
+        Lease { pool: Rc::clone(self), place, connection: Some(connection), body: Rc::clone(body), in_flight: None }
     }
 
     /// Closes connections that were not used for too long, and those that the other side closed.
     pub(crate) fn close_unused(&self) {
+        if self.upstream.endpoints.are_several() {
+            self.upstream.endpoints.show();
+        }
         let limit = self.upstream.settings.pool_idle;
         let mut idle = self.idle.borrow_mut();
         let before = idle.len();
@@ -169,12 +223,15 @@ impl Pool {
     }
 }
 
+/// Whether a method means the same twice, among those that are sent twice.
+fn is_idempotent(request: &Request<RequestBody>) -> bool {
+    matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS | Method::PUT | Method::DELETE)
+}
+
 /// A copy of a request that may be sent twice: no body, and a method that means the same twice (RFC 9110 §9.2.2).
 fn repeatable(request: &Request<RequestBody>) -> Option<Request<RequestBody>> {
     use hyper::body::Body as _;
-    let idempotent =
-        matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS | Method::PUT | Method::DELETE);
-    if !idempotent || !request.body().is_end_stream() {
+    if !is_idempotent(request) || !request.body().is_end_stream() {
         return None;
     }
     let (mut parts, ()) = Request::new(()).into_parts();
@@ -225,6 +282,9 @@ impl Drop for Lease {
         if self.connection.is_some() {
             self.pool.upstream.metrics.active.dec();
         }
+        if let Some(place) = self.place {
+            self.pool.upstream.endpoints.leave(place);
+        }
     }
 }
 
@@ -237,7 +297,7 @@ impl InFlight {
         let before = upstream.in_flight.fetch_add(1, Ordering::Relaxed);
         let entered = Self(Rc::clone(pool));
         if before >= upstream.settings.in_flight {
-            return Err(UpstreamError::Overloaded(upstream.authority.clone()));
+            return Err(UpstreamError::Overloaded(upstream.name().to_owned()));
         }
         Ok(entered)
     }

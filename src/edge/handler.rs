@@ -22,7 +22,7 @@ use std::{
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, Version,
-    header::{CONTENT_LENGTH, EXPECT, HOST, TRANSFER_ENCODING, USER_AGENT},
+    header::{CONTENT_LENGTH, EXPECT, HOST, TRAILER, TRANSFER_ENCODING, USER_AGENT},
     uri::PathAndQuery,
 };
 use hyper::{
@@ -216,7 +216,7 @@ impl Worker {
         arrival: &Arrival,
         record: &mut Record,
     ) -> Result<Ready<'w>, Answer> {
-        let live = &*self.live;
+        let live = &self.live;
         let (mut parts, body) = request.into_parts();
         let rejected = |answer: &Answer| {
             if let Some(reason) = answer.rejected() {
@@ -279,7 +279,10 @@ impl Worker {
         if !self.log.sampled(arrival.number) {
             record.unlogged();
         }
-        let tunnel = if rule.websocket && seen.upgrade && tunnel::is_asked_for(&parts) && body.is_end_stream() {
+        let pool = self.pools.get(rule.upstream).ok_or(Answer::Internal)?;
+        let http1 = !pool.upstream().speaks_http2();
+        let tunnel = if rule.websocket && seen.upgrade && http1 && tunnel::is_asked_for(&parts) && body.is_end_stream()
+        {
             let upgrade = parts.extensions.get::<OnUpgrade>().cloned();
             self.open_tunnel(upgrade, rule, &permit, &view).inspect_err(rejected)?
         } else {
@@ -290,7 +293,6 @@ impl Worker {
         if limit.is_some_and(|limit| body.size_hint().lower() > limit) {
             return Err(Answer::BodyTooLarge);
         }
-        let pool = self.pools.get(rule.upstream).ok_or(Answer::Internal)?;
         // One that HTTP/2 names elsewhere is given to the upstream as HTTP/1.1 says it.
         let (host, host_field) = match parts.headers.get(HOST) {
             Some(host) => (host.clone(), None),
@@ -302,6 +304,7 @@ impl Worker {
         let breach = Rc::new(Breach::default());
         record.receiving(Rc::clone(&breach));
 
+        let trailer = if rule.trailers { parts.headers.get(TRAILER).cloned() } else { None };
         live.headers.forward(
             &mut parts.headers,
             seen,
@@ -320,6 +323,10 @@ impl Worker {
         parts.uri = Uri::from(path_and_query);
         parts.extensions.clear();
         let body = RequestBody::new(body, limit, live.settings.limits.body_idle_timeout, Rc::clone(&breach));
+        let body = if rule.trailers { body.with_trailers(live) } else { body };
+        if let Some(trailer) = trailer.and_then(|trailer| live.headers.announced(&trailer)) {
+            parts.headers.insert(TRAILER, trailer);
+        }
         if !body.is_end_stream() && body.size_hint().exact().is_none() {
             // hyper would leave the body of a GET or HEAD out, had it not been told that there is one.
             parts.headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));

@@ -428,7 +428,7 @@ impl Drop for Told<'_> {
 
 /// Tasks of HTTP/2 streams stay on their worker.
 #[derive(Clone, Copy)]
-struct LocalExecutor;
+pub(crate) struct LocalExecutor;
 
 impl<F> hyper::rt::Executor<F> for LocalExecutor
 where

@@ -154,6 +154,10 @@ pub struct UpstreamSettings {
     pub balance: Balance,
     /// Which of them are left out.
     pub health: HealthSettings,
+    /// Whether HTTP/2 is spoken: by prior knowledge, or offered by ALPN.
+    pub http2: bool,
+    /// Whether any certificate will do.
+    pub insecure_skip_verify: bool,
     /// What the upstream sees as Host.
     pub host: HostSent,
     /// From the first packet to the end of the TLS handshake.
@@ -188,6 +192,8 @@ pub struct UpstreamUrl {
 /// What is spoken to an upstream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum UpstreamScheme {
+    /// HTTP/2 in the clear, by prior knowledge.
+    H2c,
     /// HTTP/1.1 in the clear.
     Http,
     /// HTTP over TLS.
@@ -198,6 +204,7 @@ impl UpstreamScheme {
     /// What a URL begins with.
     pub const fn as_str(self) -> &'static str {
         match self {
+            Self::H2c => "h2c",
             Self::Http => "http",
             Self::Https => "https",
         }
@@ -206,7 +213,7 @@ impl UpstreamScheme {
     /// The port that a URL need not name.
     pub const fn default_port(self) -> u16 {
         match self {
-            Self::Http => 80,
+            Self::H2c | Self::Http => 80,
             Self::Https => 443,
         }
     }

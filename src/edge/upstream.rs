@@ -19,13 +19,17 @@ mod pool;
 
 use std::{
     net::SocketAddr,
-    sync::atomic::{AtomicUsize, Ordering},
+    rc::Rc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::{Duration, Instant},
 };
 
 use http::HeaderValue;
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
+use hyper::client::conn::{http1, http2};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
@@ -36,14 +40,32 @@ use tokio_rustls::TlsConnector;
 use super::{
     body::Breach,
     deadline::Deadline,
-    settings::{HostSent, UpstreamSettings},
+    listener::LocalExecutor,
+    settings::{HostSent, UpstreamScheme, UpstreamSettings},
 };
 use crate::metrics::UpstreamMetrics;
-use connection::{Connection, HEAD_BYTES_MAX};
+use connection::{Connection, HEAD_BYTES_MAX, Sender, Shared};
 pub(crate) use endpoint::Endpoint;
 use endpoint::Endpoints;
 pub(crate) use error::UpstreamError;
 pub(crate) use pool::{Lease, Pool};
+
+/// What connecting makes.
+enum Made {
+    /// A connection for one request at a time.
+    Own(Box<Connection>),
+    /// One for several at once.
+    Shared(Rc<Shared>),
+}
+
+/// Bytes of an answer's fields, as HTTP/2 counts them.
+const HEAD_LIST_MAX: u32 = 64 * 1024;
+
+/// As towards clients: what one stream, and one connection, may have on the way to us.
+const H2_STREAM_WINDOW: u32 = 256 * 1024;
+const H2_CONNECTION_WINDOW: u32 = 1024 * 1024;
+const H2_PING_INTERVAL: Duration = Duration::from_secs(30);
+const H2_PING_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// An upstream, shared by all workers.
 pub(crate) struct Upstream {
@@ -97,6 +119,11 @@ impl Upstream {
         self.in_flight.load(Ordering::Relaxed)
     }
 
+    /// Whether it is spoken to by HTTP/2, which carries no WebSockets.
+    pub(crate) const fn speaks_http2(&self) -> bool {
+        self.settings.http2
+    }
+
     /// Whether each endpoint is to see its own name as Host.
     fn names_endpoints(&self) -> bool {
         self.endpoints.are_several() && self.settings.host == HostSent::Upstream
@@ -116,7 +143,7 @@ impl Upstream {
         }
     }
 
-    async fn connect(&self, place: usize) -> Result<Box<Connection>, UpstreamError> {
+    async fn connect(self: &Arc<Self>, place: usize) -> Result<Made, UpstreamError> {
         let started = Instant::now();
         let connecting = timeout(self.settings.connect_timeout, self.connect_now(place));
         let connected =
@@ -125,25 +152,49 @@ impl Upstream {
         Ok(connected)
     }
 
-    async fn connect_now(&self, place: usize) -> Result<Box<Connection>, UpstreamError> {
+    async fn connect_now(self: &Arc<Self>, place: usize) -> Result<Made, UpstreamError> {
         let refused = |cause| UpstreamError::Connect { authority: self.authority(place), cause };
         let endpoint = self.endpoints.get(place).ok_or_else(|| refused(std::io::ErrorKind::NotFound.into()))?;
         let stream = TcpStream::connect((endpoint.url.host.as_str(), endpoint.url.port)).await.map_err(refused)?;
         stream.set_nodelay(true).map_err(refused)?;
         let address = stream.peer_addr().map_err(refused)?;
-        match (&self.tls, &endpoint.name) {
-            (Some(connector), Some(name)) => {
-                let failed = |cause| UpstreamError::Tls { authority: self.authority(place), cause };
-                self.handshake(connector.connect(name.clone(), stream).await.map_err(failed)?, address, place).await
-            }
-            _ => self.handshake(stream, address, place).await,
-        }
+        let (Some(connector), Some(name)) = (&self.tls, &endpoint.name) else {
+            let http2 = endpoint.url.scheme == UpstreamScheme::H2c;
+            return self.handshake(stream, http2, address, place).await;
+        };
+        let failed = |cause| UpstreamError::Tls { authority: self.authority(place), cause };
+        let stream = connector.connect(name.clone(), stream).await.map_err(failed)?;
+        let http2 = self.settings.http2 && stream.get_ref().1.alpn_protocol() == Some(b"h2");
+        self.handshake(stream, http2, address, place).await
     }
 
-    async fn handshake<S>(&self, stream: S, address: SocketAddr, place: usize) -> Result<Box<Connection>, UpstreamError>
+    async fn handshake<S>(
+        self: &Arc<Self>,
+        stream: S,
+        http2: bool,
+        address: SocketAddr,
+        place: usize,
+    ) -> Result<Made, UpstreamError>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
+        if http2 {
+            let made = http2::Builder::new(LocalExecutor)
+                .timer(TokioTimer::new())
+                .max_header_list_size(HEAD_LIST_MAX)
+                .initial_stream_window_size(H2_STREAM_WINDOW)
+                .initial_connection_window_size(H2_CONNECTION_WINDOW)
+                .keep_alive_interval(H2_PING_INTERVAL)
+                .keep_alive_timeout(H2_PING_TIMEOUT)
+                .handshake(TokioIo::new(stream))
+                .await;
+            let (sender, connection) = made.map_err(|cause| self.protocol(place, &cause))?;
+            tokio::task::spawn_local(async move {
+                // Its errors reach whoever waits for an answer.
+                let _ = connection.await;
+            });
+            return Ok(Made::Shared(Shared::new(Arc::clone(self), sender, address, place)));
+        }
         let made = http1::Builder::new()
             .max_header_size(HEAD_BYTES_MAX)
             .max_buf_size(HEAD_BYTES_MAX * 2)
@@ -155,7 +206,8 @@ impl Upstream {
             // Its errors reach whoever waits for the answer.
             let _ = connection.with_upgrades().await;
         });
-        Ok(Box::new(Connection { sender, address, place, deadline: Deadline::default() }))
+        let sender = Sender::Http1(sender);
+        Ok(Made::Own(Box::new(Connection { sender, address, place, deadline: Deadline::default() })))
     }
 
     fn protocol(&self, place: usize, cause: &dyn std::error::Error) -> UpstreamError {

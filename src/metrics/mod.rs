@@ -107,6 +107,7 @@ pub struct Metrics {
     upstream_connections: Family<Gauge>,
     upstream_retries: Family<Counter>,
     upstream_endpoint_up: Family<Gauge>,
+    upstream_tls_unverified: Family<Gauge>,
     signature_verifications: Family<Counter>,
     signature_verify_duration: Family<Histogram>,
     subscription_lookups: Family<Counter>,
@@ -294,6 +295,12 @@ impl Metrics {
                 "connections to upstreams",
                 &["upstream", "state"],
             ),
+            upstream_tls_unverified: gauges(
+                &r,
+                "upstream_tls_unverified",
+                "1 for an upstream whose certificate is not verified",
+                &["upstream"],
+            ),
             upstream_endpoint_up: gauges(
                 &r,
                 "upstream_endpoint_up",
@@ -437,6 +444,11 @@ impl Metrics {
             active: connections("active"),
             retries: self.upstream_retries.with_label_values(&[upstream]),
         }
+    }
+
+    /// Whether the certificate of an upstream goes unverified.
+    pub fn unverified(&self, upstream: &str) -> Gauge {
+        self.upstream_tls_unverified.with_label_values(&[upstream])
     }
 
     /// Whether an endpoint of an upstream is asked.

@@ -69,6 +69,7 @@ fn at_zero() -> BTreeSet<String> {
     by("connections_rejected_total", "reason", &refused);
     by("payments_open", "status", &["reserved", "settling", "unknown"]);
     by("upstream_retries_total", "upstream", &["api"]);
+    by("upstream_tls_unverified", "upstream", &["api"]);
     let mut by_two = |name: &str, one: &str, ones: &[&str], two: &str, twos: &[&str]| {
         for first in ones {
             twos.iter().for_each(|second| add(format!("siwx_{name}{{{one}=\"{first}\",{two}=\"{second}\"}}")));

@@ -318,7 +318,7 @@ const UPSTREAM: &[Key] = &[
     texts(
         "urls",
         &[],
-        "Where it is: \"http://\" or \"https://\" URLs of host and port, no path; several are shared out.",
+        "Where it is: \"http://\", \"https://\" or \"h2c://\" URLs of host and port, no path; several are shared out.",
     )
     .required(Fallback::Texts(&["http://10.1.0.5:3000"])),
     choice(
@@ -327,7 +327,7 @@ const UPSTREAM: &[Key] = &[
         "least-requests",
         "Which of several URLs is asked next: the one with the fewest requests, or one after another.",
     ),
-    later("http2"),
+    flag("http2", false, "Whether HTTP/2 is offered to \"https://\" URLs; \"h2c://\" ones speak nothing else."),
     text_or(
         "host",
         "preserve",
@@ -354,7 +354,11 @@ const HEALTH: &[Key] = &[
 const UPSTREAM_TLS: &[Key] = &[
     text_or("ca", "", "PEM file of the authorities that vouch for it; \"\": those of the system."),
     text_or("server_name", "", "The name its certificate must have; \"\": the host of its URL."),
-    later("insecure_skip_verify"),
+    flag(
+        "insecure_skip_verify",
+        false,
+        "Whether any certificate will do: whoever is in between can read and change all.",
+    ),
 ];
 
 const ROUTE_RATE: &[Key] = &[
@@ -412,7 +416,7 @@ const ROUTE: &[Key] = &[
     ),
     section("cors", CORS, "Which web origins' scripts may use it. They may send the credentials that are headers, and read challenges and receipts."),
     flag("websocket", false, "Whether requests for a WebSocket open one: HTTP/1.1 alone, and it ends with what let it in."),
-    later("trailers"),
+    flag("trailers", false, "Whether trailers of requests pass, as gRPC needs it; those of answers always do."),
     Key::new(
         "idle_timeout",
         Kind::Duration(Span { millis_min: 1, millis_max: DAY_MILLIS, whole_secs: false, optional: true }),

@@ -39,16 +39,36 @@ fn upstream(name: &Text, section: &Section, report: &mut Report) -> Option<(Upst
     let host = host(section.text("host"), report);
     let tls = section.section("tls");
     let (ca, server_name) = (tls.text("ca"), tls.text("server_name"));
-    let plain = |url: &&UpstreamUrl| url.scheme == UpstreamScheme::Http;
+    let plain = |url: &&UpstreamUrl| url.scheme != UpstreamScheme::Https;
+    let scheme = urls.as_ref().and_then(|urls| urls.first()).map(|url| url.scheme);
     if let Some(url) = urls.as_ref().and_then(|urls| urls.first()).filter(plain) {
         for (key, text) in [("ca", ca), ("server_name", server_name)] {
             if !text.value.is_empty() {
                 let title = format!("`tls.{key}` of upstream \"{}\" has no use", name.shown);
-                report.error(&text.place, title, format!("`http://{}:{}` speaks no TLS", url.host, url.port));
+                report.error(
+                    &text.place,
+                    title,
+                    format!("`{}://{}:{}` speaks no TLS", url.scheme.as_str(), url.host, url.port),
+                );
             }
         }
     }
+    let insecure_skip_verify = tls.flag("insecure_skip_verify");
+    if insecure_skip_verify && scheme.is_some_and(|scheme| scheme != UpstreamScheme::Https) {
+        let title = format!("`tls.insecure_skip_verify` of upstream \"{}\" has no use", name.shown);
+        report.error(tls.place("insecure_skip_verify"), title, "it is not `https://`");
+    }
+    if insecure_skip_verify && !ca.value.is_empty() {
+        let title = format!("`tls.ca` of upstream \"{}\" has no use", name.shown);
+        report.error(&ca.place, title, "with `insecure_skip_verify` nobody is asked who vouches");
+    }
+    if section.flag("http2") && scheme == Some(UpstreamScheme::Http) {
+        let title = format!("`http2` of upstream \"{}\" needs TLS", name.shown);
+        report.error(section.place("http2"), title, "expected `https://` URLs, or `h2c://` for HTTP/2 in the clear");
+    }
     let settings = UpstreamSettings {
+        http2: section.flag("http2") || scheme == Some(UpstreamScheme::H2c),
+        insecure_skip_verify,
         name: name.value.clone(),
         urls: urls.filter(|_| named)?,
         balance: match section.text("balance").value.as_str() {
@@ -97,14 +117,10 @@ fn urls(section: &Section, report: &mut Report) -> Option<Vec<UpstreamUrl>> {
 }
 
 fn url(text: &Text, report: &mut Report) -> Option<UpstreamUrl> {
-    if text.value.starts_with("h2c://") {
-        report.error(&text.place, "`h2c:` upstreams are not built yet", "expected `http://` or `https://`");
-        return None;
-    }
     let read = read_url(&text.value);
     if read.is_none() {
         let title = format!("`{}` is no upstream URL", text.shown);
-        report.error(&text.place, title, "expected `http://` or `https://`, a host and a port alone");
+        report.error(&text.place, title, "expected `http://`, `https://` or `h2c://`, a host and a port alone");
     }
     read
 }
@@ -128,6 +144,7 @@ fn health(section: &Section, report: &mut Report) -> HealthSettings {
 fn read_url(text: &str) -> Option<UpstreamUrl> {
     let uri: Uri = text.parse().ok()?;
     let scheme = match uri.scheme_str()? {
+        "h2c" => UpstreamScheme::H2c,
         "http" => UpstreamScheme::Http,
         "https" => UpstreamScheme::Https,
         _ => return None,

@@ -132,7 +132,7 @@ schemes = ["eip191", "eip1271"]
 [store]
 url = "postgres://siwx:hunter2@db/siwx"
 [upstreams.fast]
-urls = ["h2c://127.0.0.1:50051"]
+urls = ["http:50051"]
 [server]
 "#,
         r#"error: scheme `eip1271` needs a node to be asked
@@ -145,11 +145,11 @@ error: `store.url` with `postgres:` is not built yet
   |
 5 | url = "*******************************"
   |       ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ expected `sqlite:FILE` or `sqlite::memory:`
-error: `h2c:` upstreams are not built yet
+error: `http:50051` is no upstream URL
  --> siwx-gateway.toml:7:9
   |
-7 | urls = ["h2c://127.0.0.1:50051"]
-  |         ^^^^^^^^^^^^^^^^^^^^^^^ expected `http://` or `https://`
+7 | urls = ["http:50051"]
+  |         ^^^^^^^^^^^^ expected `http://`, `https://` or `h2c://`, a host and a port alone
 "#,
     ),
     (

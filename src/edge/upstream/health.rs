@@ -8,7 +8,7 @@ use std::{
 use http::{Request, header::HOST};
 use tokio::time::timeout;
 
-use super::Upstream;
+use super::{Made, Upstream};
 use crate::edge::body::RequestBody;
 
 impl Upstream {
@@ -21,7 +21,7 @@ impl Upstream {
         }
     }
 
-    async fn check(&self, place: usize) {
+    async fn check(self: &Arc<Self>, place: usize) {
         let Some(check) = &self.settings.health.check else {
             return;
         };
@@ -41,8 +41,11 @@ impl Upstream {
     }
 
     /// The status of a GET on a connection of its own.
-    async fn ask(&self, place: usize, path: &str) -> Result<u16, String> {
-        let mut connection = self.connect(place).await.map_err(|error| error.to_string())?;
+    async fn ask(self: &Arc<Self>, place: usize, path: &str) -> Result<u16, String> {
+        let mut connection = match self.connect(place).await.map_err(|error| error.to_string())? {
+            Made::Own(connection) => connection,
+            Made::Shared(shared) => shared.stream(),
+        };
         let host = self.host.as_ref().or_else(|| self.endpoints.get(place)?.host.as_ref());
         let request = Request::get(path).header(HOST, host.map_or(&b""[..], |host| host.as_bytes()));
         let request = request.body(RequestBody::empty()).map_err(|error| error.to_string())?;

@@ -9,11 +9,12 @@ use std::{
 };
 
 use http::{Method, Request, header::HOST, request::Parts};
+use tokio::sync::Mutex;
 
 use super::{
-    Upstream, UpstreamError,
+    Made, Upstream, UpstreamError,
     answer::{Answer, HeldResponse, unacceptable},
-    connection::Connection,
+    connection::{Connection, Sender, Shared, unmade},
 };
 use crate::{
     edge::body::{Breach, RequestBody},
@@ -24,6 +25,10 @@ use crate::{
 pub(crate) struct Pool {
     upstream: Arc<Upstream>,
     idle: RefCell<Vec<Idle>>,
+    /// Connections of HTTP/2.
+    shared: RefCell<Vec<Rc<Shared>>>,
+    /// Held by whoever makes one, so that not every request of a burst does.
+    connecting: Mutex<()>,
 }
 
 /// A connection that carries a request; give it back when the answer ended well.
@@ -43,6 +48,12 @@ struct Idle {
     since: Instant,
 }
 
+/// Requests at once on one connection of HTTP/2: as many as most servers take.
+const STREAMS_MAX: usize = 100;
+
+/// Connections of HTTP/2 to one endpoint of one worker; what is over what they take waits.
+const SHARED_MAX: usize = 4;
+
 /// Idle connections kept for one upstream by one worker.
 const IDLE_MAX: usize = 64;
 
@@ -55,7 +66,7 @@ const MAYBE_STALE: Duration = Duration::from_millis(20);
 impl Pool {
     /// An empty pool.
     pub(crate) fn new(upstream: Arc<Upstream>) -> Rc<Self> {
-        Rc::new(Self { upstream, idle: RefCell::new(Vec::new()) })
+        Rc::new(Self { upstream, idle: RefCell::default(), shared: RefCell::default(), connecting: Mutex::default() })
     }
 
     /// Whose connections these are.
@@ -138,7 +149,7 @@ impl Pool {
             if again.is_none() {
                 break error;
             }
-            *request = again;
+            *request = again.map(unmade);
             retries += 1;
             upstream.metrics.retries.inc();
             if several {
@@ -173,8 +184,47 @@ impl Pool {
             }
         }
         // Boxed: with TLS in it this future has kilobytes, which every request would carry about.
-        let connection = Box::pin(self.upstream.connect(place)).await?;
-        Ok((self.leased(connection, body), None))
+        let (connection, unused_for) = Box::pin(self.connection(place, fresh, now)).await?;
+        Ok((self.leased(connection, body), unused_for))
+    }
+
+    /// A new connection, or a stream of one that is shared.
+    async fn connection(
+        &self,
+        place: usize,
+        fresh: bool,
+        now: Instant,
+    ) -> Result<(Box<Connection>, Option<Duration>), UpstreamError> {
+        let kept = || self.stream(place, now).filter(|_| !fresh);
+        if let Some((connection, unused_for)) = kept() {
+            return Ok((connection, Some(unused_for)));
+        }
+        let connecting = if self.upstream.settings.http2 { Some(self.connecting.lock().await) } else { None };
+        // Somebody else may have made one meanwhile.
+        if let Some((connection, unused_for)) = connecting.as_ref().and_then(|_| kept()) {
+            return Ok((connection, Some(unused_for)));
+        }
+        Ok(match self.upstream.connect(place).await? {
+            Made::Own(connection) => (connection, None),
+            Made::Shared(shared) => {
+                let connection = shared.stream();
+                self.shared.borrow_mut().push(shared);
+                (connection, None)
+            }
+        })
+    }
+
+    /// A stream of the connection with the fewest, if there is room on one or no room for another one.
+    fn stream(&self, place: usize, now: Instant) -> Option<(Box<Connection>, Duration)> {
+        let mut all = self.shared.borrow_mut();
+        all.retain(|shared| !shared.sender.is_closed());
+        let count = all.iter().filter(|shared| shared.place == place).count();
+        let least = all.iter().filter(|shared| shared.place == place).min_by_key(|shared| shared.streams.get())?;
+        let busy = least.streams.get() > 0;
+        let room = least.streams.get() < STREAMS_MAX || count >= SHARED_MAX;
+        // One that carries others is alive.
+        let unused_for = if busy { Duration::ZERO } else { now.saturating_duration_since(least.used.get()) };
+        room.then(|| (least.stream(), unused_for))
     }
 
     /// Names an endpoint as the Host of a request.
@@ -201,7 +251,9 @@ impl Pool {
     }
 
     fn leased(self: &Rc<Self>, connection: Box<Connection>, body: &Rc<Breach>) -> Lease {
-        self.upstream.metrics.active.inc();
+        if let Sender::Http1(_) = connection.sender {
+            self.upstream.metrics.active.inc();
+        }
         let place = self.upstream.endpoints.are_several().then_some(connection.place);
         if let Some(place) = place {
             self.upstream.endpoints.enter(place);
@@ -215,9 +267,12 @@ impl Pool {
             self.upstream.endpoints.show();
         }
         let limit = self.upstream.settings.pool_idle;
+        self.shared.borrow_mut().retain(|shared| {
+            !shared.sender.is_closed() && (shared.streams.get() > 0 || shared.used.get().elapsed() <= limit)
+        });
         let mut idle = self.idle.borrow_mut();
         let before = idle.len();
-        idle.retain(|idle| idle.since.elapsed() <= limit && !idle.connection.sender.is_closed());
+        idle.retain(|idle| idle.since.elapsed() <= limit && !idle.connection.is_closed());
         let closed = before - idle.len();
         self.upstream.metrics.idle.add(-i64::try_from(closed).unwrap_or(i64::MAX));
     }
@@ -262,7 +317,8 @@ impl Lease {
     /// The answer ended well: the connection may carry another request, unless the upstream did not wait for the
     /// whole of this one. `now` is when it ended.
     pub(crate) fn give_back(mut self, now: Instant) {
-        if !self.body.ended() {
+        let own = self.connection.as_ref().is_some_and(|connection| matches!(connection.sender, Sender::Http1(_)));
+        if !own || !self.body.ended() {
             return;
         }
         let Some(connection) = self.connection.take() else {
@@ -270,7 +326,7 @@ impl Lease {
         };
         self.pool.upstream.metrics.active.dec();
         let mut idle = self.pool.idle.borrow_mut();
-        if idle.len() < IDLE_MAX && !connection.sender.is_closed() {
+        if idle.len() < IDLE_MAX && !connection.is_closed() {
             idle.push(Idle { connection, since: now });
             self.pool.upstream.metrics.idle.inc();
         }
@@ -279,7 +335,7 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        if self.connection.is_some() {
+        if let Some(Sender::Http1(_)) = self.connection.as_ref().map(|connection| &connection.sender) {
             self.pool.upstream.metrics.active.dec();
         }
         if let Some(place) = self.place {

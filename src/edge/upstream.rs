@@ -15,6 +15,7 @@ mod connection;
 mod endpoint;
 mod error;
 mod health;
+mod interim;
 mod pool;
 
 use std::{
@@ -48,6 +49,7 @@ use connection::{Connection, HEAD_BYTES_MAX, Sender, Shared};
 pub(crate) use endpoint::Endpoint;
 use endpoint::Endpoints;
 pub(crate) use error::UpstreamError;
+use interim::{Awaited, Counted, is_too_many};
 pub(crate) use pool::{Lease, Pool};
 
 /// What connecting makes.
@@ -195,18 +197,19 @@ impl Upstream {
             });
             return Ok(Made::Shared(Shared::new(Arc::clone(self), sender, address, place)));
         }
+        let awaited = Awaited::default();
         let made = http1::Builder::new()
             .max_header_size(HEAD_BYTES_MAX)
             .max_buf_size(HEAD_BYTES_MAX * 2)
             .writev(false)
-            .handshake(TokioIo::new(stream))
+            .handshake(TokioIo::new(Counted::new(stream, awaited.clone())))
             .await;
         let (sender, connection) = made.map_err(|cause| self.protocol(place, &cause))?;
         tokio::task::spawn_local(async move {
             // Its errors reach whoever waits for the answer.
             let _ = connection.with_upgrades().await;
         });
-        let sender = Sender::Http1(sender);
+        let sender = Sender::Http1(sender, awaited);
         Ok(Made::Own(Box::new(Connection { sender, address, place, deadline: Deadline::default() })))
     }
 
@@ -218,7 +221,7 @@ impl Upstream {
     fn failed(&self, place: usize, error: &hyper::Error, breach: &Breach) -> UpstreamError {
         if breach.error().is_some() || error.is_user() {
             UpstreamError::RequestBody
-        } else if error.is_parse() || error.is_parse_too_large() {
+        } else if error.is_parse() || error.is_parse_too_large() || is_too_many(error) {
             self.protocol(place, error)
         } else {
             UpstreamError::Reset(self.authority(place))

@@ -24,7 +24,7 @@ use hyper::{
 };
 use tokio::time::timeout;
 
-use super::Upstream;
+use super::{Upstream, interim::Awaited};
 use crate::edge::{body::RequestBody, deadline::Deadline};
 
 /// Bytes of an answer's head. Its fields are bounded by hyper's own 100: any other number costs time with every answer.
@@ -47,7 +47,7 @@ pub(super) struct Connection {
 
 /// What a connection takes requests by.
 pub(super) enum Sender {
-    Http1(http1::SendRequest<RequestBody>),
+    Http1(http1::SendRequest<RequestBody>, Awaited),
     Http2(Stream),
 }
 
@@ -148,14 +148,14 @@ impl Connection {
     /// Whether it is there no more.
     pub(super) fn is_closed(&self) -> bool {
         match &self.sender {
-            Sender::Http1(sender) => sender.is_closed(),
+            Sender::Http1(sender, _) => sender.is_closed(),
             Sender::Http2(stream) => stream.sender.is_closed(),
         }
     }
 
     /// Whether a kept connection can carry another request: it is still there, and has nothing left to write.
     pub(super) async fn settles(&mut self) -> bool {
-        let Sender::Http1(sender) = &mut self.sender else {
+        let Sender::Http1(sender, _) = &mut self.sender else {
             return !self.is_closed();
         };
         if sender.is_closed() {
@@ -173,7 +173,10 @@ impl Connection {
     ) -> impl Future<Output = Option<Answered>> {
         // Not in the future: it goes into the connection's queue at once, and need not be carried about.
         let (plain, mut stream) = match &mut self.sender {
-            Sender::Http1(sender) => (Some(sender.try_send_request(request)), None),
+            Sender::Http1(sender, awaited) => {
+                awaited.begin();
+                (Some(sender.try_send_request(request)), None)
+            }
             Sender::Http2(stream) => (None, Some(stream.send(request))),
         };
         let deadline = &mut self.deadline;

@@ -251,7 +251,7 @@ impl Pool {
     }
 
     fn leased(self: &Rc<Self>, connection: Box<Connection>, body: &Rc<Breach>) -> Lease {
-        if let Sender::Http1(_) = connection.sender {
+        if let Sender::Http1(..) = connection.sender {
             self.upstream.metrics.active.inc();
         }
         let place = self.upstream.endpoints.are_several().then_some(connection.place);
@@ -317,7 +317,7 @@ impl Lease {
     /// The answer ended well: the connection may carry another request, unless the upstream did not wait for the
     /// whole of this one. `now` is when it ended.
     pub(crate) fn give_back(mut self, now: Instant) {
-        let own = self.connection.as_ref().is_some_and(|connection| matches!(connection.sender, Sender::Http1(_)));
+        let own = self.connection.as_ref().is_some_and(|connection| matches!(connection.sender, Sender::Http1(..)));
         if !own || !self.body.ended() {
             return;
         }
@@ -335,7 +335,7 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        if let Some(Sender::Http1(_)) = self.connection.as_ref().map(|connection| &connection.sender) {
+        if let Some(Sender::Http1(..)) = self.connection.as_ref().map(|connection| &connection.sender) {
             self.pool.upstream.metrics.active.dec();
         }
         if let Some(place) = self.place {

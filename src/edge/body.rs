@@ -10,7 +10,7 @@
 
 use std::{
     cell::Cell,
-    future::Future as _,
+    future::Future,
     pin::Pin,
     rc::Rc,
     sync::Arc,
@@ -25,6 +25,7 @@ use thiserror::Error;
 use tokio::time::{Instant, Sleep};
 
 use super::{handler::Live, record::Record, upstream::Lease};
+use crate::policy::decision::Reason;
 
 /// Why a body ended before its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -71,8 +72,11 @@ pub(crate) struct ResponseBody {
 
 enum Kind {
     Own(Full<Bytes>),
-    Upstream { inner: Incoming, lease: Option<Lease>, silence: Silence },
+    Upstream { inner: Incoming, lease: Option<Lease>, silence: Silence, watch: Option<Watched> },
 }
+
+/// Ready when a stream must end, with the reason.
+pub(crate) type Watched = Pin<Box<dyn Future<Output = Reason>>>;
 
 /// The bound on the time between two pieces.
 struct Silence {
@@ -227,13 +231,19 @@ impl ResponseBody {
         Self { kind: Kind::Own(Full::default()), record: None }
     }
 
-    /// The body of an upstream's answer; `lease` is its connection.
-    pub(crate) fn upstream(inner: Incoming, lease: Lease, idle: Duration, mut record: Record) -> Self {
+    /// The body of an upstream's answer; `lease` is its connection, and `watch` says when it must end.
+    pub(crate) fn upstream(
+        inner: Incoming,
+        lease: Lease,
+        idle: Duration,
+        watch: Option<Watched>,
+        mut record: Record,
+    ) -> Self {
         let mut lease = Some(lease);
         if inner.is_end_stream() {
             give_back(&mut lease, Some(&mut record));
         }
-        Self { kind: Kind::Upstream { inner, lease, silence: Silence::new(idle) }, record: Some(record) }
+        Self { kind: Kind::Upstream { inner, lease, silence: Silence::new(idle), watch }, record: Some(record) }
     }
 }
 
@@ -263,13 +273,19 @@ impl Body for ResponseBody {
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = self.get_mut();
+        if let Kind::Upstream { watch: Some(watch), .. } = &mut this.kind
+            && watch.as_mut().poll(cx).is_ready()
+        {
+            // Whatever is said from here on is for somebody who may not hear it any more.
+            return Poll::Ready(Some(Err(BodyError::Broken)));
+        }
         let frame = match &mut this.kind {
             Kind::Own(full) => match ready!(Pin::new(full).poll_frame(cx)) {
                 Some(Ok(frame)) => Some(frame),
                 Some(Err(never)) => match never {},
                 None => None,
             },
-            Kind::Upstream { inner, lease, silence } => match Pin::new(&mut *inner).poll_frame(cx) {
+            Kind::Upstream { inner, lease, silence, .. } => match Pin::new(&mut *inner).poll_frame(cx) {
                 Poll::Ready(Some(Ok(mut frame))) => {
                     if let (Some(trailers), Some(record)) = (frame.trailers_mut(), &this.record) {
                         record.worker().live.headers.answer_trailers(trailers);

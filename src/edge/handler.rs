@@ -32,8 +32,8 @@ use hyper::{
 
 use super::{
     access_log::{Line, Log},
-    body::{BodyError, Breach, RequestBody, ResponseBody},
-    cors,
+    body::{BodyError, Breach, RequestBody, ResponseBody, Watched},
+    cors, grpc,
     headers::{HeaderRules, Origin, Seen, transfer_encoding_is_plain},
     record::{Head, Outcome, Record},
     respond::Answer,
@@ -224,6 +224,9 @@ impl Worker {
             }
         };
         let seen = Seen::among(&parts.headers);
+        if seen.grpc {
+            record.calls_grpc();
+        }
         let target = self.target(peer, &parts, seen).inspect_err(rejected)?;
         let view = RequestView {
             method: &parts.method,
@@ -288,6 +291,8 @@ impl Worker {
         } else {
             None
         };
+        let standing =
+            ((seen.events || seen.grpc) && permit.is_personal()).then(|| Box::new(Standing::of(&permit, &view)));
         let path_and_query = rewritten(rule, &target.path, &parts.uri)?;
         let limit = rule.body_bytes.unwrap_or(live.settings.limits.body_bytes);
         if limit.is_some_and(|limit| body.size_hint().lower() > limit) {
@@ -332,6 +337,7 @@ impl Worker {
             parts.headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
         }
         let private = permit.is_personal() && !rule.shared_cache;
+        let lasts = Lasts { tunnel, standing, idle: rule.idle_timeout, recheck: rule.recheck };
         Ok(Ready {
             request: Some(Request::from_parts(parts, body)),
             permit,
@@ -339,7 +345,7 @@ impl Worker {
             breach,
             pool,
             private,
-            tunnel,
+            lasts,
         })
     }
 
@@ -367,7 +373,7 @@ impl Worker {
                 Answer::Refused(Refusal::RateLimited { scope, retry_after_secs: 1 })
             }
         })?;
-        let watch = Watch::new(Rc::clone(self), Standing::of(permit, view), permit.valid_until(), rule.recheck);
+        let watch = Watch::new(Rc::clone(self), Some(Standing::of(permit, view)), permit.valid_until(), rule.recheck);
         let idle = rule.idle_timeout.unwrap_or(tunnel::IDLE);
         Ok(Some(Box::new(Opening::new(upgrade, entered, watch, idle))))
     }
@@ -376,15 +382,15 @@ impl Worker {
     ///
     /// What it sends is lent to it: as an argument of its own it would be copied from frame to frame.
     async fn forward(
-        &self,
+        self: &Rc<Self>,
         ready: &mut Ready<'_>,
         arrival: &Arrival,
         record: &mut Record,
     ) -> Result<Forwarded, Answer> {
-        let Ready { request, permit, due, breach, pool, private, tunnel } = ready;
+        let Ready { request, permit, due, breach, pool, private, lasts } = ready;
         let due = due.take().unwrap_or_else(Due::nothing);
         let begun = Instant::now();
-        let answer = match pool.send(request, breach, permit, tunnel.is_some(), begun).await {
+        let answer = match pool.send(request, breach, permit, lasts.tunnel.is_some(), begun).await {
             Ok(answer) => answer,
             Err(error) => {
                 record.waited(begun.elapsed());
@@ -408,7 +414,6 @@ impl Worker {
             line.millis("upstream_ms", answer.waited);
             line.number("retries", answer.retries);
         }
-        let idle = pool.upstream().body_idle();
         let release = match due.release_at_once() {
             Ok(release) => release,
             // Boxed: few requests pay on their way back.
@@ -420,9 +425,14 @@ impl Worker {
         let (mut head, body) = answer.held.release(&release).into_parts();
         // The upstream's version is of its own connection (RFC 9110 §2.5); hyper would write it into the client's.
         head.version = Version::HTTP_11;
-        self.live.headers.answer(&mut head.headers, *private);
+        let streams = self.live.headers.answer(&mut head.headers, *private);
+        let idle = lasts.idle.unwrap_or(if streams { tunnel::IDLE } else { pool.upstream().body_idle() });
+        let watch = (streams && permit.is_personal()).then(|| -> Watched {
+            let standing = lasts.standing.take().map(|standing| *standing);
+            Box::pin(Watch::new(Rc::clone(self), standing, permit.valid_until(), lasts.recheck).ended())
+        });
         let after = answer.at.saturating_duration_since(arrival.started);
-        let tunnel = match tunnel.take() {
+        let tunnel = match lasts.tunnel.take() {
             // The answer has agreed to it, or it would have ended above.
             Some(opening) if head.status == StatusCode::SWITCHING_PROTOCOLS => {
                 tunnel::ask_for(&mut head.headers);
@@ -430,7 +440,7 @@ impl Worker {
             }
             _ => None,
         };
-        Ok(Forwarded { head, body, lease: answer.lease, after, idle, tunnel })
+        Ok(Forwarded { head, body, lease: answer.lease, after, idle, watch, tunnel })
     }
 
     /// Judges method, target, host and framing (hardening.md section 3, steps 1 and 2, and rows S2, S7, S11).
@@ -490,6 +500,9 @@ impl Worker {
         let outcome = if status.is_server_error() { Outcome::Error } else { Outcome::Denied };
         if let Some(line) = record.line() {
             line.text("code", answer.code());
+        }
+        if record.is_grpc() {
+            response = grpc::dress(response, &answer.detail());
         }
         if record.is_head() {
             // HTTP/1 would leave the body out by itself, HTTP/2 would send it.
@@ -559,8 +572,18 @@ struct Ready<'w> {
     pool: &'w Rc<Pool>,
     /// Whether no shared cache may keep the answer.
     private: bool,
+    lasts: Lasts,
+}
+
+/// What is to be known where an answer lasts.
+struct Lasts {
     /// Taken when the answer is there.
     tunnel: Option<Box<Opening>>,
+    /// By what a request for a stream was let in.
+    standing: Option<Box<Standing>>,
+    /// The silence that the route allows.
+    idle: Option<Duration>,
+    recheck: Duration,
 }
 
 /// An answer of an upstream, on its way.
@@ -570,6 +593,7 @@ struct Forwarded {
     lease: Lease,
     after: Duration,
     idle: Duration,
+    watch: Option<Watched>,
     /// The tunnel that it opens, and the upstream's side of it.
     tunnel: Option<Box<(Box<Opening>, OnUpgrade)>>,
 }
@@ -591,7 +615,7 @@ impl Forwarded {
         if let Some(line) = record.line() {
             line.null("code");
         }
-        Response::from_parts(head, ResponseBody::upstream(self.body, self.lease, self.idle, record))
+        Response::from_parts(head, ResponseBody::upstream(self.body, self.lease, self.idle, self.watch, record))
     }
 }
 

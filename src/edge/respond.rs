@@ -46,6 +46,8 @@ pub(crate) enum Answer {
     ExpectationFailed,
     /// A mistake of this program.
     Internal,
+    /// The request came through here before, and again.
+    LoopDetected,
     /// The method is none that any route takes; those that are taken, if there are some.
     MethodNotAllowed,
     /// A good wallet asked for something that is not there.
@@ -119,7 +121,7 @@ impl Answer {
     pub(crate) fn rejected(&self) -> Option<&'static str> {
         match self {
             Self::BadPath(_) | Self::AmbiguousPath => Some("bad_path"),
-            Self::BadRequest(_) | Self::ExpectationFailed => Some("bad_request"),
+            Self::BadRequest(_) | Self::ExpectationFailed | Self::LoopDetected => Some("bad_request"),
             Self::MethodNotAllowed => Some("method"),
             Self::Overloaded => Some("overload"),
             Self::TargetTooLong => Some("uri_too_long"),
@@ -316,6 +318,9 @@ impl Answer {
             }
             Self::Internal => {
                 wire(S::INTERNAL_SERVER_ERROR, "internal", "the gateway failed; the request was not forwarded by it")
+            }
+            Self::LoopDetected => {
+                wire(S::LOOP_DETECTED, "loop_detected", "the request came through this gateway three times already")
             }
             Self::MethodNotAllowed => {
                 wire(S::METHOD_NOT_ALLOWED, "method_not_allowed", "this method is not taken here")

@@ -13,6 +13,7 @@ mod recording;
 /// What nodes are made of.
 use facilitator as server;
 
+mod assertion;
 mod bitcoin;
 mod codes;
 mod contracts;
@@ -25,6 +26,7 @@ mod failures;
 mod framing;
 mod headers;
 mod http2_upstreams;
+mod identity;
 mod limits;
 mod logs;
 mod metrics;
@@ -32,6 +34,8 @@ mod operator;
 mod paths;
 mod session_api;
 mod sessions;
+mod silence;
+mod sources;
 mod streams;
 mod tron_and_sui;
 mod upstreams;

@@ -467,7 +467,7 @@ error: `log.access.sample`: expected a number from 0 to 1, found `1.5`
  --> siwx-gateway.toml:5:9
   |
 5 | urls = ["********************************"]
-  |         ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ expected `http://` or `https://`, a host and a port alone
+  |         ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ expected `http://`, `https://` or `h2c://`, a host and a port alone
 "#,
     ),
     (

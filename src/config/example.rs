@@ -47,7 +47,10 @@ fn the_example_file_is_what_the_key_table_says() {
 
 /// Writes the keys of a table, single values first, and the tables within it after them.
 fn table(keys: &[Key], path: &str, out: &mut String) {
-    for key in keys.iter().filter(|key| key.is_built() && key.within().is_none() && key.name != "path") {
+    for key in keys
+        .iter()
+        .filter(|key| key.is_built() && key.within().is_none() && (key.name != "path" || !path.starts_with("route")))
+    {
         single(key, key.example.unwrap_or(key.default), out);
     }
     for key in keys.iter().filter(|key| key.is_built()) {

@@ -2,7 +2,7 @@
 //!
 //! 1. A request body has a bound in bytes and a bound on the silence between two pieces. What it breaks is
 //!    kept in its [`Breach`], for the error that hyper hands on has no shape of its own.
-//! 2. Request trailers end here: no route of this build passes them on.
+//! 2. Request trailers end here, but on routes that pass them on: there those pass that may stand in a trailer.
 //! 3. An answer's body that ends early ends with an error, so that the client never sees a clean end; one that
 //!    ends well gives its connection back to the pool.
 //! 4. An answer's trailers pass, but for the fields that have no place there.
@@ -10,9 +10,10 @@
 
 use std::{
     cell::Cell,
-    future::Future as _,
+    future::Future,
     pin::Pin,
     rc::Rc,
+    sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -23,7 +24,8 @@ use hyper::body::{Body, Frame, Incoming, SizeHint};
 use thiserror::Error;
 use tokio::time::{Instant, Sleep};
 
-use super::{record::Record, upstream::Lease, wire::stall::Awaited};
+use super::{handler::Live, record::Record, upstream::Lease, wire::stall::Awaited};
+use crate::policy::decision::Reason;
 
 /// Why a body ended before its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -57,6 +59,8 @@ struct Receiving {
     left: Option<u64>,
     silence: Silence,
     breach: Rc<Breach>,
+    /// By whose rules trailers pass; nothing: they do not.
+    trailers: Option<Arc<Live>>,
 }
 
 /// A body on its way to a client.
@@ -68,8 +72,11 @@ pub(crate) struct ResponseBody {
 
 enum Kind {
     Own(Full<Bytes>),
-    Upstream { inner: Incoming, lease: Option<Lease>, silence: Silence },
+    Upstream { inner: Incoming, lease: Option<Lease>, silence: Silence, watch: Option<Watched> },
 }
+
+/// Ready when a stream must end, with the reason.
+pub(crate) type Watched = Pin<Box<dyn Future<Output = Reason>>>;
 
 /// The bound on the time between two pieces.
 struct Silence {
@@ -132,7 +139,19 @@ impl RequestBody {
     pub(crate) fn new(inner: Incoming, limit: Option<u64>, idle: Duration, breach: Rc<Breach>) -> Self {
         let empty = inner.is_end_stream();
         breach.ended.set(empty);
-        Self((!empty).then(|| Box::new(Receiving { inner, left: limit, silence: Silence::new(idle), breach })))
+        Self(
+            (!empty).then(|| {
+                Box::new(Receiving { inner, left: limit, silence: Silence::new(idle), breach, trailers: None })
+            }),
+        )
+    }
+
+    /// The same with its trailers, by these rules.
+    pub(crate) fn with_trailers(mut self, live: &Arc<Live>) -> Self {
+        if let Some(receiving) = self.0.as_mut() {
+            receiving.trailers = Some(Arc::clone(live));
+        }
+        self
     }
 
     /// A body without a byte, for a request that is sent a second time.
@@ -163,11 +182,18 @@ impl Body for RequestBody {
             }
         };
         receiving.silence.broken();
-        let Ok(data) = frame.into_data() else {
-            // Trailers end the body; they stay here.
-            receiving.breach.ended.set(true);
-            this.0 = None;
-            return Poll::Ready(None);
+        let data = match frame.into_data() {
+            Ok(data) => data,
+            Err(frame) => {
+                // Trailers end the body.
+                receiving.breach.ended.set(true);
+                let passing = receiving.trailers.take().zip(frame.into_trailers().ok()).map(|(live, mut trailers)| {
+                    live.headers.request_trailers(&mut trailers);
+                    trailers
+                });
+                this.0 = None;
+                return Poll::Ready(passing.map(|trailers| Ok(Frame::trailers(trailers))));
+            }
         };
         let length = data.remaining() as u64;
         receiving.breach.bytes.set(receiving.breach.bytes.get() + length);
@@ -205,13 +231,19 @@ impl ResponseBody {
         Self { kind: Kind::Own(Full::default()), record: None }
     }
 
-    /// The body of an upstream's answer; `lease` is its connection.
-    pub(crate) fn upstream(inner: Incoming, lease: Lease, idle: Duration, mut record: Record) -> Self {
+    /// The body of an upstream's answer; `lease` is its connection, and `watch` says when it must end.
+    pub(crate) fn upstream(
+        inner: Incoming,
+        lease: Lease,
+        idle: Duration,
+        watch: Option<Watched>,
+        mut record: Record,
+    ) -> Self {
         let mut lease = Some(lease);
         if inner.is_end_stream() {
             give_back(&mut lease, Some(&mut record));
         }
-        Self { kind: Kind::Upstream { inner, lease, silence: Silence::new(idle) }, record: Some(record) }
+        Self { kind: Kind::Upstream { inner, lease, silence: Silence::new(idle), watch }, record: Some(record) }
     }
 }
 
@@ -241,13 +273,19 @@ impl Body for ResponseBody {
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = self.get_mut();
+        if let Kind::Upstream { watch: Some(watch), .. } = &mut this.kind
+            && watch.as_mut().poll(cx).is_ready()
+        {
+            // Whatever is said from here on is for somebody who may not hear it any more.
+            return Poll::Ready(Some(Err(BodyError::Broken)));
+        }
         let frame = match &mut this.kind {
             Kind::Own(full) => match ready!(Pin::new(full).poll_frame(cx)) {
                 Some(Ok(frame)) => Some(frame),
                 Some(Err(never)) => match never {},
                 None => None,
             },
-            Kind::Upstream { inner, lease, silence } => match Pin::new(&mut *inner).poll_frame(cx) {
+            Kind::Upstream { inner, lease, silence, .. } => match Pin::new(&mut *inner).poll_frame(cx) {
                 Poll::Ready(Some(Ok(mut frame))) => {
                     if let (Some(trailers), Some(record)) = (frame.trailers_mut(), &this.record) {
                         record.worker().live.headers.answer_trailers(trailers);

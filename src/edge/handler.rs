@@ -21,7 +21,7 @@ use std::{
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, Version,
-    header::{CONNECTION, CONTENT_LENGTH, EXPECT, HOST, TRANSFER_ENCODING, USER_AGENT},
+    header::{CONNECTION, CONTENT_LENGTH, EXPECT, HOST, TRAILER, TRANSFER_ENCODING, USER_AGENT},
     uri::PathAndQuery,
 };
 use hyper::{
@@ -32,8 +32,8 @@ use hyper::{
 use super::{
     access_log::{Line, Log},
     assertion::{self, Assertions, JWKS_PATH},
-    body::{BodyError, Breach, RequestBody, ResponseBody},
-    cors,
+    body::{BodyError, Breach, RequestBody, ResponseBody, Watched},
+    cors, grpc,
     headers::{HeaderRules, Origin, Seen, holds_our_name_too_often, transfer_encoding_is_plain},
     peer::{Peer, Relayed},
     record::{Head, Outcome, Record},
@@ -197,7 +197,7 @@ impl Worker {
         arrival: &Arrival,
         record: &mut Record,
     ) -> Result<Ready<'w>, Answer> {
-        let live = &*self.live;
+        let live = &self.live;
         let (mut parts, body) = request.into_parts();
         let rejected = |answer: &Answer| {
             if let Some(reason) = answer.rejected() {
@@ -205,6 +205,9 @@ impl Worker {
             }
         };
         let seen = Seen::among(&parts.headers);
+        if seen.grpc {
+            record.calls_grpc();
+        }
         let target = self.target(peer, &parts, seen).inspect_err(rejected)?;
         let view = RequestView {
             method: &parts.method,
@@ -267,18 +270,22 @@ impl Worker {
         if !self.log.sampled(arrival.number) {
             record.unlogged();
         }
-        let tunnel = if rule.websocket && seen.upgrade && tunnel::is_asked_for(&parts) && body.is_end_stream() {
+        let pool = self.pools.get(rule.upstream).ok_or(Answer::Internal)?;
+        let http1 = !pool.upstream().speaks_http2();
+        let tunnel = if rule.websocket && seen.upgrade && http1 && tunnel::is_asked_for(&parts) && body.is_end_stream()
+        {
             let upgrade = parts.extensions.get::<OnUpgrade>().cloned();
             self.open_tunnel(upgrade, rule, &permit, &view).inspect_err(rejected)?
         } else {
             None
         };
+        let standing =
+            ((seen.events || seen.grpc) && permit.is_personal()).then(|| Box::new(Standing::of(&permit, &view)));
         let path_and_query = rewritten(rule, &target.path, &parts.uri)?;
         let limit = rule.body_bytes.unwrap_or(live.settings.limits.body_bytes);
         if limit.is_some_and(|limit| body.size_hint().lower() > limit) {
             return Err(Answer::BodyTooLarge);
         }
-        let pool = self.pools.get(rule.upstream).ok_or(Answer::Internal)?;
         // One that HTTP/2 names elsewhere is given to the upstream as HTTP/1.1 says it.
         let (host, host_field) = match parts.headers.get(HOST) {
             Some(host) => (host.clone(), None),
@@ -290,6 +297,7 @@ impl Worker {
         let breach = Rc::new(Breach::default());
         record.receiving(Rc::clone(&breach));
 
+        let trailer = if rule.trailers { parts.headers.get(TRAILER).cloned() } else { None };
         let (client, path) = peer.shown(arrival.relayed.as_deref());
         let origin =
             Origin { client, path, host, request_id: self.id(arrival), http1: parts.version != Version::HTTP_2 };
@@ -322,11 +330,16 @@ impl Worker {
         parts.uri = Uri::from(path_and_query);
         parts.extensions.clear();
         let body = RequestBody::new(body, limit, live.settings.limits.body_idle_timeout, Rc::clone(&breach));
+        let body = if rule.trailers { body.with_trailers(live) } else { body };
+        if let Some(trailer) = trailer.and_then(|trailer| live.headers.announced(&trailer)) {
+            parts.headers.insert(TRAILER, trailer);
+        }
         if !body.is_end_stream() && body.size_hint().exact().is_none() {
             // hyper would leave the body of a GET or HEAD out, had it not been told that there is one.
             parts.headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
         }
         let private = permit.is_personal() && !rule.shared_cache;
+        let lasts = Lasts { tunnel, standing, idle: rule.idle_timeout, recheck: rule.recheck };
         Ok(Ready {
             request: Some(Request::from_parts(parts, body)),
             permit,
@@ -334,7 +347,7 @@ impl Worker {
             breach,
             pool,
             private,
-            tunnel,
+            lasts,
         })
     }
 
@@ -362,7 +375,7 @@ impl Worker {
                 Answer::Refused(Refusal::RateLimited { scope, retry_after_secs: 1 })
             }
         })?;
-        let watch = Watch::new(Rc::clone(self), Standing::of(permit, view), permit.valid_until(), rule.recheck);
+        let watch = Watch::new(Rc::clone(self), Some(Standing::of(permit, view)), permit.valid_until(), rule.recheck);
         let idle = rule.idle_timeout.unwrap_or(tunnel::IDLE);
         Ok(Some(Box::new(Opening::new(upgrade, entered, watch, idle))))
     }
@@ -371,15 +384,15 @@ impl Worker {
     ///
     /// What it sends is lent to it: as an argument of its own it would be copied from frame to frame.
     async fn forward(
-        &self,
+        self: &Rc<Self>,
         ready: &mut Ready<'_>,
         arrival: &Arrival,
         record: &mut Record,
     ) -> Result<Forwarded, Answer> {
-        let Ready { request, permit, due, breach, pool, private, tunnel } = ready;
+        let Ready { request, permit, due, breach, pool, private, lasts } = ready;
         let due = due.take().unwrap_or_else(Due::nothing);
         let begun = Instant::now();
-        let answer = match pool.send(request, breach, permit, tunnel.is_some(), begun).await {
+        let answer = match pool.send(request, breach, permit, lasts.tunnel.is_some(), begun).await {
             Ok(answer) => answer,
             Err(error) => {
                 record.waited(begun.elapsed());
@@ -403,7 +416,6 @@ impl Worker {
             line.millis("upstream_ms", answer.waited);
             line.number("retries", answer.retries);
         }
-        let idle = pool.upstream().body_idle();
         let release = match due.release_at_once() {
             Ok(release) => release,
             // Boxed: few requests pay on their way back.
@@ -415,9 +427,14 @@ impl Worker {
         let (mut head, body) = answer.held.release(&release).into_parts();
         // The upstream's version is of its own connection (RFC 9110 §2.5); hyper would write it into the client's.
         head.version = Version::HTTP_11;
-        self.live.headers.answer(&mut head.headers, *private);
+        let streams = self.live.headers.answer(&mut head.headers, *private);
+        let idle = lasts.idle.unwrap_or(if streams { tunnel::IDLE } else { pool.upstream().body_idle() });
+        let watch = (streams && permit.is_personal()).then(|| -> Watched {
+            let standing = lasts.standing.take().map(|standing| *standing);
+            Box::pin(Watch::new(Rc::clone(self), standing, permit.valid_until(), lasts.recheck).ended())
+        });
         let after = answer.at.saturating_duration_since(arrival.started);
-        let tunnel = match tunnel.take() {
+        let tunnel = match lasts.tunnel.take() {
             // The answer has agreed to it, or it would have ended above.
             Some(opening) if head.status == StatusCode::SWITCHING_PROTOCOLS => {
                 tunnel::ask_for(&mut head.headers);
@@ -425,7 +442,7 @@ impl Worker {
             }
             _ => None,
         };
-        Ok(Forwarded { head, body, lease: answer.lease, after, idle, tunnel })
+        Ok(Forwarded { head, body, lease: answer.lease, after, idle, watch, tunnel })
     }
 
     /// Judges method, target, host and framing (hardening.md section 3, steps 1 and 2, and rows S2, S7, S11).
@@ -489,6 +506,9 @@ impl Worker {
         if let Some(line) = record.line() {
             let code = answer.code();
             line.optional("code", (!code.is_empty()).then_some(code));
+        }
+        if record.is_grpc() {
+            response = grpc::dress(response, &answer.detail());
         }
         if record.is_head() {
             // HTTP/1 would leave the body out by itself, HTTP/2 would send it.
@@ -579,8 +599,18 @@ struct Ready<'w> {
     pool: &'w Rc<Pool>,
     /// Whether no shared cache may keep the answer.
     private: bool,
+    lasts: Lasts,
+}
+
+/// What is to be known where an answer lasts.
+struct Lasts {
     /// Taken when the answer is there.
     tunnel: Option<Box<Opening>>,
+    /// By what a request for a stream was let in.
+    standing: Option<Box<Standing>>,
+    /// The silence that the route allows.
+    idle: Option<Duration>,
+    recheck: Duration,
 }
 
 /// An answer of an upstream, on its way.
@@ -590,6 +620,7 @@ struct Forwarded {
     lease: Lease,
     after: Duration,
     idle: Duration,
+    watch: Option<Watched>,
     /// The tunnel that it opens, and the upstream's side of it.
     tunnel: Option<Box<(Box<Opening>, OnUpgrade)>>,
 }
@@ -611,7 +642,7 @@ impl Forwarded {
         if let Some(line) = record.line() {
             line.null("code");
         }
-        Response::from_parts(head, ResponseBody::upstream(self.body, self.lease, self.idle, record))
+        Response::from_parts(head, ResponseBody::upstream(self.body, self.lease, self.idle, self.watch, record))
     }
 }
 

@@ -15,12 +15,13 @@ mod caching;
 mod cookies;
 mod identity;
 mod trace;
+mod trailers;
 
 use http::{
     HeaderMap, HeaderName, HeaderValue,
     header::{
-        AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, EXPECT, Entry, HOST, TE,
-        TRANSFER_ENCODING, UPGRADE, VIA,
+        ACCEPT, AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, EXPECT, Entry, HOST,
+        TE, TRANSFER_ENCODING, UPGRADE, VIA,
     },
 };
 
@@ -43,7 +44,11 @@ pub(crate) struct Seen {
     pub(crate) authorization: bool,
     pub(crate) connection: bool,
     pub(crate) cookie: bool,
+    /// It asks for a stream of events.
+    pub(crate) events: bool,
     pub(crate) expect: bool,
+    /// It is a call of gRPC.
+    pub(crate) grpc: bool,
     pub(crate) te: bool,
     pub(crate) trace: bool,
     pub(crate) transfer_encoding: bool,
@@ -160,32 +165,6 @@ const ANSWER_HOP_BY_HOP: [&str; 10] = [
     "upgrade",
 ];
 
-/// Fields that have no place in a trailer (RFC 9110 §6.5.1): framing, routing, authentication, what an answer's
-/// handling or the reading of its body rests on.
-const NO_TRAILERS: [&str; 21] = [
-    "age",
-    "authorization",
-    "cache-control",
-    "content-encoding",
-    "content-length",
-    "content-range",
-    "content-type",
-    "cookie",
-    "date",
-    "expires",
-    "host",
-    "location",
-    "payment-response",
-    "proxy-authorization",
-    "retry-after",
-    "set-cookie",
-    "trailer",
-    "vary",
-    "warning",
-    "www-authenticate",
-    "x-request-id",
-];
-
 /// Fields that are added to a request at most: where it came from, and who it is.
 const ADDED_MAX: usize = 12;
 
@@ -212,10 +191,12 @@ impl Seen {
     /// Looks at the names of a request's fields.
     pub(crate) fn among(headers: &HeaderMap) -> Self {
         let mut seen = Self::default();
-        for name in headers.keys() {
+        for (name, value) in headers {
             match *name {
+                ACCEPT => seen.events |= value.as_bytes().starts_with(EVENT_STREAM),
                 AUTHORIZATION => seen.authorization = true,
                 CONNECTION => seen.connection = true,
+                CONTENT_TYPE => seen.grpc |= is_grpc(value),
                 COOKIE => seen.cookie = true,
                 EXPECT => seen.expect = true,
                 TE => seen.te = true,
@@ -337,18 +318,19 @@ impl HeaderRules {
             || self.sessions.as_ref().is_some_and(is_sessions)
     }
 
-    /// Makes an upstream's fields into those the client sees. `private`: the answer was for one wallet, and no
-    /// shared cache may keep it.
-    pub(crate) fn answer(&self, headers: &mut HeaderMap, private: bool) {
+    /// Makes an upstream's fields into those the client sees, and says whether its body is a stream without an end of its
+    /// own. `private`: the answer was for one wallet, and no shared cache may keep it.
+    pub(crate) fn answer(&self, headers: &mut HeaderMap, private: bool) -> bool {
         let mut doomed = end_connection(headers);
         doomed.retain(|name| !matches!(*name, CONTENT_LENGTH | CONTENT_TYPE));
-        let mut kept_by_caches = false;
-        for name in headers.keys() {
+        let (mut kept_by_caches, mut streams) = (false, false);
+        for (name, value) in &*headers {
             let text = name.as_str();
             if !self.answer_passes(text) || (private && is_for_shared_caches(text)) {
                 doomed.push(name.clone());
             }
             kept_by_caches |= *name == CACHE_CONTROL;
+            streams |= *name == CONTENT_TYPE && (value.as_bytes().starts_with(EVENT_STREAM) || is_grpc(value));
         }
         for name in doomed {
             headers.remove(name);
@@ -363,15 +345,7 @@ impl HeaderRules {
                 headers.insert(CACHE_CONTROL, HeaderValue::from_static("private"));
             }
         }
-    }
-
-    /// Makes the trailers of an upstream's answer into those the client sees (hardening.md row U8).
-    pub(crate) fn answer_trailers(&self, trailers: &mut HeaderMap) {
-        let passes = |name: &str| self.answer_passes(name) && !NO_TRAILERS.contains(&name);
-        let doomed: Vec<HeaderName> = trailers.keys().filter(|name| !passes(name.as_str())).cloned().collect();
-        for name in doomed {
-            trailers.remove(name);
-        }
+        streams
     }
 
     fn answer_passes(&self, name: &str) -> bool {
@@ -430,6 +404,14 @@ const fn normal_byte(b: u8) -> u8 {
 
 fn begins_in_normal_form(name: &str, prefix: &str) -> bool {
     name.len() >= prefix.len() && name.bytes().zip(prefix.bytes()).all(|(b, wanted)| normal_byte(b) == wanted)
+}
+
+/// What a stream of events says it is.
+const EVENT_STREAM: &[u8] = b"text/event-stream";
+
+/// Whether a content type is that of gRPC.
+fn is_grpc(value: &HeaderValue) -> bool {
+    value.as_bytes().strip_prefix(b"application/grpc").is_some_and(|rest| matches!(rest, [] | [b'+' | b';', ..]))
 }
 
 /// Takes `Connection` out, and says which other fields end here by its word.

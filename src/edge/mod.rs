@@ -17,6 +17,7 @@
 //! | `query` | queries of the endpoints that are ours |
 //! | `deadline` | timers that are kept from one request to the next |
 //! | `respond`, `unpaid` | answers of our own: all status codes |
+//! | `grpc` | the same for clients of gRPC |
 //! | `record`, `access_log` | what is said about a request when it ends |
 //! | `session` | the session API: who is signed in, and how that begins and ends |
 //! | `shop` | plans: their prices, their purchase, who holds one |
@@ -31,6 +32,7 @@ mod body;
 pub mod browser;
 mod cors;
 mod deadline;
+mod grpc;
 pub(crate) mod handler;
 pub(crate) mod headers;
 mod listener;

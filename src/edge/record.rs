@@ -38,6 +38,8 @@ struct Inner {
     cors: Option<HeaderValue>,
     /// Whether a person waits who would sign in.
     login: Option<LoginWanted>,
+    /// Whether it is a call of gRPC.
+    grpc: bool,
     worker: Rc<Worker>,
     line: Option<Line>,
     /// Bytes that came through a tunnel; nothing: there is none.
@@ -84,6 +86,7 @@ impl Record {
                 route: None,
                 cors: None,
                 login: None,
+                grpc: false,
                 worker,
                 line,
                 tunnelled: None,
@@ -124,6 +127,16 @@ impl Record {
     /// Whether a refusal is for a person who would sign in.
     pub(crate) fn login(&self) -> Option<LoginWanted> {
         self.inner.login
+    }
+
+    /// It is a call of gRPC.
+    pub(crate) fn calls_grpc(&mut self) {
+        self.inner.grpc = true;
+    }
+
+    /// Whether it is a call of gRPC.
+    pub(crate) fn is_grpc(&self) -> bool {
+        self.inner.grpc
     }
 
     /// The line in the making.

@@ -14,7 +14,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, pki_types::ServerName};
 use thiserror::Error;
 use tokio::{runtime::LocalOptions, sync::watch, task::LocalSet};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
@@ -26,9 +26,9 @@ use super::{
     handler::{Live, RequestIds, Worker},
     headers::HeaderRules,
     listener::{Acceptor, Bounds, Closing, Connections, Phase, listen},
-    settings::{Settings, UpstreamSettings},
+    settings::{Settings, UpstreamScheme, UpstreamSettings},
     tls::{self, TlsError},
-    upstream::{Pool, Upstream},
+    upstream::{Endpoint, Pool, Upstream},
 };
 use crate::{
     credential::Authorization,
@@ -273,6 +273,9 @@ impl Server {
             let listener = tokio::net::TcpListener::from_std(listener)?;
             tokio::task::spawn_local(Rc::new(admin).run(listener));
         }
+        for upstream in &live.upstreams {
+            upstream.begin_checks();
+        }
         tokio::task::spawn_local(watch_store(store, Arc::clone(&readiness), Arc::clone(&live.metrics)));
 
         stop.await;
@@ -418,14 +421,39 @@ pub(crate) fn header_rules(settings: &Settings, public_url: &Origin) -> Result<H
 }
 
 fn upstream(settings: UpstreamSettings, metrics: &Metrics) -> Result<Arc<Upstream>, BindError> {
-    let tls = if settings.url.tls {
-        let name = settings.server_name.clone().unwrap_or_else(|| settings.url.host.clone());
-        let server_name = ServerName::try_from(name.clone())
-            .map_err(|_| BindError::ServerName { upstream: settings.name.clone(), name })?;
-        Some((TlsConnector::from(tls::client_config(settings.ca.as_ref())?), server_name))
-    } else {
-        None
-    };
+    let mut endpoints = Vec::with_capacity(settings.urls.len());
+    for url in &settings.urls {
+        let name = settings.server_name.as_ref().unwrap_or(&url.host);
+        let no_name = |_| BindError::ServerName { upstream: settings.name.clone(), name: name.clone() };
+        let name = match url.scheme {
+            UpstreamScheme::Https => Some(ServerName::try_from(name.clone()).map_err(no_name)?),
+            UpstreamScheme::H2c | UpstreamScheme::Http => None,
+        };
+        let up = metrics.endpoint(&settings.name, &format!("{}:{}", url.host, url.port));
+        endpoints.push(Endpoint::new(url.clone(), name, up));
+    }
+    let is_tls = settings.urls.iter().any(|url| url.scheme == UpstreamScheme::Https);
+    let tls = if is_tls { Some(TlsConnector::from(upstream_tls(&settings)?)) } else { None };
+    metrics.unverified(&settings.name).set(i64::from(settings.insecure_skip_verify));
+    if settings.insecure_skip_verify {
+        tracing::warn!(
+            upstream = settings.name,
+            "the upstream's certificate is not verified: whoever is in between can read and change everything"
+        );
+    }
     let counted = metrics.upstream(&settings.name);
-    Ok(Arc::new(Upstream::new(settings, counted, tls)))
+    Ok(Arc::new(Upstream::new(settings, counted, tls, endpoints)))
+}
+
+/// TLS towards an upstream, with HTTP/2 offered where that is wanted.
+fn upstream_tls(settings: &UpstreamSettings) -> Result<Arc<ClientConfig>, TlsError> {
+    let mut config = if settings.insecure_skip_verify {
+        tls::unverified_client_config()?
+    } else {
+        tls::client_config(settings.ca.as_ref())?
+    };
+    if settings.http2 {
+        Arc::make_mut(&mut config).alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    }
+    Ok(config)
 }

@@ -207,8 +207,16 @@ pub enum AccountShown {
 pub struct UpstreamSettings {
     /// Its name; a metric label.
     pub name: String,
-    /// `http://` or `https://`, host and port.
-    pub url: UpstreamUrl,
+    /// Where it is: at least one, all of one scheme.
+    pub urls: Vec<UpstreamUrl>,
+    /// Which of them is asked next.
+    pub balance: Balance,
+    /// Which of them are left out.
+    pub health: HealthSettings,
+    /// Whether HTTP/2 is spoken: by prior knowledge, or offered by ALPN.
+    pub http2: bool,
+    /// Whether any certificate will do.
+    pub insecure_skip_verify: bool,
     /// What the upstream sees as Host.
     pub host: HostSent,
     /// From the first packet to the end of the TLS handshake.
@@ -232,12 +240,73 @@ pub struct UpstreamSettings {
 /// Where an upstream is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UpstreamUrl {
-    /// Whether TLS is spoken.
-    pub tls: bool,
+    /// What is spoken.
+    pub scheme: UpstreamScheme,
     /// Host name or address, IPv6 without brackets.
     pub host: String,
     /// Port.
     pub port: u16,
+}
+
+/// What is spoken to an upstream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UpstreamScheme {
+    /// HTTP/2 in the clear, by prior knowledge.
+    H2c,
+    /// HTTP/1.1 in the clear.
+    Http,
+    /// HTTP over TLS.
+    Https,
+}
+
+impl UpstreamScheme {
+    /// What a URL begins with.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::H2c => "h2c",
+            Self::Http => "http",
+            Self::Https => "https",
+        }
+    }
+
+    /// The port that a URL need not name.
+    pub const fn default_port(self) -> u16 {
+        match self {
+            Self::H2c | Self::Http => 80,
+            Self::Https => 443,
+        }
+    }
+}
+
+/// Which of several endpoints is asked next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Balance {
+    /// The one with the fewest requests.
+    LeastRequests,
+    /// One after another.
+    RoundRobin,
+}
+
+/// Which of several endpoints are left out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HealthSettings {
+    /// After so many failures in a row.
+    pub passive_failures: u32,
+    /// For so long.
+    pub eject: Duration,
+    /// Checks of their own; nothing: none.
+    pub check: Option<CheckSettings>,
+}
+
+/// How endpoints are checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CheckSettings {
+    /// What is asked for by GET.
+    pub path: String,
+    /// How often.
+    pub interval: Duration,
+    /// How long an answer is waited for, connecting included.
+    pub timeout: Duration,
 }
 
 /// What an upstream sees as Host.

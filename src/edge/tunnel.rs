@@ -111,7 +111,7 @@ pub(crate) const IDLE: Duration = Duration::from_secs(300);
 const BUFFER: usize = 8 * 1024;
 
 /// How long a frame that has begun, a Close and the client's own Close are waited for.
-const LAST_WORDS: Duration = Duration::from_secs(1);
+const LAST_WORDS: Duration = Duration::from_secs(2);
 
 const WEBSOCKET: HeaderValue = HeaderValue::from_static("websocket");
 

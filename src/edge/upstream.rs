@@ -12,19 +12,25 @@
 
 mod answer;
 mod connection;
+mod endpoint;
 mod error;
+mod health;
+mod interim;
 mod pool;
 
 use std::{
     net::SocketAddr,
-    sync::atomic::{AtomicUsize, Ordering},
+    rc::Rc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::{Duration, Instant},
 };
 
 use http::HeaderValue;
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
-use rustls::pki_types::ServerName;
+use hyper::client::conn::{http1, http2};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
@@ -35,49 +41,77 @@ use tokio_rustls::TlsConnector;
 use super::{
     body::Breach,
     deadline::Deadline,
-    settings::{HostSent, UpstreamSettings},
+    settings::{HostSent, UpstreamScheme, UpstreamSettings},
 };
 use crate::metrics::UpstreamMetrics;
-use connection::{Connection, HEAD_BYTES_MAX};
+use connection::{Connection, HEAD_BYTES_MAX, Sender, Shared};
+pub(crate) use endpoint::Endpoint;
+use endpoint::Endpoints;
 pub(crate) use error::UpstreamError;
+use interim::{Awaited, Counted, is_too_many};
 pub(crate) use pool::{Lease, Pool};
+
+/// Tasks of HTTP/2 stay on their worker.
+#[derive(Clone, Copy)]
+struct LocalExecutor;
+
+impl<F> hyper::rt::Executor<F> for LocalExecutor
+where
+    F: Future + 'static,
+    F::Output: 'static,
+{
+    fn execute(&self, future: F) {
+        tokio::task::spawn_local(future);
+    }
+}
+
+/// What connecting makes.
+enum Made {
+    /// A connection for one request at a time.
+    Own(Box<Connection>),
+    /// One for several at once.
+    Shared(Rc<Shared>),
+}
+
+/// Bytes of an answer's fields, as HTTP/2 counts them.
+const HEAD_LIST_MAX: u32 = 64 * 1024;
+
+/// As towards clients: what one stream, and one connection, may have on the way to us.
+const H2_STREAM_WINDOW: u32 = 256 * 1024;
+const H2_CONNECTION_WINDOW: u32 = 1024 * 1024;
+const H2_PING_INTERVAL: Duration = Duration::from_secs(30);
+const H2_PING_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// An upstream, shared by all workers.
 pub(crate) struct Upstream {
     settings: UpstreamSettings,
     metrics: UpstreamMetrics,
-    tls: Option<(TlsConnector, ServerName<'static>)>,
+    tls: Option<TlsConnector>,
+    /// What it is to see as Host, if that is neither the client's nor each endpoint's own.
     host: Option<HeaderValue>,
-    authority: String,
+    endpoints: Endpoints,
     in_flight: AtomicUsize,
 }
 
 // === impl Upstream ===
 
 impl Upstream {
-    /// An upstream by its settings; `tls` speaks to it if its URL says `https`.
+    /// An upstream by its settings and endpoints, of which there is at least one; `tls` speaks to them if their URLs say
+    /// `https`.
     pub(crate) fn new(
         settings: UpstreamSettings,
         metrics: UpstreamMetrics,
-        tls: Option<(TlsConnector, ServerName<'static>)>,
+        tls: Option<TlsConnector>,
+        endpoints: Vec<Endpoint>,
     ) -> Self {
-        let url = &settings.url;
-        let default_port = if url.tls { 443 } else { 80 };
-        let host = if url.host.contains(':') { format!("[{}]", url.host) } else { url.host.clone() };
-        let own_host = if url.port == default_port { host.clone() } else { format!("{host}:{}", url.port) };
-        let sent = match &settings.host {
-            HostSent::Literal(host) => Some(host.clone()),
-            HostSent::Preserve => None,
-            HostSent::Upstream => Some(own_host),
+        let several = endpoints.len() > 1;
+        let host = match &settings.host {
+            HostSent::Literal(host) => HeaderValue::from_str(host).ok(),
+            HostSent::Upstream if !several => endpoints.first().and_then(|endpoint| endpoint.host.clone()),
+            HostSent::Preserve | HostSent::Upstream => None,
         };
-        Self {
-            authority: format!("{host}:{}", url.port),
-            host: sent.and_then(|host| HeaderValue::from_str(&host).ok()),
-            in_flight: AtomicUsize::new(0),
-            settings,
-            metrics,
-            tls,
-        }
+        let endpoints = Endpoints::new(endpoints, settings.balance, &settings.health);
+        Self { host, endpoints, in_flight: AtomicUsize::new(0), settings, metrics, tls }
     }
 
     /// Its name.
@@ -100,60 +134,110 @@ impl Upstream {
         self.in_flight.load(Ordering::Relaxed)
     }
 
-    async fn connect(&self) -> Result<Box<Connection>, UpstreamError> {
+    /// Whether it is spoken to by HTTP/2, which carries no WebSockets.
+    pub(crate) const fn speaks_http2(&self) -> bool {
+        self.settings.http2
+    }
+
+    /// Whether each endpoint is to see its own name as Host.
+    fn names_endpoints(&self) -> bool {
+        self.endpoints.are_several() && self.settings.host == HostSent::Upstream
+    }
+
+    /// Host and port of an endpoint, for errors.
+    fn authority(&self, place: usize) -> String {
+        self.endpoints.get(place).map_or_else(String::new, |endpoint| endpoint.authority.clone())
+    }
+
+    /// One of several endpoints failed.
+    fn endpoint_failed(&self, place: usize, error: &UpstreamError) {
+        if error.is_of_endpoint() && self.endpoints.failed(place) {
+            let endpoint = self.endpoints.get(place).map_or("", |endpoint| &endpoint.authority);
+            tracing::warn!(upstream = self.name(), endpoint, %error, "an endpoint failed too often, and is left out");
+            self.metrics.errors.inc("ejected");
+        }
+    }
+
+    async fn connect(self: &Arc<Self>, place: usize) -> Result<Made, UpstreamError> {
         let started = Instant::now();
-        let connecting = timeout(self.settings.connect_timeout, self.connect_now());
+        let connecting = timeout(self.settings.connect_timeout, self.connect_now(place));
         let connected =
-            connecting.await.unwrap_or_else(|_| Err(UpstreamError::ConnectTimeout(self.authority.clone())))?;
+            connecting.await.unwrap_or_else(|_| Err(UpstreamError::ConnectTimeout(self.authority(place))))?;
         self.metrics.connect_duration.observe(started.elapsed());
         Ok(connected)
     }
 
-    async fn connect_now(&self) -> Result<Box<Connection>, UpstreamError> {
-        let refused = |cause| UpstreamError::Connect { authority: self.authority.clone(), cause };
-        let stream =
-            TcpStream::connect((self.settings.url.host.as_str(), self.settings.url.port)).await.map_err(refused)?;
+    async fn connect_now(self: &Arc<Self>, place: usize) -> Result<Made, UpstreamError> {
+        let refused = |cause| UpstreamError::Connect { authority: self.authority(place), cause };
+        let endpoint = self.endpoints.get(place).ok_or_else(|| refused(std::io::ErrorKind::NotFound.into()))?;
+        let stream = TcpStream::connect((endpoint.url.host.as_str(), endpoint.url.port)).await.map_err(refused)?;
         stream.set_nodelay(true).map_err(refused)?;
         let address = stream.peer_addr().map_err(refused)?;
-        match &self.tls {
-            None => self.handshake(stream, address).await,
-            Some((connector, name)) => {
-                let failed = |cause| UpstreamError::Tls { authority: self.authority.clone(), cause };
-                self.handshake(connector.connect(name.clone(), stream).await.map_err(failed)?, address).await
-            }
-        }
+        let (Some(connector), Some(name)) = (&self.tls, &endpoint.name) else {
+            let http2 = endpoint.url.scheme == UpstreamScheme::H2c;
+            return self.handshake(stream, http2, address, place).await;
+        };
+        let failed = |cause| UpstreamError::Tls { authority: self.authority(place), cause };
+        let stream = connector.connect(name.clone(), stream).await.map_err(failed)?;
+        let http2 = self.settings.http2 && stream.get_ref().1.alpn_protocol() == Some(b"h2");
+        self.handshake(stream, http2, address, place).await
     }
 
-    async fn handshake<S>(&self, stream: S, address: SocketAddr) -> Result<Box<Connection>, UpstreamError>
+    async fn handshake<S>(
+        self: &Arc<Self>,
+        stream: S,
+        http2: bool,
+        address: SocketAddr,
+        place: usize,
+    ) -> Result<Made, UpstreamError>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
+        if http2 {
+            let made = http2::Builder::new(LocalExecutor)
+                .timer(TokioTimer::new())
+                .max_header_list_size(HEAD_LIST_MAX)
+                .initial_stream_window_size(H2_STREAM_WINDOW)
+                .initial_connection_window_size(H2_CONNECTION_WINDOW)
+                .keep_alive_interval(H2_PING_INTERVAL)
+                .keep_alive_timeout(H2_PING_TIMEOUT)
+                .handshake(TokioIo::new(stream))
+                .await;
+            let (sender, connection) = made.map_err(|cause| self.protocol(place, &cause))?;
+            tokio::task::spawn_local(async move {
+                // Its errors reach whoever waits for an answer.
+                let _ = connection.await;
+            });
+            return Ok(Made::Shared(Shared::new(Arc::clone(self), sender, address, place)));
+        }
+        let awaited = Awaited::default();
         let made = http1::Builder::new()
             .max_header_size(HEAD_BYTES_MAX)
             .max_buf_size(HEAD_BYTES_MAX * 2)
             .writev(false)
-            .handshake(TokioIo::new(stream))
+            .handshake(TokioIo::new(Counted::new(stream, awaited.clone())))
             .await;
-        let (sender, connection) = made.map_err(|cause| self.protocol(&cause))?;
+        let (sender, connection) = made.map_err(|cause| self.protocol(place, &cause))?;
         tokio::task::spawn_local(async move {
             // Its errors reach whoever waits for the answer.
             let _ = connection.with_upgrades().await;
         });
-        Ok(Box::new(Connection { sender, address, deadline: Deadline::default() }))
+        let sender = Sender::Http1(sender, awaited);
+        Ok(Made::Own(Box::new(Connection { sender, address, place, deadline: Deadline::default() })))
     }
 
-    fn protocol(&self, cause: &dyn std::error::Error) -> UpstreamError {
+    fn protocol(&self, place: usize, cause: &dyn std::error::Error) -> UpstreamError {
         let cause = cause.source().map_or_else(|| cause.to_string(), |source| format!("{cause}: {source}"));
-        UpstreamError::Protocol { authority: self.authority.clone(), cause }
+        UpstreamError::Protocol { authority: self.authority(place), cause }
     }
 
-    fn failed(&self, error: &hyper::Error, breach: &Breach) -> UpstreamError {
+    fn failed(&self, place: usize, error: &hyper::Error, breach: &Breach) -> UpstreamError {
         if breach.error().is_some() || error.is_user() {
             UpstreamError::RequestBody
-        } else if error.is_parse() || error.is_parse_too_large() {
-            self.protocol(error)
+        } else if error.is_parse() || error.is_parse_too_large() || is_too_many(error) {
+            self.protocol(place, error)
         } else {
-            UpstreamError::Reset(self.authority.clone())
+            UpstreamError::Reset(self.authority(place))
         }
     }
 }

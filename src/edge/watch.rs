@@ -20,7 +20,8 @@ use crate::{
 /// What is watched.
 pub(crate) struct Watch {
     worker: Rc<Worker>,
-    standing: Standing,
+    /// Nothing: its end is all that is known.
+    standing: Option<Standing>,
     /// When it ends, if nothing is said until then.
     until: Option<UnixTime>,
     every: Duration,
@@ -31,7 +32,12 @@ const LOOK: Duration = Duration::from_secs(1);
 
 impl Watch {
     /// Watches over what was let in until then, by rules that ask for a look so often.
-    pub(crate) fn new(worker: Rc<Worker>, standing: Standing, until: Option<UnixTime>, every: Duration) -> Self {
+    pub(crate) fn new(
+        worker: Rc<Worker>,
+        standing: Option<Standing>,
+        until: Option<UnixTime>,
+        every: Duration,
+    ) -> Self {
         Self { worker, standing, until, every }
     }
 
@@ -47,8 +53,14 @@ impl Watch {
             if !over && Instant::now() < next {
                 continue;
             }
+            let Some(standing) = &self.standing else {
+                if over {
+                    return Reason::Expired;
+                }
+                continue;
+            };
             // What has run out may have been prolonged meanwhile: a plan that was bought again, a session in use.
-            match self.worker.live.gate.recheck(&self.standing, now).await {
+            match self.worker.live.gate.recheck(standing, now).await {
                 Word::Good(until) if until.is_none_or(|until| now < until) => {
                     (self.until, unknown, next) = (until, false, Instant::now() + self.every);
                 }

@@ -47,7 +47,7 @@ pub const EVICTIONS: [&str; 4] = ["expired", "size", "explicit", "replaced"];
 pub const AUTH_PATHS: [&str; 4] = ["cache_hit", "verify", "verify_store", "deny"];
 
 /// What went wrong with an upstream.
-pub const UPSTREAM_ERRORS: [&str; 6] = ["connect", "tls", "timeout", "reset", "protocol", "body"];
+pub const UPSTREAM_ERRORS: [&str; 7] = ["connect", "tls", "timeout", "reset", "protocol", "body", "ejected"];
 
 /// Protocols of a connection.
 pub const PROTOCOLS: [&str; 3] = ["h1", "h2", "ws"];
@@ -110,6 +110,8 @@ pub struct Metrics {
     upstream_errors: Family<Counter>,
     upstream_connections: Family<Gauge>,
     upstream_retries: Family<Counter>,
+    upstream_endpoint_up: Family<Gauge>,
+    upstream_tls_unverified: Family<Gauge>,
     signature_verifications: Family<Counter>,
     signature_verify_duration: Family<Histogram>,
     subscription_lookups: Family<Counter>,
@@ -182,7 +184,7 @@ pub struct UpstreamMetrics {
     /// Connecting, TLS included.
     pub connect_duration: Histogram,
     /// What went wrong.
-    pub errors: Words<6>,
+    pub errors: Words<7>,
     /// Connections that wait for a request.
     pub idle: Gauge,
     /// Connections that carry one.
@@ -299,6 +301,18 @@ impl Metrics {
                 "upstream_connections",
                 "connections to upstreams",
                 &["upstream", "state"],
+            ),
+            upstream_tls_unverified: gauges(
+                &r,
+                "upstream_tls_unverified",
+                "1 for an upstream whose certificate is not verified",
+                &["upstream"],
+            ),
+            upstream_endpoint_up: gauges(
+                &r,
+                "upstream_endpoint_up",
+                "1 for an endpoint that is asked, 0 for one that is left out",
+                &["upstream", "endpoint"],
             ),
             upstream_retries: counters(&r, "upstream_retries_total", "requests sent a second time", &["upstream"]),
             signature_verifications: counters(
@@ -438,6 +452,16 @@ impl Metrics {
             active: connections("active"),
             retries: self.upstream_retries.with_label_values(&[upstream]),
         }
+    }
+
+    /// Whether the certificate of an upstream goes unverified.
+    pub fn unverified(&self, upstream: &str) -> Gauge {
+        self.upstream_tls_unverified.with_label_values(&[upstream])
+    }
+
+    /// Whether an endpoint of an upstream is asked.
+    pub fn endpoint(&self, upstream: &str, endpoint: &str) -> Gauge {
+        self.upstream_endpoint_up.with_label_values(&[upstream, endpoint])
     }
 
     /// The series of a signature scheme, made at 0.

@@ -456,6 +456,7 @@ mod tests {
             body_bytes: None,
             shared_cache: false,
             websocket: false,
+            trailers: false,
             idle_timeout: None,
             recheck: std::time::Duration::from_secs(60),
             cors: Vec::new(),

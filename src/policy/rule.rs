@@ -45,6 +45,8 @@ pub struct Rule {
     pub tokens: bool,
     /// Whether requests for a WebSocket open one.
     pub websocket: bool,
+    /// Whether trailers of requests pass.
+    pub trailers: bool,
     /// Between two pieces of a long answer or of a tunnel; nothing: as its kind has it.
     pub idle_timeout: Option<Duration>,
     /// How often what lasts is judged anew.

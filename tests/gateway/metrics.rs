@@ -72,6 +72,7 @@ fn at_zero() -> BTreeSet<String> {
     by("h2_goaways_total", "reason", &goaways);
     by("payments_open", "status", &["reserved", "settling", "unknown"]);
     by("upstream_retries_total", "upstream", &["api"]);
+    by("upstream_tls_unverified", "upstream", &["api"]);
     let mut by_two = |name: &str, one: &str, ones: &[&str], two: &str, twos: &[&str]| {
         for first in ones {
             twos.iter().for_each(|second| add(format!("siwx_{name}{{{one}=\"{first}\",{two}=\"{second}\"}}")));
@@ -97,7 +98,7 @@ fn at_zero() -> BTreeSet<String> {
     by_two(
         "upstream_errors_total",
         "kind",
-        &["connect", "tls", "timeout", "reset", "protocol", "body"],
+        &["connect", "tls", "timeout", "reset", "protocol", "body", "ejected"],
         "upstream",
         &["api"],
     );
@@ -167,7 +168,9 @@ fn everything_is_there_at_zero_before_the_first_request() {
     let others: Vec<&String> =
         metrics.0.keys().filter(|series| !expected.contains(*series) && !series.starts_with("process_")).collect();
     let (build, rest): (Vec<_>, Vec<_>) = others.into_iter().partition(|series| series.starts_with("siwx_build_info{"));
-    assert_eq!(rest, ready.iter().collect::<Vec<_>>(), "series the specification does not name");
+    let up = format!("siwx_upstream_endpoint_up{{endpoint=\"{}\",upstream=\"api\"}}", upstream.address);
+    assert_eq!(metrics.value(&up), 1.0);
+    assert_eq!(rest, ready.iter().chain([&up]).collect::<Vec<_>>(), "series the specification does not name");
     let version = env!("CARGO_PKG_VERSION");
     assert!(
         build[0].contains(&format!("version=\"{version}\""))
@@ -289,7 +292,9 @@ fn x4_clients_make_no_series() {
     let counted: f64 = by_status.iter().map(|series| metrics.value(series)).sum();
     assert_eq!(counted, f64::from(sent + 1), "each request once");
     for word in ["w7x", "w8x", "127.0.0.1", "api.example.com", &Wallet::evm(2).address(), "0x"] {
-        assert!(!metrics.1.contains(word), "{word} in {}", metrics.1);
+        // Where the services are is known from the configuration.
+        let mut lines = metrics.1.lines().filter(|line| !line.starts_with("siwx_upstream_endpoint_up{"));
+        assert!(!lines.any(|line| line.contains(word)), "{word} in {}", metrics.1);
     }
 }
 

@@ -192,15 +192,17 @@ fn not_found(answer: &Answer) -> End {
 }
 
 fn origin(upstream: &UpstreamSettings) -> String {
-    let scheme = if upstream.url.tls { "https" } else { "http" };
+    let scheme = upstream.urls.first().map_or("http", |url| url.scheme.as_str());
     format!("{scheme}://{}", authority(upstream))
 }
 
+/// Of the first of its endpoints: which of them is asked is not known before.
 fn authority(upstream: &UpstreamSettings) -> String {
-    let url = &upstream.url;
+    let Some(url) = upstream.urls.first() else {
+        return String::new();
+    };
     let host = if url.host.contains(':') { format!("[{}]", url.host) } else { url.host.clone() };
-    let usual = if url.tls { 443 } else { 80 };
-    if url.port == usual { host } else { format!("{host}:{}", url.port) }
+    if url.port == url.scheme.default_port() { host } else { format!("{host}:{}", url.port) }
 }
 
 // === impl Explanation ===

@@ -378,10 +378,19 @@ const RESETS: &[Key] = &[
 ];
 
 const UPSTREAM: &[Key] = &[
-    texts("urls", &[], "Where it is: one \"http://\" or \"https://\" URL of host and port, no path.")
-        .required(Fallback::Texts(&["http://10.1.0.5:3000"])),
-    later("balance"),
-    later("http2"),
+    texts(
+        "urls",
+        &[],
+        "Where it is: \"http://\", \"https://\" or \"h2c://\" URLs of host and port, no path; several are shared out.",
+    )
+    .required(Fallback::Texts(&["http://10.1.0.5:3000"])),
+    choice(
+        "balance",
+        &["least-requests", "round-robin"],
+        "least-requests",
+        "Which of several URLs is asked next: the one with the fewest requests, or one after another.",
+    ),
+    flag("http2", false, "Whether HTTP/2 is offered to \"https://\" URLs; \"h2c://\" ones speak nothing else."),
     text_or(
         "host",
         "preserve",
@@ -393,14 +402,26 @@ const UPSTREAM: &[Key] = &[
     duration("pool_idle", 0, DAY_MILLIS, "30s", "How long an unused connection is kept."),
     whole("in_flight", 1, 1_000_000, 2000, "Requests at once; more are answered 503."),
     whole("retries", 0, 1, 1, "How often a request is sent again that it certainly did not read: 0 or 1."),
-    later("health"),
+    section("health", HEALTH, "Which of several URLs are left out: the last one never is."),
     section("tls", UPSTREAM_TLS, "TLS towards an \"https://\" upstream."),
+];
+
+const HEALTH: &[Key] = &[
+    whole("passive_failures", 1, 1000, 5, "After so many failures in a row, to connect or to speak HTTP."),
+    duration("eject", 1, DAY_MILLIS, "10s", "For so long after them."),
+    text_or("path", "", "What is asked for by GET to see whether one is well, such as \"/healthz\"; \"\": nothing is."),
+    duration("interval", 100, DAY_MILLIS, "5s", "How often."),
+    duration("timeout", 1, DAY_MILLIS, "1s", "How long an answer is waited for; one below 400 is good."),
 ];
 
 const UPSTREAM_TLS: &[Key] = &[
     text_or("ca", "", "PEM file of the authorities that vouch for it; \"\": those of the system."),
     text_or("server_name", "", "The name its certificate must have; \"\": the host of its URL."),
-    later("insecure_skip_verify"),
+    flag(
+        "insecure_skip_verify",
+        false,
+        "Whether any certificate will do: whoever is in between can read and change all.",
+    ),
 ];
 
 const ROUTE_RATE: &[Key] = &[
@@ -458,7 +479,7 @@ const ROUTE: &[Key] = &[
     ),
     section("cors", CORS, "Which web origins' scripts may use it. They may send the credentials that are headers, and read challenges and receipts."),
     flag("websocket", false, "Whether requests for a WebSocket open one: HTTP/1.1 alone, and it ends with what let it in."),
-    later("trailers"),
+    flag("trailers", false, "Whether trailers of requests pass, as gRPC needs it; those of answers always do."),
     Key::new(
         "idle_timeout",
         Kind::Duration(Span { millis_min: 1, millis_max: DAY_MILLIS, whole_secs: false, optional: true }),

@@ -105,6 +105,7 @@ fn route(
             cors,
             shared_cache: section.flag("shared_cache"),
             websocket: section.flag("websocket"),
+            trailers: section.flag("trailers"),
             idle_timeout: section.duration_if_any("idle_timeout"),
             recheck: section.duration("recheck"),
         })

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::{
-    edge::settings::{AccountShown, QueryShown, UpstreamUrl},
+    edge::settings::{AccountShown, Balance, HealthSettings, QueryShown, UpstreamScheme, UpstreamUrl},
     gate::settings::{CacheSettings, PlanLimits, Quota, Rate},
     policy::rule::{AllowEncoded, CountedBy, Pattern, Requirement, RouteRate},
     siwx::{
@@ -87,7 +87,11 @@ fn the_smallest_file_has_the_defaults_of_the_contract() {
             "{:?}",
             [edge::settings::UpstreamSettings {
                 name: "api".to_owned(),
-                url: UpstreamUrl { tls: false, host: "127.0.0.1".to_owned(), port: 3000 },
+                urls: vec![UpstreamUrl { scheme: UpstreamScheme::Http, host: "127.0.0.1".to_owned(), port: 3000 }],
+                balance: Balance::LeastRequests,
+                health: HealthSettings { passive_failures: 5, eject: Duration::from_secs(10), check: None },
+                http2: false,
+                insecure_skip_verify: false,
                 host: HostSent::Preserve,
                 connect_timeout: Duration::from_secs(3),
                 response_timeout: Duration::from_secs(30),
@@ -160,13 +164,15 @@ fn routes_and_upstreams_have_a_bound() {
 
 #[test]
 fn upstream_urls() {
-    let url = |tls, host: &str, port| Some(UpstreamUrl { tls, host: host.to_owned(), port });
+    let url = |scheme, host: &str, port| Some(vec![UpstreamUrl { scheme, host: host.to_owned(), port }]);
+    let (http, https) = (UpstreamScheme::Http, UpstreamScheme::Https);
     let rows = [
-        ("http://10.1.0.5:3000", url(false, "10.1.0.5", 3000)),
-        ("http://API", url(false, "api", 80)),
-        ("https://api_1.internal/", url(true, "api_1.internal", 443)),
-        ("http://[::1]:3000", url(false, "::1", 3000)),
-        ("http://api:65535", url(false, "api", 65_535)),
+        ("http://10.1.0.5:3000", url(http, "10.1.0.5", 3000)),
+        ("http://API", url(http, "api", 80)),
+        ("https://api_1.internal/", url(https, "api_1.internal", 443)),
+        ("http://[::1]:3000", url(http, "::1", 3000)),
+        ("h2c://api:50051", url(UpstreamScheme::H2c, "api", 50_051)),
+        ("http://api:65535", url(http, "api", 65_535)),
         ("http://api:65536", None),
         ("http://api:0", None),
         ("http://api:", None),
@@ -182,7 +188,7 @@ fn upstream_urls() {
     ];
     for (text, expected) in rows {
         let result = resolved(&changed("http://127.0.0.1:3000", text), &[]);
-        assert_eq!(result.ok().map(|(config, _)| config.upstreams[0].url.clone()), expected, "{text}");
+        assert_eq!(result.ok().map(|(config, _)| config.upstreams[0].urls.clone()), expected, "{text}");
     }
 }
 

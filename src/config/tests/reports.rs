@@ -165,7 +165,7 @@ schemes = ["eip191", "eip1271"]
 [store]
 url = "postgres://siwx:hunter2@db/siwx"
 [upstreams.fast]
-urls = ["h2c://127.0.0.1:50051"]
+urls = ["http:50051"]
 [server]
 "#,
         r#"error: scheme `eip1271` needs a node to be asked
@@ -178,11 +178,11 @@ error: `store.url` with `postgres:` is not built yet
   |
 5 | url = "*******************************"
   |       ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ expected `sqlite:FILE` or `sqlite::memory:`
-error: `h2c:` upstreams are not built yet
+error: `http:50051` is no upstream URL
  --> siwx-gateway.toml:7:9
   |
-7 | urls = ["h2c://127.0.0.1:50051"]
-  |         ^^^^^^^^^^^^^^^^^^^^^^^ expected `http://` or `https://`
+7 | urls = ["http:50051"]
+  |         ^^^^^^^^^^^^ expected `http://`, `https://` or `h2c://`, a host and a port alone
 "#,
     ),
     (
@@ -467,7 +467,7 @@ error: `log.access.sample`: expected a number from 0 to 1, found `1.5`
  --> siwx-gateway.toml:5:9
   |
 5 | urls = ["********************************"]
-  |         ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ expected `http://` or `https://`, a host and a port alone
+  |         ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ expected `http://`, `https://` or `h2c://`, a host and a port alone
 "#,
     ),
     (

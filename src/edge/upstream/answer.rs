@@ -53,6 +53,9 @@ impl HeldResponse {
     }
 }
 
+/// Fields of an answer's head. Of HTTP/1.1 hyper takes 100.
+const FIELDS_MAX: usize = 200;
+
 /// Whether an answer says twice where it ends (RFC 9112 §6.3 rule 3): somebody may be smuggling, and what follows
 /// on the connection is not to be read.
 fn framed_twice(headers: &HeaderMap) -> bool {
@@ -65,6 +68,9 @@ pub(super) fn unacceptable(response: &Response<Incoming>, wants_tunnel: bool) ->
     if status == StatusCode::SWITCHING_PROTOCOLS && !(wants_tunnel && tunnel::is_opened_by(status, response.headers()))
     {
         return Some("it switched protocols unasked".to_owned());
+    }
+    if response.headers().len() > FIELDS_MAX {
+        return Some(format!("its answer has more than {FIELDS_MAX} fields"));
     }
     framed_twice(response.headers()).then(|| "its answer has Content-Length beside Transfer-Encoding".to_owned())
 }

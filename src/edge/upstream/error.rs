@@ -26,6 +26,17 @@ pub(crate) enum UpstreamError {
 // === impl UpstreamError ===
 
 impl UpstreamError {
+    /// Whether it speaks against the endpoint: it could not be connected to, or did not speak HTTP. That it is slow does
+    /// not.
+    pub(super) const fn is_of_endpoint(&self) -> bool {
+        self.is_of_connecting() || matches!(self, Self::Reset(_) | Self::Protocol { .. })
+    }
+
+    /// Whether nothing was sent, because there is no connection.
+    pub(super) const fn is_of_connecting(&self) -> bool {
+        matches!(self, Self::Connect { .. } | Self::ConnectTimeout(_) | Self::Tls { .. })
+    }
+
     /// The word of `siwx_upstream_errors_total`, if it is one of the upstream's.
     pub(super) const fn kind(&self) -> Option<&'static str> {
         match self {

@@ -181,6 +181,7 @@ fn rule(plan: &PlanForSale) -> Rule {
         body_bytes: None,
         shared_cache: false,
         websocket: false,
+        trailers: false,
         idle_timeout: None,
         recheck: std::time::Duration::from_secs(60),
         cors: Vec::new(),

@@ -10,7 +10,6 @@
 use std::{
     cell::Cell,
     convert::Infallible,
-    net::{IpAddr, SocketAddr},
     panic::AssertUnwindSafe,
     pin::{Pin, pin},
     rc::Rc,
@@ -29,23 +28,22 @@ use hyper::body::{Body as _, Incoming};
 
 use super::{
     access_log::{Line, Log},
+    assertion::{self, Assertions, JWKS_PATH},
     body::{BodyError, Breach, RequestBody, ResponseBody},
     cors,
-    headers::{HeaderRules, Origin, Seen, transfer_encoding_is_plain},
+    headers::{HeaderRules, Origin, Seen, holds_our_name_too_often, transfer_encoding_is_plain},
+    peer::{Peer, Relayed},
     record::{Head, Outcome, Record},
     respond::Answer,
     session::{self, LoginWanted, Visit},
     settings::Settings,
     shop, tls,
     upstream::{Lease, Pool, Upstream},
-    wire::{
-        stall::Awaited,
-        told::{Turn, Turns},
-    },
+    wire::{stall::Awaited, told::Turn},
 };
 use crate::{
     caip::AccountId,
-    gate::{Gate, Judged, LastCredential, Verdict, payment::Due, view::RequestView},
+    gate::{Gate, Judged, Verdict, payment::Due, view::RequestView},
     metrics::Metrics,
     policy::{
         decision::{Decision, Permit},
@@ -62,6 +60,7 @@ pub(crate) struct Live {
     pub(crate) settings: Settings,
     pub(crate) gate: Arc<Gate>,
     pub(crate) headers: HeaderRules,
+    pub(crate) assertions: Option<Assertions>,
     pub(crate) upstreams: Vec<Arc<Upstream>>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) clock: Arc<dyn Clock>,
@@ -77,18 +76,6 @@ pub(crate) struct Worker {
     pub(crate) awaited: Rc<Cell<Awaited>>,
 }
 
-/// What is known of a connection before its first request.
-pub(crate) struct Peer {
-    address: SocketAddr,
-    shown: HeaderValue,
-    tls: Option<&'static str>,
-    last: LastCredential,
-    /// Of several certificates, the place of the one whose host the client named in its handshake.
-    certificate: Option<usize>,
-    /// Of HTTP/1: which of its requests were judged before hyper read them.
-    turns: Option<Turns>,
-}
-
 /// Ids of requests: unique, not secret.
 pub(crate) struct RequestIds {
     prefix: [u8; 16],
@@ -99,47 +86,6 @@ pub(crate) struct RequestIds {
 struct Target<'r> {
     host: Host<'r>,
     path: CanonicalPath<'r>,
-}
-
-// === impl Peer ===
-
-impl Peer {
-    pub(crate) fn new(address: SocketAddr, tls: Option<&'static str>) -> Self {
-        let ip = address.ip().to_canonical();
-        let shown = HeaderValue::try_from(ip.to_string()).unwrap_or_else(|_| HeaderValue::from_static("unknown"));
-        Self {
-            address: SocketAddr::new(ip, address.port()),
-            shown,
-            tls,
-            last: LastCredential::default(),
-            certificate: None,
-            turns: None,
-        }
-    }
-
-    /// The same, of a client that named a host in its handshake.
-    pub(crate) fn named(self, certificate: Option<usize>) -> Self {
-        Self { certificate, ..self }
-    }
-
-    /// The same, on a connection of HTTP/1.
-    pub(crate) fn taking(self, turns: Turns) -> Self {
-        Self { turns: Some(turns), ..self }
-    }
-
-    /// What is to become of the next request.
-    fn turn(&self) -> Turn {
-        self.turns.as_ref().map_or(Turn::One, Turns::next)
-    }
-
-    /// How the listener was spoken to.
-    const fn scheme(&self) -> &'static str {
-        if self.tls.is_some() { "https" } else { "http" }
-    }
-
-    fn ip(&self) -> IpAddr {
-        self.address.ip()
-    }
 }
 
 // === impl RequestIds ===
@@ -180,7 +126,12 @@ impl Worker {
         peer: Rc<Peer>,
         request: Request<Incoming>,
     ) -> Result<Response<ResponseBody>, Infallible> {
-        let arrival = Arrival { started: Instant::now(), now: self.live.clock.now(), number: self.ids.next() };
+        let arrival = Arrival {
+            started: Instant::now(),
+            now: self.live.clock.now(),
+            number: self.ids.next(),
+            relayed: peer.relayed(&self.live.settings.proxies, request.headers()),
+        };
         let turn = peer.turn();
         let line = match turn {
             Turn::One | Turn::Last => self.first_line(&arrival, &peer, &request),
@@ -206,7 +157,7 @@ impl Worker {
             Err(Panicked) => {
                 self.live.metrics.panics.inc();
                 tracing::error!(
-                    request_id = self.ids.id(arrival.number).to_str().unwrap_or(""),
+                    request_id = self.id(&arrival).to_str().unwrap_or(""),
                     "a request made the gateway panic; please report this"
                 );
                 self.answer_here(&Answer::Internal, &arrival, record)
@@ -255,7 +206,7 @@ impl Worker {
             path: &target.path,
             target: parts.uri.path_and_query().map_or("/", PathAndQuery::as_str),
             headers: &parts.headers,
-            client: peer.ip(),
+            client: peer.client(arrival.relayed.as_deref()),
             last: &peer.last,
             started: arrival.started,
         };
@@ -269,10 +220,17 @@ impl Worker {
                 view,
                 query: parts.uri.query().unwrap_or(""),
                 now: arrival.now,
+                others: live.assertions.as_ref().map(Assertions::keys),
                 idle: live.settings.limits.body_idle_timeout,
             };
             // Boxed: few requests are these.
             return Err(Box::pin(visit.answer(door, body, record)).await);
+        }
+        if let Some(assertions) = &live.assertions
+            && view.path.as_str() == JWKS_PATH
+            && live.gate.sessions().is_none()
+        {
+            return Err(session::published(&assertions.keys(), view.method, arrival.now));
         }
         if let Some(door) = live.gate.shop_door(view.path.as_str()) {
             return Err(Box::pin(shop::answer(&live.gate, door, &view, parts.uri.query(), arrival.now)).await);
@@ -320,13 +278,27 @@ impl Worker {
         let breach = Rc::new(Breach::default());
         record.receiving(Rc::clone(&breach));
 
-        live.headers.forward(
-            &mut parts.headers,
-            seen,
-            rule.sessions,
-            Origin { client: &peer.shown, host, request_id: self.ids.id(arrival.number) },
-        );
+        let (client, path) = peer.shown(arrival.relayed.as_deref());
+        let origin =
+            Origin { client, path, host, request_id: self.id(arrival), http1: parts.version != Version::HTTP_2 };
+        live.headers.forward(&mut parts.headers, seen, rule.sessions, origin);
         live.headers.attach_identity(&mut parts.headers, &permit);
+        if let Some(assertions) = &live.assertions {
+            let forwarded = assertion::Forwarded {
+                rule,
+                upstream: pool.upstream().name(),
+                method: &parts.method,
+                path: path_and_query.path(),
+                id: &self.ids.id(arrival.number),
+            };
+            let sessions = live.gate.sessions().map(|sessions| sessions.settings());
+            // Nothing but a path can make it too long.
+            let made =
+                assertions.make(&permit, &forwarded, sessions, arrival.now).map_err(|_| Answer::TargetTooLong)?;
+            if let Some(assertion) = made {
+                live.headers.attach_assertion(&mut parts.headers, assertion);
+            }
+        }
         // The client's own passes as it is, where the upstream is to see none of its own.
         if let Some(host) = pool.upstream().host().cloned().or(host_field) {
             parts.headers.insert(HOST, host);
@@ -359,7 +331,7 @@ impl Worker {
             Ok(answer) => answer,
             Err(error) => {
                 record.waited(begun.elapsed());
-                let (id, upstream) = (self.ids.id(arrival.number), pool.upstream().name());
+                let (id, upstream) = (self.id(arrival), pool.upstream().name());
                 tracing::warn!(request_id = id.to_str().unwrap_or(""), upstream, %error, "no answer from the upstream");
                 let answer = body_fault(breach).unwrap_or_else(|| Answer::of_upstream(&error));
                 // What was settled before stays settled, and the payer is told, whatever the upstream does.
@@ -429,6 +401,9 @@ impl Worker {
         if seen.expect && expects_something_else(&parts.headers) {
             return Err(Answer::ExpectationFailed);
         }
+        if seen.via && live.settings.via && holds_our_name_too_often(&parts.headers) {
+            return Err(Answer::LoopDetected);
+        }
         let Asked::Path(path, query) = asked else {
             return Err(Answer::OptionsAsterisk);
         };
@@ -438,7 +413,7 @@ impl Worker {
     }
 
     fn answer_here(&self, answer: &Answer, arrival: &Arrival, mut record: Record) -> Response<ResponseBody> {
-        let mut response = answer.respond(&self.live.settings.realm, self.ids.id(arrival.number));
+        let mut response = answer.respond(&self.live.settings.realm, self.id(arrival));
         if let (Some(login), Some(sessions)) = (record.login(), self.live.gate.sessions()) {
             response = login.dress(&sessions.settings().prefix, answer, response);
         }
@@ -452,7 +427,8 @@ impl Worker {
         let status = response.status();
         let outcome = if status.is_server_error() { Outcome::Error } else { Outcome::Denied };
         if let Some(line) = record.line() {
-            line.text("code", answer.code());
+            let code = answer.code();
+            line.optional("code", (!code.is_empty()).then_some(code));
         }
         if record.is_head() {
             // HTTP/1 would leave the body out by itself, HTTP/2 would send it.
@@ -469,19 +445,25 @@ impl Worker {
         response.map(|bytes| ResponseBody::own(bytes, record))
     }
 
+    /// The id of a request: the one it came with from a trusted proxy, or one of ours.
+    fn id(&self, arrival: &Arrival) -> HeaderValue {
+        let kept = arrival.relayed.as_ref().and_then(|relayed| relayed.request_id());
+        kept.cloned().unwrap_or_else(|| self.ids.id(arrival.number))
+    }
+
     /// The part of the access line that is known from the head alone.
     fn first_line(&self, arrival: &Arrival, peer: &Peer, request: &Request<Incoming>) -> Option<Line> {
         let mut line = self.log.line(arrival.now)?;
-        line.plain("request_id", self.ids.id(arrival.number).to_str().unwrap_or(""));
-        line.plain("client_ip", peer.ip());
-        line.plain("peer_ip", peer.ip());
+        line.plain("request_id", self.id(arrival).to_str().unwrap_or(""));
+        line.plain("client_ip", peer.client(arrival.relayed.as_deref()));
+        line.plain("peer_ip", peer.socket());
         line.method(request.method());
         let host = request.headers().get(HOST).and_then(|host| host.to_str().ok());
         line.host(host.or_else(|| request.uri().host()));
         line.path(request.uri().path());
         line.query(request.uri().query(), self.log.query_shown());
         line.plain("proto", format_args!("{:?}", request.version()));
-        line.optional("tls", peer.tls);
+        line.optional("tls", peer.tls());
         line.agent(request.headers().get(USER_AGENT));
         Some(line)
     }
@@ -489,13 +471,13 @@ impl Worker {
     /// The same, of a request whose head is none: nothing in it is shown.
     fn refused_line(&self, arrival: &Arrival, peer: &Peer) -> Option<Line> {
         let mut line = self.log.line(arrival.now)?;
-        line.plain("request_id", self.ids.id(arrival.number).to_str().unwrap_or(""));
-        line.plain("client_ip", peer.ip());
-        line.plain("peer_ip", peer.ip());
+        line.plain("request_id", self.id(arrival).to_str().unwrap_or(""));
+        line.plain("client_ip", peer.client(None));
+        line.plain("peer_ip", peer.socket());
         for unread in ["method", "host", "path", "query", "proto"] {
             line.null(unread);
         }
-        line.optional("tls", peer.tls);
+        line.optional("tls", peer.tls());
         Some(line)
     }
 
@@ -522,6 +504,8 @@ struct Arrival {
     now: UnixTime,
     /// Among those of its worker.
     number: u64,
+    /// What a trusted proxy says of it. Boxed: few gateways have one in front.
+    relayed: Option<Box<Relayed>>,
 }
 
 /// A request that may be sent, and where.

@@ -13,21 +13,27 @@
 
 mod caching;
 mod cookies;
+mod identity;
+mod trace;
 
 use http::{
     HeaderMap, HeaderName, HeaderValue,
     header::{
         AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, EXPECT, Entry, HOST, TE,
-        TRANSFER_ENCODING,
+        TRANSFER_ENCODING, VIA,
     },
 };
 
 use caching::{is_for_shared_caches, make_private};
 use cookies::{join_cookies, keep_cookie, remove_cookie};
+use identity::IdentityNames;
+pub(crate) use identity::Told;
+pub(crate) use trace::holds_our_name_too_often;
+use trace::{is_of_trace, keep_trace};
 
+use super::settings::IdentityPreset;
 use crate::{
     credential::{Authorization, Bearer, Cookie},
-    policy::decision::Permit,
     session::id::SessionKey,
 };
 
@@ -39,7 +45,9 @@ pub(crate) struct Seen {
     pub(crate) cookie: bool,
     pub(crate) expect: bool,
     pub(crate) te: bool,
+    pub(crate) trace: bool,
     pub(crate) transfer_encoding: bool,
+    pub(crate) via: bool,
 }
 
 /// What holds for every request's fields.
@@ -51,8 +59,10 @@ pub(crate) struct HeaderRules {
     names: IdentityNames,
     keep_odd: bool,
     forward_credential: bool,
+    via: bool,
     carrier: Authorization,
     sessions: Option<SessionFields>,
+    added_max: usize,
     proto: HeaderValue,
     port: HeaderValue,
 }
@@ -64,29 +74,23 @@ struct SessionFields {
     token_mark: String,
 }
 
-/// Names under which an upstream is told who a request is.
-struct IdentityNames {
-    account: HeaderName,
-    address: HeaderName,
-    chain: HeaderName,
-    expires: HeaderName,
-    plan: HeaderName,
-    scheme: HeaderName,
-}
-
 /// What an upstream is told about where a request came from.
 pub(crate) struct Origin<'r> {
     /// The client's address, ready to be sent.
     pub(crate) client: &'r HeaderValue,
+    /// The client's address and those of the trusted proxies it came through.
+    pub(crate) path: &'r HeaderValue,
     /// The Host as the client sent it.
     pub(crate) host: HeaderValue,
     /// The id of this request.
     pub(crate) request_id: HeaderValue,
+    /// Whether it came by HTTP/1, and not by HTTP/2.
+    pub(crate) http1: bool,
 }
 
 /// Names, in normal form, that a client cannot send through: hop-by-hop fields, and whatever an upstream might
 /// take for identity, source, scheme, method or path (hardening.md rows F1, F5, F6, F8).
-const RESERVED: [&str; 36] = [
+const RESERVED: [&str; 39] = [
     // Hop by hop, and what is made anew here.
     "connection",
     "expect",
@@ -109,6 +113,9 @@ const RESERVED: [&str; 36] = [
     "x-original-url",
     "x-rewrite-url",
     // Where a request came from, and who some proxies say it is.
+    "remote-email",
+    "remote-groups",
+    "remote-name",
     "remote-user",
     "x-remote-user",
     "cf-connecting-ip",
@@ -132,7 +139,7 @@ const RESERVED: [&str; 36] = [
 ];
 
 /// Beginnings of names, in normal form, of which proxies keep inventing more.
-const RESERVED_FAMILIES: [&str; 2] = ["x-envoy-", "x-forwarded-"];
+const RESERVED_FAMILIES: [&str; 3] = ["x-auth-request-", "x-envoy-", "x-forwarded-"];
 
 /// Fields that `Connection` cannot remove, in normal form. The names of ours are added after it was obeyed.
 const UNREMOVABLE: [&str; 6] =
@@ -181,6 +188,15 @@ const NO_TRAILERS: [&str; 21] = [
 /// Fields that are added to a request at most: where it came from, and who it is.
 const ADDED_MAX: usize = 12;
 
+/// One more where there are sessions: which of them it is.
+const ADDED_BY_SESSIONS: usize = 1;
+
+/// Names of another gateway.
+const ADDED_BY_PRESETS: usize = 3;
+
+/// All of it under our signature.
+const ADDED_BY_ASSERTIONS: usize = 1;
+
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
@@ -203,7 +219,8 @@ impl Seen {
                 EXPECT => seen.expect = true,
                 TE => seen.te = true,
                 TRANSFER_ENCODING => seen.transfer_encoding = true,
-                _ => {}
+                VIA => seen.via = true,
+                ref name => seen.trace |= is_of_trace(name.as_str()),
             }
         }
         seen
@@ -213,39 +230,30 @@ impl Seen {
 // === impl HeaderRules ===
 
 impl HeaderRules {
-    /// Rules with an identity prefix such as `X-SIWX-`, which the configuration has checked to be part of a name.
+    /// Rules with an identity prefix such as `X-SIWX-`, which the configuration has checked to be part of a name, and the
+    /// names of another gateway beside it.
     /// `proto` and `port` are those of the public URL.
     pub(crate) fn new(
         prefix: &str,
+        preset: Option<IdentityPreset>,
         carrier: Authorization,
         keep_odd: bool,
         forward_credential: bool,
         proto: &str,
         port: u16,
     ) -> Result<Self, http::header::InvalidHeaderName> {
-        // Made once, for the life of the process: what is static is copied without counting references.
-        let name = |word: &str| {
-            let name = format!("{prefix}{word}").to_ascii_lowercase();
-            HeaderName::from_bytes(name.as_bytes())?;
-            Ok(HeaderName::from_static(name.leak()))
-        };
         let proto = if proto == "http" { "http" } else { "https" };
         Ok(Self {
             reserved: Names::new(&RESERVED),
             answer_hop_by_hop: Names::new(&ANSWER_HOP_BY_HOP),
             prefix: normal_form(prefix),
-            names: IdentityNames {
-                account: name("account")?,
-                address: name("address")?,
-                chain: name("chain")?,
-                expires: name("expires")?,
-                plan: name("plan")?,
-                scheme: name("scheme")?,
-            },
+            names: IdentityNames::new(prefix, preset)?,
             keep_odd,
             forward_credential,
+            via: false,
             carrier,
             sessions: None,
+            added_max: ADDED_MAX + if preset.is_some() { ADDED_BY_PRESETS } else { 0 },
             proto: HeaderValue::from_static(proto),
             port: HeaderValue::from_static(port.to_string().leak()),
         })
@@ -254,6 +262,19 @@ impl HeaderRules {
     /// The same where there are sessions, in a cookie of this name and in tokens with this beginning.
     pub(crate) fn with_sessions(mut self, cookie: Cookie, token_mark: String) -> Self {
         self.sessions = Some(SessionFields { cookie, token_mark });
+        self.added_max += ADDED_BY_SESSIONS;
+        self
+    }
+
+    /// The same where upstreams are told who asks under our signature.
+    pub(crate) fn with_assertions(mut self) -> Self {
+        self.added_max += ADDED_BY_ASSERTIONS;
+        self
+    }
+
+    /// The same where upstreams are told in `Via` that a request came through here.
+    pub(crate) const fn with_via(mut self, via: bool) -> Self {
+        self.via = via;
         self
     }
 
@@ -261,8 +282,8 @@ impl HeaderRules {
     /// meant for us. Host is set by the caller; the identity is attached
     /// by [`Self::attach_identity`].
     pub(crate) fn forward(&self, headers: &mut HeaderMap, seen: Seen, takes_sessions: bool, origin: Origin<'_>) {
-        // Ours are up to a dozen; room for them is made once.
-        headers.reserve(ADDED_MAX);
+        // Ours are a dozen or so; room for them is made once.
+        headers.reserve(self.added_max);
         let trailers = seen.te && headers.get(TE).is_some_and(|te| te.as_bytes().eq_ignore_ascii_case(b"trailers"));
         let mut doomed = if seen.connection { end_connection(headers) } else { Vec::new() };
         doomed.retain(|name| !UNREMOVABLE.contains(&name.as_str()));
@@ -282,10 +303,19 @@ impl HeaderRules {
                 remove_cookie(headers, &sessions.cookie);
             }
         }
+        if seen.trace {
+            keep_trace(headers);
+        }
+        if self.via {
+            headers.append(
+                VIA,
+                HeaderValue::from_static(if origin.http1 { "1.1 siwx-gateway" } else { "2 siwx-gateway" }),
+            );
+        }
         if trailers {
             headers.insert(TE, HeaderValue::from_static("trailers"));
         }
-        headers.insert(X_FORWARDED_FOR, origin.client.clone());
+        headers.insert(X_FORWARDED_FOR, origin.path.clone());
         headers.insert(X_REAL_IP, origin.client.clone());
         headers.insert(X_FORWARDED_HOST, origin.host);
         headers.insert(X_FORWARDED_PORT, self.port.clone());
@@ -303,54 +333,6 @@ impl HeaderRules {
         };
         (!self.forward_credential && self.carrier.ours(value).is_some())
             || self.sessions.as_ref().is_some_and(is_sessions)
-    }
-
-    /// Tells the upstream who the request is, by the permit it was given.
-    pub(crate) fn attach_identity(&self, headers: &mut HeaderMap, permit: &Permit) {
-        let Some(identity) = permit.identity() else {
-            return self.attach_payer(headers, permit);
-        };
-        let values = identity.headers();
-        headers.insert(self.names.address.clone(), values.address.clone());
-        headers.insert(self.names.chain.clone(), values.chain.clone());
-        headers.insert(self.names.account.clone(), values.account.clone());
-        headers.insert(self.names.scheme.clone(), values.scheme.clone());
-        let Some(until) = permit.valid_until() else {
-            return;
-        };
-        let opened = identity.opened(until, permit.opened_by().map(|opened| &*opened.plan));
-        headers.insert(self.names.expires.clone(), opened.until);
-        if let Some(plan) = opened.plan {
-            headers.insert(self.names.plan.clone(), plan);
-        }
-    }
-
-    /// Tells the upstream who paid for the request with the request itself.
-    fn attach_payer(&self, headers: &mut HeaderMap, permit: &Permit) {
-        let Some(paid) = permit.paid() else {
-            return;
-        };
-        headers.insert(self.names.scheme.clone(), HeaderValue::from_static("payment"));
-        let Some(payer) = &paid.payer else {
-            return;
-        };
-        let parts = [
-            (&self.names.address, payer.address()),
-            (&self.names.chain, payer.chain_str()),
-            (&self.names.account, payer.as_str()),
-        ];
-        for (name, text) in parts {
-            // A CAIP-10 id is visible ASCII, so this is always the value itself.
-            if let Ok(value) = HeaderValue::from_str(text) {
-                headers.insert(name.clone(), value);
-            }
-        }
-    }
-
-    /// Names of the fields that tell an upstream who a request is; the plan's comes last.
-    pub(crate) const fn identity_names(&self) -> [&HeaderName; 6] {
-        let IdentityNames { account, address, chain, expires, plan, scheme } = &self.names;
-        [account, address, chain, scheme, expires, plan]
     }
 
     /// Makes an upstream's fields into those the client sees. `private`: the answer was for one wallet, and no
@@ -484,7 +466,7 @@ mod tests {
 
     fn rules(keep_odd: bool) -> HeaderRules {
         let carrier = Authorization::new(vec!["SIWX".to_owned()]);
-        HeaderRules::new("X-SIWX-", carrier, keep_odd, false, "https", 443).expect("a prefix of names")
+        HeaderRules::new("X-SIWX-", None, carrier, keep_odd, false, "https", 443).expect("a prefix of names")
     }
 
     fn forwarded(rules: &HeaderRules, sent: &[(&str, &str)]) -> Vec<String> {
@@ -498,7 +480,8 @@ mod tests {
         let client = HeaderValue::from_static("192.0.2.1");
         let host = HeaderValue::from_static("api.example.com");
         let seen = Seen::among(&headers);
-        let origin = Origin { client: &client, host, request_id: HeaderValue::from_static("id") };
+        let origin =
+            Origin { client: &client, path: &client, host, request_id: HeaderValue::from_static("id"), http1: true };
         rules.forward(&mut headers, seen, false, origin);
         for ours in [X_FORWARDED_FOR, X_REAL_IP, X_FORWARDED_HOST, X_FORWARDED_PORT, X_FORWARDED_PROTO, X_REQUEST_ID] {
             assert_eq!(headers.get_all(&ours).iter().count(), 1, "{ours}");

@@ -37,7 +37,9 @@ use tokio::{
 use tokio_rustls::TlsAcceptor;
 
 use super::{
-    handler::{Peer, Worker},
+    handler::Worker,
+    peer::Peer,
+    proxy_protocol,
     wire::{
         head::HeadLimits,
         http1::Http1,
@@ -92,7 +94,8 @@ pub(crate) struct Bounds {
 /// An open connection; it is counted until this is dropped.
 struct Open {
     connections: Arc<Connections>,
-    address: IpAddr,
+    /// Whose it is; nothing for a proxy's, whose clients come by the thousand from one address.
+    address: Option<IpAddr>,
 }
 
 struct Handshaking(Arc<Connections>);
@@ -140,21 +143,12 @@ pub(crate) fn listen(address: SocketAddr) -> std::io::Result<std::net::TcpListen
 
 impl Connections {
     /// Counts a connection in, or says which bound it breaks.
-    fn enter(self: &Arc<Self>, address: IpAddr, bounds: Bounds) -> Result<Open, &'static str> {
-        let address = subscriber(address);
+    fn enter(self: &Arc<Self>, bounds: Bounds) -> Result<Open, &'static str> {
         if self.open.fetch_add(1, Ordering::Relaxed) >= bounds.connections {
             self.open.fetch_sub(1, Ordering::Relaxed);
             return Err("global_cap");
         }
-        let mut by_address = self.by_address.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = by_address.entry(address).or_insert(0);
-        if *count >= bounds.connections_per_ip {
-            drop(by_address);
-            self.open.fetch_sub(1, Ordering::Relaxed);
-            return Err("ip_cap");
-        }
-        *count += 1;
-        Ok(Open { connections: Arc::clone(self), address })
+        Ok(Open { connections: Arc::clone(self), address: None })
     }
 
     fn shake_hands(self: &Arc<Self>, bounds: Bounds) -> Option<Handshaking> {
@@ -169,14 +163,34 @@ impl Connections {
     }
 }
 
+impl Open {
+    /// The same, counted for this address; or which bound that breaks.
+    fn of(mut self, address: IpAddr, bounds: Bounds) -> Result<Self, &'static str> {
+        let address = subscriber(address);
+        let mut by_address = self.connections.by_address.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = by_address.entry(address).or_insert(0);
+        let full = *count >= bounds.connections_per_ip;
+        *count += usize::from(!full);
+        drop(by_address);
+        if full {
+            return Err("ip_cap");
+        }
+        self.address = Some(address);
+        Ok(self)
+    }
+}
+
 impl Drop for Open {
     fn drop(&mut self) {
         self.connections.open.fetch_sub(1, Ordering::Relaxed);
+        let Some(address) = self.address else {
+            return;
+        };
         let mut by_address = self.connections.by_address.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = by_address.get_mut(&self.address) {
+        if let Some(count) = by_address.get_mut(&address) {
             *count -= 1;
             if *count == 0 {
-                by_address.remove(&self.address);
+                by_address.remove(&address);
             }
         }
     }
@@ -222,21 +236,74 @@ impl Acceptor {
         }
     }
 
-    fn accepted(&self, stream: TcpStream, address: SocketAddr) {
+    fn accepted(&self, mut stream: TcpStream, address: SocketAddr) {
         let metrics = Arc::clone(&self.worker.live.metrics);
-        match self.connections.enter(address.ip(), self.bounds) {
+        let trusted = self.worker.live.settings.proxies.trusted.contain(address.ip());
+        let entered = self.connections.enter(self.bounds);
+        let entered = entered.and_then(|open| if trusted { Ok(open) } else { open.of(address.ip(), self.bounds) });
+        match entered {
             Err(reason) => metrics.connections_rejected.inc(reason),
             Ok(open) => {
                 let this = self.clone();
                 tokio::task::spawn_local(async move {
-                    this.connection(stream, address, &metrics).await;
-                    drop(open);
+                    if !trusted {
+                        this.connection(stream, Peer::new(address), &metrics).await;
+                        drop(open);
+                    } else if let Some((peer, open)) = this.announced(&mut stream, address, open, &metrics).await {
+                        this.connection(stream, peer, &metrics).await;
+                        drop(open);
+                    }
                 });
             }
         }
     }
 
-    async fn connection(self, stream: TcpStream, address: SocketAddr, metrics: &Metrics) {
+    /// Who speaks on a connection of a trusted proxy's, by the PROXY protocol where it speaks that.
+    async fn announced(
+        &self,
+        stream: &mut TcpStream,
+        address: SocketAddr,
+        open: Open,
+        metrics: &Metrics,
+    ) -> Option<(Peer, Open)> {
+        let settings = &self.worker.live.settings;
+        let Some(versions) = settings.proxies.protocol else {
+            return Some((Peer::new(address).among(&settings.proxies), open));
+        };
+        let deadline = Instant::now() + settings.limits.header_timeout;
+        let announced = timeout_at(deadline, proxy_protocol::read(stream, versions)).await;
+        let client = match announced {
+            Ok(Ok(client)) => client,
+            Ok(Err(error)) => {
+                if error.kind() == std::io::ErrorKind::InvalidData {
+                    metrics.http_rejected.inc("bad_request");
+                    tracing::warn!(peer = %address.ip(), %error, "a trusted proxy does not speak the PROXY protocol");
+                }
+                return None;
+            }
+            Err(_) => {
+                metrics.http_rejected.inc("timeout");
+                return None;
+            }
+        };
+        let Some(client) = client else {
+            return Some((Peer::new(address).among(&settings.proxies), open));
+        };
+        let peer = Peer::new(client).behind(address.ip()).among(&settings.proxies);
+        // A proxy behind a balancer has many clients too.
+        if settings.proxies.trusted.contain(client.ip()) {
+            return Some((peer, open));
+        }
+        match open.of(client.ip(), self.bounds) {
+            Ok(open) => Some((peer, open)),
+            Err(reason) => {
+                metrics.connections_rejected.inc(reason);
+                None
+            }
+        }
+    }
+
+    async fn connection(self, stream: TcpStream, peer: Peer, metrics: &Metrics) {
         // Answers are written whole; waiting for more would only delay them.
         let _ = stream.set_nodelay(true);
         let limits = self.worker.live.settings.limits;
@@ -250,7 +317,7 @@ impl Acceptor {
                 Ok(Err(_)) => return,
                 Err(_) => return metrics.http_rejected.inc("timeout"),
             };
-            return self.serve(stream, spoken, Peer::new(address, None), deadline, metrics).await;
+            return self.serve(stream, spoken, peer, deadline, metrics).await;
         };
         let Some(handshaking) = self.connections.shake_hands(self.bounds) else {
             metrics.connections_rejected.inc("handshake_cap");
@@ -277,7 +344,7 @@ impl Acceptor {
         let certificates = certificates.filter(|certificates| certificates.len() > 1);
         let named = session.server_name().zip(certificates).map(|(name, all)| super::tls::place_of(all, name));
         let deadline = Instant::now() + limits.header_timeout;
-        self.serve(stream, http2, Peer::new(address, Some(version)).named(named), deadline, metrics).await;
+        self.serve(stream, http2, peer.over_tls(version, named), deadline, metrics).await;
     }
 
     /// Serves a connection, whose first head must be there by `first`.
@@ -529,16 +596,17 @@ mod tests {
     fn connections_are_bounded_in_all_and_by_address() {
         let connections = Arc::new(Connections::default());
         let (one, other): (IpAddr, IpAddr) = ([192, 0, 2, 1].into(), [192, 0, 2, 2].into());
-        let first = connections.enter(one, BOUNDS).ok();
-        let second = connections.enter(one, BOUNDS).ok();
-        assert_eq!(connections.enter(one, BOUNDS).err(), Some("ip_cap"));
-        let third = connections.enter(other, BOUNDS).ok();
-        assert_eq!(connections.enter(other, BOUNDS).err(), Some("global_cap"));
+        let enter = |address| connections.enter(BOUNDS).and_then(|open| open.of(address, BOUNDS));
+        let first = enter(one).ok();
+        let second = enter(one).ok();
+        assert_eq!(enter(one).err(), Some("ip_cap"));
+        let third = enter(other).ok();
+        assert_eq!(enter(other).err(), Some("global_cap"));
         assert_eq!(connections.open(), 3);
         drop((first, second, third));
         assert_eq!(connections.open(), 0);
         assert!(connections.by_address.lock().expect("not poisoned").is_empty(), "addresses are forgotten");
-        assert!(connections.enter(one, BOUNDS).is_ok());
+        assert!(enter(one).is_ok());
     }
 
     #[test]

@@ -6,10 +6,13 @@
 //! | `tls` | certificates and versions |
 //! | `handler` | one request from end to end |
 //! | `headers` | what ends here, what is added, what an upstream may say |
+//! | `assertion` | who a request is, under our signature |
 //! | `upstream` | connections to services, and the requests they carry |
 //! | `body` | bodies on their way through |
 //! | `browser` | what a browser gets: the module for dapps, the login page |
 //! | `cors` | requests of scripts of other origins |
+//! | `peer` | who a request comes from: the connection, and what a trusted proxy says |
+//! | `proxy_protocol` | what a balancer that forwards bytes says of the client |
 //! | `query` | queries of the endpoints that are ours |
 //! | `deadline` | timers that are kept from one request to the next |
 //! | `respond`, `unpaid` | answers of our own: all status codes |
@@ -22,6 +25,7 @@
 
 mod access_log;
 pub(crate) mod admin;
+pub(crate) mod assertion;
 mod body;
 pub mod browser;
 mod cors;
@@ -29,6 +33,8 @@ mod deadline;
 pub(crate) mod handler;
 pub(crate) mod headers;
 mod listener;
+mod peer;
+pub mod proxy_protocol;
 mod query;
 mod record;
 pub(crate) mod respond;

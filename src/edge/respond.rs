@@ -49,6 +49,8 @@ pub(crate) enum Answer {
     HeadTooLarge,
     /// A mistake of this program.
     Internal,
+    /// The request came through here before, and again.
+    LoopDetected,
     /// The method is none that any route takes; those that are taken, if there are some.
     MethodNotAllowed,
     /// A good wallet asked for something that is not there.
@@ -134,7 +136,7 @@ impl Answer {
     pub(crate) fn rejected(&self) -> Option<&'static str> {
         match self {
             Self::BadPath(_) | Self::AmbiguousPath => Some("bad_path"),
-            Self::BadRequest(_) | Self::ExpectationFailed => Some("bad_request"),
+            Self::BadRequest(_) | Self::ExpectationFailed | Self::LoopDetected => Some("bad_request"),
             Self::HeadTooLarge => Some("head_too_large"),
             Self::MethodNotAllowed => Some("method"),
             Self::Overloaded => Some("overload"),
@@ -337,6 +339,9 @@ impl Answer {
             ),
             Self::Internal => {
                 wire(S::INTERNAL_SERVER_ERROR, "internal", "the gateway failed; the request was not forwarded by it")
+            }
+            Self::LoopDetected => {
+                wire(S::LOOP_DETECTED, "loop_detected", "the request came through this gateway three times already")
             }
             Self::MethodNotAllowed => {
                 wire(S::METHOD_NOT_ALLOWED, "method_not_allowed", "this method is not taken here")

@@ -2,7 +2,12 @@
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
-use crate::secret::Secret;
+use super::proxy_protocol::Versions;
+use crate::{
+    policy::source::{Field, Networks},
+    secret::Secret,
+    session::keys::{Algorithm, SigningKey},
+};
 
 /// The listeners and what holds for every connection.
 #[derive(Debug, Clone)]
@@ -18,6 +23,10 @@ pub struct Settings {
     pub http2: bool,
     /// Whether names with `_` and other odd bytes are kept when they are no alias of a reserved one.
     pub keep_odd_header_names: bool,
+    /// Proxies in front that may say where a request came from.
+    pub proxies: Proxies,
+    /// Whether upstreams are told in `Via` that a request came through here.
+    pub via: bool,
     /// Threads that serve; one a core if 0.
     pub workers: usize,
     /// From the signal to stop until listeners close.
@@ -30,6 +39,10 @@ pub struct Settings {
     pub limits: Limits,
     /// First part of the identity headers, such as `X-SIWX-`.
     pub identity_prefix: String,
+    /// Whose names for it an upstream is told as well; nothing: ours alone.
+    pub identity_preset: Option<IdentityPreset>,
+    /// What upstreams are told under our signature; nothing: nothing.
+    pub assertion: Option<AssertionSettings>,
     /// Whether the credential goes on to the upstream.
     pub forward_credential: bool,
     /// Scheme names of `Authorization` that are ours and stay here.
@@ -38,6 +51,37 @@ pub struct Settings {
     pub admin: Option<AdminSettings>,
     /// One line a request.
     pub access_log: AccessLog,
+}
+
+/// Proxies in front that may say where a request came from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Proxies {
+    /// Their networks.
+    pub trusted: Networks,
+    /// Where they say it.
+    pub field: Field,
+    /// The PROXY protocol, which all of them speak if one does.
+    pub protocol: Option<Versions>,
+}
+
+/// Who a request is, told under our signature.
+#[derive(Debug, Clone)]
+pub struct AssertionSettings {
+    /// The key; nothing: one of what the store keeps.
+    pub key: Option<SigningKey>,
+    /// How it signs.
+    pub algorithm: Algorithm,
+    /// How many seconds an assertion is good.
+    pub ttl_secs: u32,
+}
+
+/// A gateway whose headers applications know already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IdentityPreset {
+    /// `Remote-User`, `Remote-Name`, `Remote-Groups`.
+    Authelia,
+    /// `X-Forwarded-User`, `X-Auth-Request-User`, `X-Forwarded-Preferred-Username`.
+    Oauth2Proxy,
 }
 
 /// TLS of the public listeners.

@@ -6,6 +6,7 @@
 //! | `rule`, `routes` | what a route demands; which route a request meets |
 //! | `identity` | who a request is, once message and signature are both right |
 //! | `access`, `subscription` | what is paid for; what an account holds |
+//! | `source` | where a request came from, as far as trusted proxies say so |
 //! | `cross_site` | whether a page may change something on the strength of its visitor's cookie |
 //! | `holder` | who may use it: a key pair everywhere, a contract on its chain |
 //! | `decision` | all of these to one outcome |
@@ -18,5 +19,6 @@ pub mod identity;
 pub mod routes;
 pub mod rule;
 pub mod sale;
+pub mod source;
 pub mod subscription;
 pub mod target;

@@ -7,7 +7,7 @@ use std::{
 };
 
 use serde_json::json;
-use siwx_gateway::store::Term;
+use siwx_gateway::{session::SessionError, siwx::Code, store::Term};
 
 use crate::{
     failures::Flaky,
@@ -20,7 +20,7 @@ use crate::{
 /// How one code comes about: a gateway made for it, and the answer it gave.
 type Produce = fn() -> Answer;
 
-const CODES: [(u16, &str, Produce); 31] = [
+const CODES: [(u16, &str, Produce); 32] = [
     (400, "ambiguous_path", ambiguous_path),
     (400, "bad_path", || asked(&Request::get("/public/../x"))),
     (400, "bad_request", || asked(&Request::get("/public/x").host("a b"))),
@@ -64,6 +64,7 @@ const CODES: [(u16, &str, Produce); 31] = [
     (503, "store_unavailable", store_unavailable),
     (503, "verifier_unavailable", verifier_unavailable),
     (504, "upstream_timeout", upstream_timeout),
+    (508, "loop_detected", loop_detected),
 ];
 
 /// Those of the private listener, whose refusals have codes of the same list.
@@ -197,6 +198,12 @@ fn upstream_timeout() -> Answer {
     asked_of(Setup::over(&upstream).set("upstreams.api.response_timeout", "20ms"), &Request::get("/public/x"))
 }
 
+fn loop_detected() -> Answer {
+    let upstream = Upstream::ok();
+    let request = Request::get("/public/x").header("Via", &["1.1 siwx-gateway"; 3].join(", "));
+    asked_of(Setup::over(&upstream).set("server.via", "true"), &request)
+}
+
 fn overloaded() -> Answer {
     let upstream = silent();
     let gateway = Setup::over(&upstream).set("limits.in_flight", "1").start();
@@ -317,11 +324,22 @@ fn the_readme_names_every_code() {
     let mut said = codes_of("src/edge/respond.rs");
     said.append(&mut quoted("src/edge/unpaid.rs", ""));
     said.append(&mut quoted("src/gate/payment/challenge.rs", "code"));
-    let readme = std::fs::read_to_string("README.md").expect("README.md");
-    let table =
-        readme.split("| status | code | when |").nth(1).expect("the table").split("\n\n").next().expect("its rows");
-    let column = table.lines().skip(2).filter_map(|row| row.split('|').nth(2));
-    let named: BTreeSet<String> =
-        column.flat_map(|codes| codes.split('`').skip(1).step_by(2)).map(str::to_owned).collect();
+    let named = named_by("| status | code | when |");
     assert_eq!(named, said, "the table of the README, and what the source can say");
+
+    let own = SessionError::CODES.iter().copied().chain(Code::ALL.iter().map(|code| code.as_str()));
+    let own: BTreeSet<String> = own.map(str::to_owned).filter(|code| !named.contains(code)).collect();
+    assert_eq!(
+        named_by("| status | code of the session API | when |"),
+        own,
+        "the table of the session API, and what the source can say"
+    );
+}
+
+/// The codes of the README's table with this head.
+fn named_by(head: &str) -> BTreeSet<String> {
+    let readme = std::fs::read_to_string("README.md").expect("README.md");
+    let table = readme.split(head).nth(1).expect("the table").split("\n\n").next().expect("its rows");
+    let column = table.lines().skip(2).filter_map(|row| row.split('|').nth(2));
+    column.flat_map(|codes| codes.split('`').skip(1).step_by(2)).map(str::to_owned).collect()
 }

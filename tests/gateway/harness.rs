@@ -86,6 +86,7 @@ pub(crate) struct Setup {
     overrides: Vec<(String, String)>,
     store: Option<Store>,
     hosts: Vec<String>,
+    trusted: Vec<String>,
     expects_panics: bool,
 }
 
@@ -147,6 +148,7 @@ impl Setup {
             overrides: Vec::new(),
             store: None,
             hosts: vec!["other.example.com".to_owned()],
+            trusted: Vec::new(),
             expects_panics: false,
         }
     }
@@ -187,6 +189,12 @@ impl Setup {
         self
     }
 
+    /// Proxies whose word is taken.
+    pub(crate) fn trusting(mut self, networks: &[&str]) -> Self {
+        self.trusted = networks.iter().map(|&network| network.to_owned()).collect();
+        self
+    }
+
     /// The test makes the gateway panic on purpose.
     pub(crate) fn panics_are_expected(mut self) -> Self {
         self.expects_panics = true;
@@ -200,10 +208,10 @@ impl Setup {
         format!(
             "public_url = \"https://api.example.com\"\n\
              [server]\nlisten = [\"127.0.0.1:0\"]\nworkers = 1\ndrain_delay = \"0s\"\ndrain_timeout = \"1s\"\n\
-             hosts = {:?}\n\
+             hosts = {:?}\ntrusted_proxies = {:?}\n\
              [admin]\nlisten = \"127.0.0.1:0\"\ntoken = \"{ADMIN_TOKEN}\"\n\
              [store]\nurl = \"sqlite::memory:\"\n{upstreams}{}",
-            self.hosts, self.routes
+            self.hosts, self.trusted, self.routes
         )
     }
 

@@ -13,6 +13,7 @@ mod recording;
 /// What nodes are made of.
 use facilitator as server;
 
+mod assertion;
 mod attacks;
 mod bitcoin;
 mod codes;
@@ -24,6 +25,7 @@ mod edge;
 mod failures;
 mod framing;
 mod headers;
+mod identity;
 mod limits;
 mod logs;
 mod metrics;
@@ -31,6 +33,8 @@ mod operator;
 mod paths;
 mod session_api;
 mod sessions;
+mod silence;
+mod sources;
 mod tron_and_sui;
 mod upstreams;
 mod x402;

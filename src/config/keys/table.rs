@@ -92,10 +92,25 @@ const SERVER: &[Key] = &[
     ),
     later("http_redirect"),
     flag("http2", true, "HTTP/2: by ALPN with TLS, by prior knowledge without."),
-    later("proxy_protocol"),
-    later("trusted_proxies"),
-    later("forwarded_source"),
-    later("via"),
+    choice(
+        "proxy_protocol",
+        &["off", "v1", "v2", "any"],
+        "off",
+        "The PROXY protocol that every proxy in trusted_proxies begins its connections with. Other peers speak without \
+         it.",
+    ),
+    texts(
+        "trusted_proxies",
+        &[],
+        "Addresses and networks whose word is taken for where a request came from, such as \"10.0.0.0/8\".",
+    ),
+    choice(
+        "forwarded_source",
+        &["x-forwarded-for", "forwarded"],
+        "x-forwarded-for",
+        "Where the proxies in trusted_proxies say it. The other field is not read.",
+    ),
+    flag("via", false, "Tell upstreams `Via: 1.1 siwx-gateway`, and answer 508 to requests that go in circles."),
     choice(
         "headers_with_underscore",
         &["drop", "keep"],
@@ -199,9 +214,34 @@ const AUTH: &[Key] = &[
     ),
     texts("deny_accounts", &[], "Accounts that are refused whatever they hold: CAIP-10 ids or bare addresses."),
     text_or("identity_prefix", "X-SIWX-", "First part of the names of the headers that tell an upstream who asks."),
-    later("identity_preset"),
+    choice(
+        "identity_preset",
+        &["", "oauth2-proxy", "authelia"],
+        "",
+        "Whose names for it an upstream is told as well: X-Forwarded-User, X-Auth-Request-User and \
+         X-Forwarded-Preferred-Username of oauth2-proxy, or Remote-User, Remote-Name and Remote-Groups of Authelia. The \
+         user is the CAIP-10 id, the name its address, the groups the plan. \"\": ours alone.",
+    ),
     flag("forward_credential", false, "Whether the credential goes on to the upstream."),
-    later("assertion"),
+    section(
+        "assertion",
+        ASSERTION,
+        "Who asks, told to upstreams under our signature: X-SIWX-Assertion, a JSON Web Token.",
+    ),
+];
+
+const ASSERTION: &[Key] = &[
+    flag("enabled", false, "Whether upstreams are told. Our public keys are at /jwks.json below session.prefix."),
+    Key::new(
+        "key",
+        Kind::Secret,
+        Fallback::Text(""),
+        "The private key: PKCS #8 in PEM, as `openssl genpkey -algorithm ed25519` writes it, or for ES256 with `-algorithm \
+         EC -pkeyopt ec_paramgen_curve:P-256`. \"\": made once and kept in the store. Best written as \"${NAME}\" or \
+         \"${file:/path}\".",
+    ),
+    choice("algorithm", &["EdDSA", "ES256"], "EdDSA", "How it signs: Ed25519, or ECDSA on P-256."),
+    seconds("ttl", 1, 60, "30s", "How long what is told is good. Upstreams' clocks should be as right as that."),
 ];
 
 const CHAINS: &[Key] = &[

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use super::listed;
+use super::{Routed, listed};
 use crate::{
     config::{
         amounts::Size,
@@ -10,12 +10,20 @@ use crate::{
         section::Section,
         tree::Text,
     },
-    edge::settings::{
-        AccessLog, AccountShown, AdminSettings, CertificateFiles, Limits, QueryShown, ResetLimits, Settings,
-        TlsSettings,
+    edge::{
+        assertion::JWKS_PATH,
+        proxy_protocol::Versions,
+        settings::{
+            AccessLog, AccountShown, AdminSettings, AssertionSettings, CertificateFiles, IdentityPreset, Limits,
+            Proxies, QueryShown, ResetLimits, Settings, TlsSettings,
+        },
     },
-    policy::rule::Rule,
+    policy::{
+        rule::{Pattern, Rule},
+        source::{Field, Networks},
+    },
     secret::Secret,
+    session::keys::{Algorithm, KeyError, PemFault, SigningKey},
     siwx::claims::Origin,
 };
 
@@ -29,7 +37,9 @@ pub(super) struct Parts<'a> {
     pub(super) listen: Vec<SocketAddr>,
     pub(super) tls: Option<TlsSettings>,
     pub(super) admin: Option<AdminSettings>,
+    pub(super) proxies: Proxies,
     pub(super) identity_prefix: String,
+    pub(super) assertion: Option<AssertionSettings>,
     pub(super) schemes: &'a [String],
     pub(super) json: bool,
 }
@@ -59,12 +69,20 @@ pub(super) fn settings(root: &Section, parts: Parts<'_>) -> Settings {
         realm: parts.public_url.authority().to_owned(),
         http2: server.flag("http2"),
         keep_odd_header_names: server.text("headers_with_underscore").value == "keep",
+        proxies: parts.proxies,
+        via: server.flag("via"),
         workers: server.count("workers"),
         drain_delay: server.duration("drain_delay"),
         drain_timeout: server.duration("drain_timeout"),
         tls: parts.tls,
         limits: limits(root.section("limits")),
         identity_prefix: parts.identity_prefix,
+        identity_preset: match auth.text("identity_preset").value.as_str() {
+            "authelia" => Some(IdentityPreset::Authelia),
+            "oauth2-proxy" => Some(IdentityPreset::Oauth2Proxy),
+            _ => None,
+        },
+        assertion: parts.assertion,
         forward_credential: auth.flag("forward_credential"),
         schemes: parts.schemes.to_vec(),
         admin: parts.admin,
@@ -100,6 +118,38 @@ pub(super) fn served(root: &Section, public_url: Option<&Origin>, routes: &[Rule
         }
     }
     served
+}
+
+/// The proxies whose word is taken.
+pub(super) fn proxies(server: &Section, report: &mut Report) -> Proxies {
+    let mut trusted = Vec::new();
+    for text in server.texts("trusted_proxies") {
+        match Networks::parse([text.value.as_str()]) {
+            Ok(_) => trusted.push(text.value.as_str()),
+            Err((_, error)) => {
+                report.error(&text.place, format!("`{}` cannot be trusted", text.shown), error.to_string());
+            }
+        }
+    }
+    let protocol = server.text("proxy_protocol");
+    if protocol.value != "off" && server.texts("trusted_proxies").is_empty() {
+        let title = format!("`server.proxy_protocol` is \"{}\", and nobody is trusted to speak it", protocol.shown);
+        report.error(&protocol.place, title, "expected the addresses of the balancers in `server.trusted_proxies`");
+    }
+    Proxies {
+        // Each was read above.
+        trusted: Networks::parse(trusted).unwrap_or_default(),
+        field: match server.text("forwarded_source").value.as_str() {
+            "forwarded" => Field::Forwarded,
+            _ => Field::XForwardedFor,
+        },
+        protocol: match protocol.value.as_str() {
+            "any" => Some(Versions::Any),
+            "v1" => Some(Versions::V1),
+            "v2" => Some(Versions::V2),
+            _ => None,
+        },
+    }
 }
 
 /// The addresses to listen on and where each stands.
@@ -154,6 +204,61 @@ pub(super) fn admin(root: &Section, listen: &[SocketAddr], report: &mut Report) 
     }
     let token = (chars != 0).then(|| Secret::new(token.value.clone()));
     Some(AdminSettings { listen: address, token })
+}
+
+/// What upstreams are told under our signature. A key is looked at whether it is used or not.
+pub(super) fn assertion(auth: &Section, report: &mut Report) -> Option<AssertionSettings> {
+    let section = auth.section("assertion");
+    let algorithm = Algorithm::named(&section.text("algorithm").value)?;
+    let text = section.text("key");
+    let key = match &*text.value {
+        "" => None,
+        pem => match SigningKey::from_pem(&Secret::new(pem.to_owned()), algorithm) {
+            Ok(key) => Some(key),
+            Err(error) => {
+                let title = "`auth.assertion.key` is no key of its algorithm";
+                report.error(&text.place, title, key_hint(error, algorithm));
+                return None;
+            }
+        },
+    };
+    let ttl_secs = u32::try_from(section.duration("ttl").as_secs()).unwrap_or(u32::MAX);
+    section.flag("enabled").then_some(AssertionSettings { key, algorithm, ttl_secs })
+}
+
+/// Whether routes stand in the way of assertions. `upstreams` are names, in the order of their settings; `alone`: there is
+/// no session API below whose prefix the keys could be published.
+pub(super) fn check_assertions(routed: &Routed, upstreams: &[&str], alone: bool, report: &mut Report) {
+    for (rule, place) in routed.rules.iter().zip(&routed.places) {
+        let (Pattern::Exact(path) | Pattern::Prefix(path)) = &rule.pattern;
+        if alone && path.eq_ignore_ascii_case(JWKS_PATH) {
+            let title = format!("route \"{}\" is at `{JWKS_PATH}`, where keys of assertions are published", rule.name);
+            report.error(place, title, "expected it elsewhere");
+        }
+        // An upstream looks for its own name among those that an assertion is for.
+        let namesake = upstreams.iter().position(|upstream| **upstream == *rule.name);
+        if namesake.is_some_and(|namesake| namesake != rule.upstream) {
+            let title = format!("route \"{0}\" is called as upstream `{0}`, and goes to another", rule.name);
+            let hint = "assertions name both: what this upstream is told would be good for that one too";
+            report.warn(place, title, hint);
+        }
+    }
+}
+
+/// What was found, and how to have what was expected.
+fn key_hint(error: KeyError, algorithm: Algorithm) -> String {
+    let KeyError::Pem { fault, .. } = error else {
+        return error.to_string();
+    };
+    let other = Algorithm::ALL.iter().find(|other| fault == PemFault::Algorithm(other.curve()));
+    let way = match (other, algorithm) {
+        (Some(other), _) => format!("set `auth.assertion.algorithm` to `{}`, or use another key", other.as_str()),
+        (None, Algorithm::EdDsa) => "`openssl genpkey -algorithm ed25519` makes one".to_owned(),
+        (None, Algorithm::Es256) => {
+            "`openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256` makes one".to_owned()
+        }
+    };
+    format!("{error}; {way}")
 }
 
 fn address(text: &Text, report: &mut Report) -> Option<SocketAddr> {

@@ -94,7 +94,40 @@ sockets = 5
  --> siwx-gateway.toml:3:1
   |
 3 | sockets = 5
-  | ^^^^^^^ known keys are: listen, hosts, http2, headers_with_underscore, workers, drain_delay, drain_timeout
+  | ^^^^^^^ known keys are: listen, hosts, http2, proxy_protocol, trusted_proxies, forwarded_source, via, headers_with_underscore, workers, drain_delay, drain_timeout
+"#,
+    ),
+    (
+        "proxies that cannot be trusted",
+        r#"[server]
+listen = ["#,
+        r#"[server]
+trusted_proxies = ["10.0.0.0/8", "0.0.0.0/0", "proxy.example"]
+listen = ["#,
+        r#"error: `0.0.0.0/0` cannot be trusted
+ --> siwx-gateway.toml:3:34
+  |
+3 | trusted_proxies = ["10.0.0.0/8", "0.0.0.0/0", "proxy.example"]
+  |                                  ^^^^^^^^^^^ it is everybody's; whoever is in it may say who a client is
+error: `proxy.example` cannot be trusted
+ --> siwx-gateway.toml:3:47
+  |
+3 | trusted_proxies = ["10.0.0.0/8", "0.0.0.0/0", "proxy.example"]
+  |                                               ^^^^^^^^^^^^^^^ expected an address or a network such as `10.0.0.0/8`
+"#,
+    ),
+    (
+        "the PROXY protocol of nobody",
+        r#"[server]
+listen = ["#,
+        r#"[server]
+proxy_protocol = "v2"
+listen = ["#,
+        r#"error: `server.proxy_protocol` is "v2", and nobody is trusted to speak it
+ --> siwx-gateway.toml:3:18
+  |
+3 | proxy_protocol = "v2"
+  |                  ^^^^ expected the addresses of the balancers in `server.trusted_proxies`
 "#,
     ),
     (

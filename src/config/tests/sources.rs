@@ -216,7 +216,7 @@ fn the_schema_knows_what_the_key_table_knows() {
     assert_eq!(server["required"], serde_json::json!(["listen"]));
     assert_eq!(server["properties"]["workers"]["maximum"], 1024);
     assert_eq!(server["properties"]["drain_delay"]["default"], "5s");
-    assert!(server["properties"]["via"].is_null(), "not built yet");
+    assert_eq!(server["properties"]["via"]["default"], false);
     assert!(schema["properties"]["forward_auth"].is_null(), "not built yet");
     let upstream = &schema["properties"]["upstreams"]["additionalProperties"];
     assert_eq!(upstream["required"], serde_json::json!(["urls"]));

@@ -120,7 +120,7 @@ impl Peer {
 
     /// The client of a request.
     pub(super) fn client(&self, relayed: Option<&Relayed>) -> IpAddr {
-        relayed.map_or(self.address.ip(), |relayed| relayed.client)
+        relayed.map_or_else(|| self.address.ip(), |relayed| relayed.client)
     }
 
     /// The client of a request, and the way it came, as upstreams are told.

@@ -288,7 +288,7 @@ impl Sessions {
             token_id: self.new_sid()?,
             appkit: appkit.cloned(),
         };
-        claims.seal(self.keys(), self.parties()).map_err(|error| {
+        claims.seal(&self.keys(), self.parties()).map_err(|error| {
             tracing::warn!(%error, "a session token cannot be made");
             SessionError::TooManySessions(claims.accounts.len()).into()
         })

@@ -40,7 +40,7 @@ pub enum SessionError {
     #[error(transparent)]
     Claim(#[from] ClaimError),
     /// A write on the strength of a cookie, from a page that may not.
-    #[error("expected a request from a page of this gateway or of an origin it lists, found another one")]
+    #[error("expected `Origin` to name this gateway or a page that it lists, found another one or none")]
     Csrf,
     /// What was sent beside the signed text says something else.
     #[error("expected `{member}` of `{of}` to say what the signed text says, found something else")]

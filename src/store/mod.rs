@@ -52,9 +52,10 @@ pub use self::{
         TAKEN_OVER_MAX, TakenOver, Word, WordError,
     },
     session::{
-        AccountMetadata, Change, ListedSet, METADATA_BYTES_MAX, NewSession, Renewal, SESSIONS_MAX,
-        SETS_PER_ACCOUNT_MAX, SessionCursor, SessionCursorError, SessionEntry, SessionError, SessionFacts,
-        SessionFilter, SessionKey, SessionName, SessionPage, SessionSet, SessionStore, SessionTexts, SignIn, SignedIn,
+        AccountHistory, AccountMetadata, CONNECTION_BYTES_MAX, Change, ListedSet, METADATA_BYTES_MAX, NewSession,
+        Renewal, SESSIONS_MAX, SETS_PER_ACCOUNT_MAX, SessionCursor, SessionCursorError, SessionEntry, SessionError,
+        SessionFacts, SessionFilter, SessionKey, SessionName, SessionPage, SessionSet, SessionStore, SessionTexts,
+        SignIn, SignedIn,
     },
     settings::{Backend, Settings},
     usage::{USAGE_MAX, UsageDelta, UsageStore},

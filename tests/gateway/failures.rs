@@ -17,11 +17,11 @@ use siwx_gateway::{
     },
     secret::Secret,
     store::{
-        self, AccountMetadata, Asked, Backend, BoxFuture, Claim, Cursor, Doubt, Driver, Due, Filter, Grant, Lease,
-        NewPayment, NonceKey, NonceStore, OpenPayments, Owner, Page, Payment, PaymentCursor, PaymentFilter, PaymentId,
-        PaymentPage, PaymentStore, Recorded, Renewal, Reserved, Resolution, Resolved, SecretStore, SessionCursor,
-        SessionFilter, SessionKey, SessionPage, SessionSet, SessionStore, Settings, Settlement, SignIn, SignedIn, Step,
-        Store, StoreError, SubscriptionStore, TakenOver, UsageDelta, UsageStore,
+        self, AccountHistory, AccountMetadata, Asked, Backend, BoxFuture, Claim, Cursor, Doubt, Driver, Due, Filter,
+        Grant, Lease, NewPayment, NonceKey, NonceStore, OpenPayments, Owner, Page, Payment, PaymentCursor,
+        PaymentFilter, PaymentId, PaymentPage, PaymentStore, Recorded, Renewal, Reserved, Resolution, Resolved,
+        SecretStore, SessionCursor, SessionFilter, SessionKey, SessionPage, SessionSet, SessionStore, Settings,
+        Settlement, SignIn, SignedIn, Step, Store, StoreError, SubscriptionStore, TakenOver, UsageDelta, UsageStore,
     },
     time::UnixTime,
 };
@@ -259,6 +259,14 @@ impl SessionStore for Flaky {
 
     fn put_metadata<'a>(&'a self, account: &'a AccountKey, metadata: Option<&'a AccountMetadata>) -> BoxFuture<'a, ()> {
         self.or_fail(self.sessions.put_metadata(account, metadata))
+    }
+
+    fn history<'a>(&'a self, account: &'a AccountKey) -> BoxFuture<'a, Option<AccountHistory>> {
+        self.or_fail(self.sessions.history(account))
+    }
+
+    fn note_sign_in<'a>(&'a self, account: &'a AccountKey, sign_in: &'a AccountHistory) -> BoxFuture<'a, ()> {
+        self.or_fail(self.sessions.note_sign_in(account, sign_in))
     }
 }
 

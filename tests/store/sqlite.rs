@@ -70,7 +70,7 @@ fn the_file_is_set_up_as_promised() {
     let on = Connection::open(&path).expect("the file");
     let text = |sql: &str| on.query_row(sql, [], |row| row.get::<_, rusqlite::types::Value>(0)).expect(sql);
     assert_eq!(text("PRAGMA journal_mode"), String::from("wal").into());
-    assert_eq!(text("PRAGMA user_version"), 4.into());
+    assert_eq!(text("PRAGMA user_version"), 5.into());
     let columns: Vec<String> = on
         .prepare("SELECT name FROM pragma_table_info('siwx_entitlements')")
         .and_then(|mut names| names.query_map([], |row| row.get(0))?.collect())
@@ -285,7 +285,7 @@ fn a_newer_schema_is_refused_whether_or_not_the_store_is_needed() {
     Connection::open(&path).and_then(|on| on.execute_batch("PRAGMA user_version = 7")).expect("a newer file");
     for require_at_start in [true, false] {
         let error = open_hasty(&path, require_at_start).expect_err("a newer file");
-        let expected = "expected schema version 4 or older, found 7: the store was written by a newer siwx-gateway";
+        let expected = "expected schema version 5 or older, found 7: the store was written by a newer siwx-gateway";
         assert_eq!(error.to_string(), expected, "{require_at_start}");
     }
 }

@@ -39,12 +39,13 @@ pub(super) struct Wanted {
 }
 
 impl Wanted {
-    /// Reads a body: `{accountAddress, chainId, notBefore?, statement?, resources?}`.
-    pub(super) fn read(body: &[u8]) -> Result<Self, SessionError> {
+    /// Reads a body: `{accountAddress, chainId, notBefore?, statement?, resources?}`. `allowed` are the chains that are let
+    /// in, for who asks for another.
+    pub(super) fn read(body: &[u8], allowed: &[String]) -> Result<Self, SessionError> {
         let body = json::parse_object(body)?;
         let address = text(&body, "accountAddress")?.ok_or_else(|| absent("accountAddress"))?.to_owned();
         let chain = text(&body, "chainId")?.ok_or_else(|| absent("chainId"))?;
-        let (chain, dialect) = known(chain).ok_or_else(|| not_taken(chain, ""))?;
+        let (chain, dialect) = known(chain).ok_or_else(|| not_taken(chain, allowed))?;
         let not_before = text(&body, "notBefore")?.map(|time| {
             UnixTime::parse_rfc3339(time).ok_or(SessionError::Member {
                 member: "notBefore",
@@ -74,7 +75,7 @@ impl Wanted {
     ) -> Result<Value, SessionError> {
         let all = format!("{}:*", self.chain.namespace());
         if !allowed.iter().any(|allowed| *allowed == all || *allowed == self.chain.as_str()) {
-            return Err(not_taken(self.chain.as_str(), &allowed.join(", ")));
+            return Err(not_taken(self.chain.as_str(), allowed));
         }
         let draft = Draft {
             domain: page.authority(),
@@ -171,7 +172,8 @@ fn known(text: &str) -> Option<(ChainId, &'static Dialect)> {
     Some((chain, dialect))
 }
 
-fn not_taken(found: &str, accepted: &str) -> SessionError {
+fn not_taken(found: &str, allowed: &[String]) -> SessionError {
     let found = Shown(found).to_string().into();
-    SessionError::Claim(ClaimError::ChainNotAllowed { found, accepted: accepted.into() })
+    let accepted: Vec<String> = allowed.iter().map(|chain| format!("`{chain}`")).collect();
+    SessionError::Claim(ClaimError::ChainNotAllowed { found, accepted: accepted.join(", ").into() })
 }

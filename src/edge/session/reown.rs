@@ -28,10 +28,10 @@ use crate::{
     json,
     session::{
         SessionError,
-        sign_in::Attempt,
+        sign_in::{Attempt, Authenticate},
         token::{AppKitClaims, NonceClaims, SessionClaims},
     },
-    store::{AccountMetadata, METADATA_BYTES_MAX, StoreError},
+    store::{AccountHistory, AccountMetadata, METADATA_BYTES_MAX, StoreError},
 };
 
 /// Characters of a project's id at most; Reown's have 32. It is a stranger's text in a token of ours.
@@ -61,8 +61,9 @@ impl Visit<'_> {
     }
 
     async fn authenticate(&self, body: &[u8]) -> Result<Reply, No> {
-        let read = self.sessions.reader().authenticate(body).map_err(Into::into);
-        let attempt = self.counted(read.and_then(|read| self.with_its_nonce(read.attempt)))?;
+        let read = self.sessions.reader().authenticate(body).map_err(No::from);
+        let Authenticate { attempt, wallet_info, .. } = self.counted(read)?;
+        let attempt = self.counted(self.with_its_nonce(attempt))?;
         let project = parameter(self.query, "projectId")?.filter(|id| is_project_id(id)).unwrap_or_default();
         let message = attempt.message();
         let appkit = AppKitClaims {
@@ -84,9 +85,22 @@ impl Visit<'_> {
         let signed_in = self.sessions.sign_in(self.gate, request, &self.visitor()).await.map_err(Into::into);
         let signed_in = self.counted(signed_in)?;
         self.count_good(&signed_in.opened, std::slice::from_ref(&attempt));
+        self.note(&attempt, wallet_info.as_deref()).await;
         let who = self.session_of(&signed_in.opened, &attempt);
         let who = who.map(|session| Who { account: session.account.clone(), scheme: session.scheme.clone() });
         Ok(Reply { who, ..Reply::json(&json!({ "token": signed_in.credential.expose().as_str() })) })
+    }
+
+    /// Notes when an account signed in, and by what the dapp says that was. It is signed in whether that is kept or not.
+    async fn note(&self, attempt: &Attempt, wallet_info: Option<&str>) {
+        let connection = wallet_info.filter(|text| serde_json::from_str::<Map<String, Value>>(text).is_ok());
+        let noted = match AccountHistory::of_sign_in(self.now, connection) {
+            Ok(sign_in) => self.sessions.store().note_sign_in(&attempt.account().key(), &sign_in).await,
+            Err(error) => Err(StoreError::Conflict(error.to_string())),
+        };
+        if let Err(error) = noted {
+            tracing::warn!(%error, "the store does not note a sign-in");
+        }
     }
 
     /// The same, if the request holds a token of ours over the nonce of its text.
@@ -120,21 +134,25 @@ impl Visit<'_> {
         let key = account.key();
         let metadata = self.sessions.store().metadata(&key).await.map_err(unavailable)?;
         let session = opened.set().sessions().iter().find(|session| session.account == *account);
-        let began = session.map_or(claims.issued_at, |session| session.created_at).to_string();
-        let changed = metadata.as_ref().map_or_else(|| began.clone(), |metadata| metadata.updated_at().to_string());
+        let history = self.sessions.store().history(&key).await.map_err(unavailable)?;
+        let began = session.map_or(claims.issued_at, |session| session.created_at);
+        let signed_up = history.as_ref().map_or(began, |history| history.first_at).to_string();
+        let last = history.as_ref().map_or(began, |history| history.last_at).to_string();
+        let connection = history.and_then(|history| serde_json::from_str(&history.connection?).ok());
+        let changed = metadata.as_ref().map_or_else(|| last.clone(), |metadata| metadata.updated_at().to_string());
         let kept = metadata.and_then(|metadata| serde_json::from_str(metadata.json()).ok());
         Ok(json!({
             "uuid": uuid("account", account.as_str()),
             "caip2_chain": account.chain_str(),
             "address": account.address(),
             "profile_uuid": uuid("profile", &key.to_string()),
-            "created_at": began,
+            "created_at": signed_up,
             "is_main_account": true,
             "verification_status": null,
-            "connection_method": null,
+            "connection_method": connection.unwrap_or(Value::Null),
             "metadata": kept.unwrap_or(Value::Null),
-            "last_signed_in_at": began,
-            "signed_up_at": began,
+            "last_signed_in_at": last,
+            "signed_up_at": signed_up,
             "updated_at": changed,
         }))
     }
@@ -182,7 +200,7 @@ fn metadata_of(mut body: Map<String, Value>) -> Result<Option<String>, SessionEr
 }
 
 fn unavailable(error: StoreError) -> No {
-    tracing::warn!(%error, "the store does not answer about the metadata of an account");
+    tracing::warn!(%error, "the store does not answer about an account");
     Fault::Unavailable.into()
 }
 

@@ -36,10 +36,11 @@ impl Visit<'_> {
 
     /// `POST P/message`.
     pub(super) fn message(&self, body: &[u8]) -> Result<Reply, No> {
-        let wanted = Wanted::read(body).map_err(No::Message)?;
+        let allowed = &self.sessions.profile().chains;
+        let wanted = Wanted::read(body, allowed).map_err(No::Message)?;
         let page = self.page().ok_or(Answer::Internal)?;
         let nonce = self.sessions.nonce(self.now)?.nonce;
-        let written = wanted.write(page, &self.sessions.profile().chains, &nonce, self.now).map_err(No::Message)?;
+        let written = wanted.write(page, allowed, &nonce, self.now).map_err(No::Message)?;
         Ok(Reply::json(&written))
     }
 
@@ -50,8 +51,8 @@ impl Visit<'_> {
         let attempts = std::slice::from_ref(&attempt);
         let request =
             SignInRequest { attempts, how: How::Add, presented: presented.as_ref(), form: None, appkit: None };
-        let signed_in =
-            self.counted(self.sessions.sign_in(self.gate, request, &self.visitor()).await.map_err(Into::into))?;
+        let signed_in = self.sessions.sign_in(self.gate, request, &self.visitor()).await;
+        let signed_in = self.counted(signed_in.map_err(|fault| No::from(fault).of_one()))?;
         self.count_good(&signed_in.opened, attempts);
 
         let session = self.session_of(&signed_in.opened, &attempt).ok_or(Answer::Internal)?;

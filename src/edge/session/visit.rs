@@ -281,6 +281,14 @@ impl From<Fault> for No {
 }
 
 impl No {
+    /// The same where there was one alone: which of several it is about is no question then.
+    pub(super) fn of_one(self) -> Self {
+        match self {
+            Self::Session(refused) => Self::Session(refused.error.into()),
+            other => other,
+        }
+    }
+
     /// The code of the answer, for metrics.
     pub(super) fn code(&self) -> &'static str {
         match self {

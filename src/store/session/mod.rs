@@ -23,8 +23,8 @@ pub use crate::session::id::SessionKey;
 pub use self::{
     page::{ListedSet, SessionCursor, SessionCursorError, SessionFilter, SessionPage},
     record::{
-        AccountMetadata, Change, METADATA_BYTES_MAX, NewSession, Renewal, SESSIONS_MAX, SessionEntry, SessionError,
-        SessionFacts, SessionName, SessionSet, SessionTexts, SignIn,
+        AccountHistory, AccountMetadata, CONNECTION_BYTES_MAX, Change, METADATA_BYTES_MAX, NewSession, Renewal,
+        SESSIONS_MAX, SessionEntry, SessionError, SessionFacts, SessionName, SessionSet, SessionTexts, SignIn,
     },
 };
 
@@ -113,6 +113,13 @@ pub trait SessionStore: Send + Sync {
 
     /// Keeps this for an account in the place of what was kept, or nothing. It outlives every session.
     fn put_metadata<'a>(&'a self, account: &'a AccountKey, metadata: Option<&'a AccountMetadata>) -> BoxFuture<'a, ()>;
+
+    /// What is known of an account's sign-ins, on whatever chain.
+    fn history<'a>(&'a self, account: &'a AccountKey) -> BoxFuture<'a, Option<AccountHistory>>;
+
+    /// Adds a sign-in to what is known of an account: the earliest and the latest time stay, and what was said at the
+    /// latest. It outlives every session, and is forgotten a year and more after the last.
+    fn note_sign_in<'a>(&'a self, account: &'a AccountKey, sign_in: &'a AccountHistory) -> BoxFuture<'a, ()>;
 }
 
 /// What became of a sign-in. Unless it is done nothing was changed, and no nonce was used.

@@ -21,6 +21,9 @@ pub const SESSIONS_MAX: usize = 16;
 /// Bytes of an account's metadata at most (sessions.md section 3).
 pub const METADATA_BYTES_MAX: usize = 16 * 1024;
 
+/// The most bytes of what a dapp says of a wallet: as much as is read of it, with an icon in it.
+pub const CONNECTION_BYTES_MAX: usize = 16 * 1024;
+
 /// Bytes of a message at most.
 const MESSAGE_BYTES_MAX: usize = 8 * 1024;
 
@@ -169,6 +172,18 @@ pub struct Renewal {
 pub struct AccountMetadata {
     json: String,
     updated_at: UnixTime,
+}
+
+/// When an account signed in by AppKit's cloud class, and by what the dapp says that was: a JSON text that means nothing
+/// here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccountHistory {
+    /// The first time that is known.
+    pub first_at: UnixTime,
+    /// The last time.
+    pub last_at: UnixTime,
+    /// What the dapp said the last time; nothing if it said nothing.
+    pub connection: Option<String>,
 }
 
 /// Why something cannot be kept as a session.
@@ -363,6 +378,21 @@ impl AccountMetadata {
     /// When it was put.
     pub const fn updated_at(&self) -> UnixTime {
         self.updated_at
+    }
+}
+
+// === impl AccountHistory ===
+
+impl AccountHistory {
+    /// A sign-in at this time, by what a dapp describes so.
+    pub fn of_sign_in(at: UnixTime, connection: Option<&str>) -> Result<Self, SessionError> {
+        if let Some(connection) = connection {
+            json("connection", connection, CONNECTION_BYTES_MAX)?;
+        }
+        if !is_writable(at) {
+            return Err(SessionError::Times(at.millis().to_string()));
+        }
+        Ok(Self { first_at: at, last_at: at, connection: connection.map(str::to_owned) })
     }
 }
 

@@ -168,6 +168,17 @@ const MIGRATIONS: &[&str] = &[
         PRIMARY KEY (namespace, address),
         CHECK (namespace <> 'eip155' OR address = lower(address))
     ) STRICT, WITHOUT ROWID;",
+    // 5: when accounts signed in by AppKit's cloud class, and by what (sessions.md section 3).
+    "CREATE TABLE siwx_account_history (
+        namespace  TEXT    NOT NULL CHECK (length(namespace) BETWEEN 3 AND 8),
+        address    TEXT    NOT NULL CHECK (length(address) BETWEEN 1 AND 128),
+        first_at   INTEGER NOT NULL,
+        last_at    INTEGER NOT NULL CHECK (last_at >= first_at),
+        connection TEXT             CHECK (octet_length(connection) BETWEEN 1 AND 16384),
+        PRIMARY KEY (namespace, address),
+        CHECK (namespace <> 'eip155' OR address = lower(address))
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX siwx_account_history_last ON siwx_account_history (last_at);",
 ];
 
 /// Brings the file to the newest schema.
@@ -256,7 +267,7 @@ mod tests {
         assert_eq!(text("SELECT concat_ws(' ', key, until) FROM siwx_nonces"), "issued:n1 5");
         let tables = "SELECT group_concat(name, ' ') FROM
             (SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name)";
-        let expected = "siwx_account_metadata siwx_entitlements siwx_entitlements_by_chain siwx_nonces siwx_payments \
+        let expected = "siwx_account_history siwx_account_metadata siwx_entitlements siwx_entitlements_by_chain siwx_nonces siwx_payments \
             siwx_quotas siwx_secrets siwx_session_entries siwx_sessions";
         assert_eq!(text(tables), expected);
         assert_eq!(text("SELECT count(*) || '' FROM siwx_entitlements_by_chain"), "0", "all of it came from one chain");

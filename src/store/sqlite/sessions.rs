@@ -8,9 +8,9 @@ mod read;
 use self::read::{list, set_of};
 use super::{
     super::{
-        AccountMetadata, BoxFuture, Change, Claim, NewSession, NonceKey, PAGE_MAX, Renewal, SESSIONS_MAX,
-        SETS_PER_ACCOUNT_MAX, SessionCursor, SessionFilter, SessionKey, SessionName, SessionPage, SessionSet,
-        SessionStore, SignIn, SignedIn, StoreError,
+        AccountHistory, AccountMetadata, BoxFuture, Change, Claim, NewSession, NonceKey, PAGE_MAX, Renewal,
+        SESSIONS_MAX, SETS_PER_ACCOUNT_MAX, SessionCursor, SessionFilter, SessionKey, SessionName, SessionPage,
+        SessionSet, SessionStore, SignIn, SignedIn, StoreError,
     },
     Sqlite,
     file::{count, failed},
@@ -28,6 +28,14 @@ const ENDED_KEPT_MILLIS: i64 = 3_600_000;
 /// Ended rows that are deleted for each that is written: more than one, so that they go faster than they come; few, so
 /// that nobody waits for a great clean-up.
 const ENDED_DELETED: usize = 4;
+
+/// How long it is known when an account signed in last. Wallets cost nothing, so that not every one can be known for
+/// ever; whoever comes once a year is.
+const HISTORY_KEPT_MILLIS: i64 = 400 * 24 * 3_600_000;
+
+/// So many of the accounts that did not sign in for long.
+const FORGOTTEN: &str = "DELETE FROM siwx_account_history WHERE (namespace, address) IN (
+        SELECT namespace, address FROM siwx_account_history WHERE last_at <= ?1 ORDER BY last_at LIMIT ?2)";
 
 /// A set that has not ended.
 const LIVING: &str = "SELECT id FROM siwx_sessions WHERE key = ?1
@@ -140,6 +148,16 @@ impl SessionStore for Sqlite {
     fn put_metadata<'a>(&'a self, account: &'a AccountKey, metadata: Option<&'a AccountMetadata>) -> BoxFuture<'a, ()> {
         let (account, metadata) = (account.clone(), metadata.cloned());
         Box::pin(self.write(move |on| put_metadata(on, &account, metadata.as_ref())))
+    }
+
+    fn history<'a>(&'a self, account: &'a AccountKey) -> BoxFuture<'a, Option<AccountHistory>> {
+        let account = account.clone();
+        Box::pin(self.read(move |on| read::history(on, &account)))
+    }
+
+    fn note_sign_in<'a>(&'a self, account: &'a AccountKey, sign_in: &'a AccountHistory) -> BoxFuture<'a, ()> {
+        let (account, sign_in) = (account.clone(), sign_in.clone());
+        Box::pin(self.write(move |on| note_sign_in(on, &account, &sign_in)))
     }
 }
 
@@ -431,6 +449,20 @@ fn put_metadata(on: &Connection, account: &AccountKey, metadata: Option<&Account
     done.map(drop).map_err(|error| failed("cannot write an account's metadata", error))
 }
 
+fn note_sign_in(on: &Connection, account: &AccountKey, sign_in: &AccountHistory) -> Result<(), StoreError> {
+    let sql = "INSERT INTO siwx_account_history (namespace, address, first_at, last_at, connection)
+               VALUES (?1, ?2, ?3, ?4, ?5)
+               ON CONFLICT (namespace, address) DO UPDATE SET first_at = min(first_at, excluded.first_at),
+                  connection = iif(excluded.last_at >= last_at, excluded.connection, connection),
+                  last_at = max(last_at, excluded.last_at)";
+    let (first, last) = (sign_in.first_at.millis(), sign_in.last_at.millis());
+    let values = params![account.namespace(), account.address(), first, last, sign_in.connection];
+    let cannot = |error| failed("cannot write an account's sign-in", error);
+    on.execute(sql, values).map_err(cannot)?;
+    let most = i64::try_from(ENDED_DELETED).unwrap_or(i64::MAX);
+    on.execute(FORGOTTEN, params![last.saturating_sub(HISTORY_KEPT_MILLIS), most]).map(drop).map_err(cannot)
+}
+
 fn cannot_change(error: rusqlite::Error) -> StoreError {
     failed("cannot change a session", error)
 }
@@ -464,6 +496,7 @@ mod tests {
             ("end", END.to_owned()),
             ("bound", BOUND.to_owned()),
             ("ended", ENDED.to_owned()),
+            ("forgotten", FORGOTTEN.to_owned()),
             ("list of an account", read::list_sql(&of_account, Some(&after), 9, UnixTime::from_millis(1)).0),
         ];
         for (name, sql) in rows {

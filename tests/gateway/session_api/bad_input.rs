@@ -247,7 +247,8 @@ fn cross_site_posts_of_text_plain_change_nothing() {
 #[test]
 fn a_cross_site_websocket_on_a_cookie_is_refused_on_every_route() {
     let route = |name: &str, auth: &str| {
-        format!("[[route]]\nname = \"{name}\"\nprefix = \"/{name}\"\nupstream = \"api\"\nauth = \"{auth}\"\n")
+        let route = format!("[[route]]\nname = \"{name}\"\nprefix = \"/{name}\"\nupstream = \"api\"\n");
+        format!("{route}auth = \"{auth}\"\nwebsocket = true\n")
     };
     let routes = [route("open", "wallet"), route("plans", "subscription")].concat();
     let api = Api::set_up("", |setup| lax(setup).tables(&routes));

@@ -2,6 +2,7 @@
 
 use data_encoding::BASE64URL_NOPAD;
 use serde_json::{Value, json};
+use siwx_gateway::caip::AccountId;
 
 use super::{Api, DAPP, dapp_text, later, signed};
 use crate::harness::{Answer, Request, Wallet};
@@ -130,6 +131,46 @@ fn me_is_the_claims_and_the_account_where_it_is_asked_for() {
         assert!(account[member].is_string(), "{member}: {account}");
     }
     assert!(account["connection_method"].is_null() || account["connection_method"].is_object());
+}
+
+/// It said of each session that it was the account's first, and nothing of the wallet.
+#[test]
+fn the_account_says_when_it_signed_up_and_by_what_it_signed_in_last() {
+    let api = api();
+    let wallet = Wallet::evm(1);
+    let key = AccountId::parse(&wallet.account()).expect("an account").key();
+    let sign_in = |at: i64, wallet_info: Value| {
+        api.gateway.set_time(&later(at));
+        let Nonce { nonce, token } = nonce(&api);
+        let mut body = signed(&wallet, &dapp_text(&wallet, &nonce).with("Issued At", &later(at)));
+        body["walletInfo"] = wallet_info;
+        let request = request("POST", "authenticate", Some(&body)).header("x-nonce-jwt", &format!("Bearer {token}"));
+        let answer = api.send(&request);
+        assert_eq!(answer.status, 200, "{answer:?}");
+        answer.json()["token"].as_str().expect("a token").to_owned()
+    };
+    let social = json!({ "type": "social", "social": "x", "identifier": "<b>" });
+    let rows = [
+        (10, social.clone(), Some(social)),
+        (20, json!("a text"), None),
+        (30, json!({ "type": "unknown", "name": "x".repeat(16_384) }), None),
+        (40, Value::Null, None),
+    ];
+    for (at, said, kept) in rows {
+        sign_in(at, said);
+        let history =
+            api.gateway.block_on(api.gateway.store.sessions().history(&key)).expect("an answer").expect("a row");
+        let connection = history.connection.map(|text| serde_json::from_str::<Value>(&text).expect("JSON"));
+        assert_eq!(connection, kept, "at {at}");
+    }
+    let extension = json!({ "type": "extension", "name": "Meadow", "icon": "data:image/png;base64,AA==" });
+    let token = sign_in(50, extension.clone());
+    let me = Request::get(&format!("/auth/v1/me?{QUERY}&includeAppKitAccount=true"));
+    let account = api.send(&me.header("Authorization", &format!("Bearer {token}"))).json()["appKitAccount"].clone();
+    assert_eq!(account["connection_method"], extension);
+    for (member, at) in [("created_at", 10), ("signed_up_at", 10), ("last_signed_in_at", 50)] {
+        assert_eq!(account[member], later(at), "{member}");
+    }
 }
 
 #[test]

@@ -138,7 +138,9 @@ fn sign_ins_that_are_refused_and_why() {
         ("an end in data alone", in_data("expirationTime", json!("2026-11-21T10:00:00.000Z")), 400, "data_mismatch"),
     ];
     for (name, body, status, code) in rows {
-        assert_eq!(refusal(&api, &body).outcome(), (status, code.to_owned()), "{name}");
+        let refusal = refusal(&api, &body);
+        assert_eq!(refusal.outcome(), (status, code.to_owned()), "{name}");
+        assert_eq!(refusal.json().get("index"), None, "{name}: there is one alone");
     }
 }
 

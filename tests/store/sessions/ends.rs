@@ -3,8 +3,9 @@
 use siwx_gateway::{
     caip::{AccountId, AccountKey},
     store::{
-        AccountMetadata, Change, METADATA_BYTES_MAX, NewSession, Renewal, SESSIONS_MAX, SETS_PER_ACCOUNT_MAX,
-        SessionCursor, SessionEntry, SessionFilter, SessionSet, SignedIn, StoreError,
+        AccountHistory, AccountMetadata, CONNECTION_BYTES_MAX, Change, METADATA_BYTES_MAX, NewSession, Renewal,
+        SESSIONS_MAX, SETS_PER_ACCOUNT_MAX, SessionCursor, SessionEntry, SessionFilter, SessionSet, SignedIn,
+        StoreError,
     },
 };
 
@@ -374,4 +375,40 @@ fn metadata_is_kept_by_account() {
         sessions.put_metadata(&alice, None).await.expect(name);
         assert_eq!(sessions.metadata(&bob).await.expect(name), Some(first), "{name}");
     });
+}
+
+#[test]
+fn sign_ins_are_known_by_account_the_first_and_the_last() {
+    for_each_store(async |store, name| {
+        let sessions = store.sessions();
+        let (alice, bob) = (alice().key(), bob().key());
+        assert_eq!(sessions.history(&alice).await.expect(name), None, "{name}");
+        let of = |secs, connection| AccountHistory::of_sign_in(at(secs), connection).expect("a sign-in");
+        let known = |first, last, connection: Option<&str>| {
+            Some(AccountHistory { first_at: at(first), last_at: at(last), connection: connection.map(str::to_owned) })
+        };
+        let rows = [
+            ("the first", of(10, Some("{\"a\":1}")), known(10, 10, Some("{\"a\":1}"))),
+            ("one more, of another wallet", of(20, Some("{\"b\":1}")), known(10, 20, Some("{\"b\":1}"))),
+            ("one that comes late", of(5, Some("{\"c\":1}")), known(5, 20, Some("{\"b\":1}"))),
+            ("one that says nothing of its wallet", of(30, None), known(5, 30, None)),
+        ];
+        for (row, sign_in, expected) in rows {
+            sessions.note_sign_in(&alice, &sign_in).await.expect(name);
+            assert_eq!(sessions.history(&alice).await.expect(name), expected, "{name}: {row}");
+        }
+        assert_eq!(sessions.history(&bob).await.expect(name), None, "{name}");
+        // Somebody else's, more than a year later.
+        sessions.note_sign_in(&bob, &of(401 * DAY, None)).await.expect(name);
+        assert_eq!(sessions.history(&alice).await.expect(name), None, "{name}");
+    });
+}
+
+#[test]
+fn what_is_said_of_a_wallet_is_json_of_a_bounded_length() {
+    let longest = format!("\"{}\"", "x".repeat(CONNECTION_BYTES_MAX - 2));
+    assert!(AccountHistory::of_sign_in(at(1), Some(&longest)).is_ok());
+    for text in [&*format!("{longest} "), "{", ""] {
+        assert!(AccountHistory::of_sign_in(at(1), Some(text)).is_err(), "{}", text.len());
+    }
 }

@@ -5,8 +5,8 @@ use rusqlite::{Connection, OptionalExtension, Params, Row, ToSql, params, params
 
 use super::super::{
     super::{
-        AccountMetadata, ListedSet, SessionCursor, SessionEntry, SessionError, SessionFacts, SessionFilter, SessionKey,
-        SessionSet, SessionTexts, StoreError, grant::shown,
+        AccountHistory, AccountMetadata, ListedSet, SessionCursor, SessionEntry, SessionError, SessionFacts,
+        SessionFilter, SessionKey, SessionSet, SessionTexts, StoreError, grant::shown,
     },
     file::failed,
 };
@@ -136,6 +136,15 @@ pub(super) fn metadata(on: &Connection, account: &AccountKey) -> Result<Option<A
     let metadata = found.map(|(json, updated_at)| AccountMetadata::new(&json, UnixTime::from_millis(updated_at)));
     let nonsense = |error| StoreError::Corrupt(format!("{error} in a row of siwx_account_metadata for {account}"));
     metadata.transpose().map_err(nonsense)
+}
+
+pub(super) fn history(on: &Connection, account: &AccountKey) -> Result<Option<AccountHistory>, StoreError> {
+    let sql = "SELECT first_at, last_at, connection FROM siwx_account_history WHERE namespace = ?1 AND address = ?2";
+    let found = on.query_row(sql, params![account.namespace(), account.address()], |row| {
+        let time = |column| row.get::<_, i64>(column).map(UnixTime::from_millis);
+        Ok(AccountHistory { first_at: time(0)?, last_at: time(1)?, connection: row.get(2)? })
+    });
+    found.optional().map_err(|error| failed("cannot read an account's sign-ins", error))
 }
 
 fn each(

@@ -25,6 +25,7 @@ mod failures;
 mod framing;
 mod headers;
 mod identity;
+mod keys;
 mod limits;
 mod logs;
 mod metrics;

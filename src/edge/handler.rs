@@ -404,7 +404,8 @@ impl Worker {
         let status = response.status();
         let outcome = if status.is_server_error() { Outcome::Error } else { Outcome::Denied };
         if let Some(line) = record.line() {
-            line.text("code", answer.code());
+            let code = answer.code();
+            line.optional("code", (!code.is_empty()).then_some(code));
         }
         if record.is_head() {
             // HTTP/1 would leave the body out by itself, HTTP/2 would send it.

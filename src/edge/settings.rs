@@ -53,6 +53,17 @@ pub struct Settings {
     pub access_log: AccessLog,
 }
 
+/// Proxies in front that may say where a request came from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Proxies {
+    /// Their networks.
+    pub trusted: Networks,
+    /// Where they say it.
+    pub field: Field,
+    /// The PROXY protocol, which all of them speak if one does.
+    pub protocol: Option<Versions>,
+}
+
 /// Who a request is, told under our signature.
 #[derive(Debug, Clone)]
 pub struct AssertionSettings {
@@ -71,17 +82,6 @@ pub enum IdentityPreset {
     Authelia,
     /// `X-Forwarded-User`, `X-Auth-Request-User`, `X-Forwarded-Preferred-Username`.
     Oauth2Proxy,
-}
-
-/// Proxies in front that may say where a request came from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Proxies {
-    /// Their networks.
-    pub trusted: Networks,
-    /// Where they say it.
-    pub field: Field,
-    /// The PROXY protocol, which all of them speak if one does.
-    pub protocol: Option<Versions>,
 }
 
 /// TLS of the public listeners.

@@ -33,6 +33,7 @@ mod operator;
 mod paths;
 mod session_api;
 mod sessions;
+mod silence;
 mod sources;
 mod tron_and_sui;
 mod upstreams;

@@ -1,5 +1,6 @@
 //! The session API over real sockets (sessions.md sections 2 and 3), one module a topic.
 
+mod bad_input;
 mod cookies;
 mod cors;
 mod cross_site;

@@ -16,10 +16,12 @@
 //! | `sign_in` | texts to sessions |
 //! | `renew` | a longer life under a new name; the end |
 //! | `confirm` | contracts that are asked again |
+//! | `plans` | what their accounts hold, for their owner to see |
 //! | `stored` | sessions as a store has them, and back |
 
 mod confirm;
 mod opened;
+mod plans;
 mod renew;
 mod sign_in;
 mod stored;
@@ -58,6 +60,7 @@ use crate::{
 
 pub use self::{
     opened::Opened,
+    plans::HeldPlan,
     renew::Shown,
     sign_in::{How, SignInRequest},
 };

@@ -21,7 +21,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::{Fault, Sessions, stored};
 use crate::{
-    caip::AccountId,
+    caip::{AccountId, AccountKey},
     chain::SignerKey,
     credential::Presented,
     gate::{
@@ -131,9 +131,13 @@ impl Opened {
         now: UnixTime,
     ) -> Result<Acting<'_>, SessionError> {
         let (identity, session) = Identity::open(&self.set, &self.known, named, life, now)?;
-        let is_its = |entry: &&Arc<Entry>| entry.known.session() == Some(session.sid);
-        let entry = self.entries.iter().find(is_its).ok_or(SessionError::Unauthenticated)?;
+        let entry = self.entry_of(session).ok_or(SessionError::Unauthenticated)?;
         Ok(Acting { identity, session, entry })
+    }
+
+    /// What is remembered of one of its sessions.
+    pub(super) fn entry_of(&self, session: &Session) -> Option<&Arc<Entry>> {
+        self.entries.iter().find(|entry| entry.known.session() == Some(session.sid))
     }
 
     fn is_shown(&self, life: &Life, now: UnixTime) -> bool {
@@ -208,6 +212,23 @@ impl Memory {
         self.ends.fetch_add(1, Ordering::AcqRel);
         self.sets.invalidate(old);
         self.successors.insert(*old, *new);
+    }
+
+    /// Forgets the sets in which these accounts are, whatever opens them. It walks through all that is remembered, on a
+    /// thread that serves no request: this is asked for now and then, and an index would be paid for by every session.
+    pub(super) async fn forget_accounts(&self, accounts: &[AccountKey]) {
+        self.ends.fetch_add(1, Ordering::AcqRel);
+        let (sets, accounts) = (self.sets.clone(), accounts.to_vec());
+        let walked = tokio::task::spawn_blocking(move || {
+            for (key, opened) in &sets {
+                if opened.set.sessions().iter().any(|session| accounts.contains(&session.account.key())) {
+                    sets.invalidate(&*key);
+                }
+            }
+        });
+        if walked.await.is_err() {
+            self.flush();
+        }
     }
 
     /// Forgets everything.

@@ -24,6 +24,7 @@ use crate::{
     facilitator::{self, Facilitators},
     gate::{
         Gate, Stores,
+        keys::{self, Keys},
         payment::{Means, Payments},
         sessions::{self, Sessions},
         settings::{PaymentSettings, SessionSettings, Settings},
@@ -33,7 +34,7 @@ use crate::{
     policy::routes::Routes,
     rpc::{self, Rpc},
     secret::Secret,
-    session::keys::{Algorithm, KeyRing, SigningKey, SigningKeys},
+    session::keys::{Algorithm, KeyRing},
     siwx::origin::Origin,
     store::{self, Store, StoreError},
     time::{Clock, UnixTime},
@@ -60,6 +61,8 @@ pub struct App {
     server: Server,
     gate: Arc<Gate>,
     clock: Arc<dyn Clock>,
+    /// What is done beside requests is done there, for as long as it is kept.
+    outbound: Option<Outbound>,
 }
 
 /// The system's wall clock.
@@ -139,16 +142,19 @@ impl App {
         if let (Some(settings), Some(outbound)) = (config.rpc, &outbound) {
             gate.ask_contracts(Rpc::new(settings, outbound, &metrics)?, outbound.clone(), Instant::now());
         }
-        let kept = match &outbound {
-            Some(outbound) if sessions.is_some() || signs => Some(kept_secret("token", outbound, &store)?),
+        let kept = match (&outbound, key_use(sessions.as_ref(), config.edge.assertion.as_ref())) {
+            (Some(outbound), Some(used)) => Some(kept_keys(used, outbound, &store, &world.clock)?),
             _ => None,
         };
-        let assertion_keys =
-            config.edge.assertion.as_ref().and_then(|settings| assertion_keys(settings, kept.as_ref()));
-        if let (Some(settings), Some(outbound), Some(kept)) = (sessions, &outbound, &kept) {
-            open_sessions(&gate, settings, kept, outbound, &store, &metrics)?;
+        let ring = |algorithm| kept.as_ref().and_then(|kept| kept.ring(algorithm));
+        let assertion_keys = config.edge.assertion.as_ref().and_then(|settings| match &settings.key {
+            Some(key) => Some(KeyRing::of(key.clone())),
+            None => ring(settings.algorithm),
+        });
+        if let (Some(settings), Some(outbound), Some(keys)) = (sessions, &outbound, ring(Algorithm::EdDsa)) {
+            open_sessions(&gate, settings, keys, outbound, &store, &metrics)?;
         }
-        if let (Some(settings), Some(outbound)) = (payments, outbound) {
+        if let (Some(settings), Some(outbound)) = (payments, outbound.clone()) {
             let facilitators = config.facilitators;
             let outside = Outside { outbound, facilitators, store: &store, metrics: &metrics, clock: &world.clock };
             take_payments(&gate, settings, origins, outside)?;
@@ -158,6 +164,7 @@ impl App {
             settings: config.edge,
             public_url: config.public_url,
             assertion_keys,
+            keys: kept,
             upstreams: config.upstreams,
             gate,
             store,
@@ -165,11 +172,12 @@ impl App {
             metrics,
             clock: world.clock,
             version: VERSION,
+            fresh_secret,
             duration: |text| amounts::duration(text).ok(),
             access_log: world.access_log,
             random,
         })?;
-        Ok(Self { server, gate: judge, clock })
+        Ok(Self { server, gate: judge, clock, outbound })
     }
 
     /// The addresses it listens on, ports known.
@@ -189,6 +197,7 @@ impl App {
 
     /// Serves until `stop` is done, then drains. Runs on a current-thread runtime.
     pub async fn run(self, stop: impl Future<Output = ()>) -> io::Result<()> {
+        let _beside = self.outbound;
         if !self.gate.counts_usage() {
             return self.server.run(stop).await;
         }
@@ -295,21 +304,60 @@ fn take_payments(
     Ok(())
 }
 
-/// The keys of assertions: the one that is configured, or one of what the store keeps.
-fn assertion_keys(settings: &AssertionSettings, kept: Option<&Secret<[u8; 32]>>) -> Option<Arc<KeyRing>> {
-    let key = match &settings.key {
-        Some(key) => key.clone(),
-        None => SigningKey::derive(kept?, settings.algorithm),
-    };
-    Some(KeyRing::new(SigningKeys::new(key)))
+/// What keys of the store are used for.
+pub(crate) struct KeyUse {
+    /// How they sign.
+    pub(crate) algorithms: Vec<Algorithm>,
+    /// How long their tokens live at most.
+    pub(crate) life: Duration,
 }
 
-/// Lets a gate open sessions, with tokens of the secret that the store keeps. Blocks until the store has given that of
-/// nonces.
+/// What keys of the store are used for; nothing: for nothing.
+pub(crate) fn key_use(sessions: Option<&SessionSettings>, assertion: Option<&AssertionSettings>) -> Option<KeyUse> {
+    let (mut algorithms, mut life) = (Vec::new(), Duration::ZERO);
+    if let Some(settings) = sessions {
+        algorithms.push(Algorithm::EdDsa);
+        life = settings.life.absolute.max(settings.message_age_max);
+    }
+    if let Some(settings) = assertion.filter(|settings| settings.key.is_none()) {
+        if !algorithms.contains(&settings.algorithm) {
+            algorithms.push(settings.algorithm);
+        }
+        life = life.max(Duration::from_secs(settings.ttl_secs.into()));
+    }
+    (!algorithms.is_empty()).then_some(KeyUse { algorithms, life })
+}
+
+/// The keys that the store keeps, in step with it from now on. Blocks until it has given them.
+fn kept_keys(
+    used: KeyUse,
+    outbound: &Outbound,
+    store: &Store,
+    clock: &Arc<dyn Clock>,
+) -> Result<Arc<Keys>, StartError> {
+    let fresh = fresh_secret().map_err(StartError::Outbound)?;
+    let means = keys::Means { secrets: store.secrets(), foreign: store.foreign_writes(), clock: Arc::clone(clock) };
+    let (answer, answered) = std::sync::mpsc::channel();
+    outbound.spawn(async move {
+        let _ = answer.send(Keys::read(means, &used.algorithms, used.life, fresh).await);
+    });
+    let keys = answered.recv().map_err(|_| StartError::Outbound(io::ErrorKind::BrokenPipe.into()))??;
+    outbound.spawn(Arc::clone(&keys).keep());
+    Ok(keys)
+}
+
+/// A secret that nobody can foresee.
+pub(crate) fn fresh_secret() -> io::Result<Secret<[u8; 32]>> {
+    let mut fresh = [0; 32];
+    getrandom::fill(&mut fresh).map_err(io::Error::other)?;
+    Ok(Secret::new(fresh))
+}
+
+/// Lets a gate open sessions, with tokens of these keys. Blocks until the store has given the secret of nonces.
 fn open_sessions(
     gate: &Gate,
     settings: SessionSettings,
-    kept: &Secret<[u8; 32]>,
+    keys: Arc<KeyRing>,
     outbound: &Outbound,
     store: &Store,
     metrics: &Arc<Metrics>,
@@ -318,12 +366,11 @@ fn open_sessions(
         Some(secret) => secret.clone(),
         None => nonce_secret(outbound, store)?,
     };
-    let key = SigningKey::derive(kept, Algorithm::EdDsa);
     let means = sessions::Means {
         store: store.sessions(),
         foreign_writes: store.foreign_writes(),
         issuer: NonceIssuer::new(secret),
-        keys: KeyRing::new(SigningKeys::new(key)),
+        keys,
         random: |bytes| getrandom::fill(bytes).map_err(io::Error::other),
         metrics: Arc::clone(metrics),
     };
@@ -339,11 +386,10 @@ fn nonce_secret(outbound: &Outbound, store: &Store) -> Result<Secret<Vec<u8>>, S
 
 /// A secret that the store keeps, made now if there was none.
 fn kept_secret(name: &'static str, outbound: &Outbound, store: &Store) -> Result<Secret<[u8; 32]>, StartError> {
-    let mut fresh = [0; 32];
-    getrandom::fill(&mut fresh).map_err(|error| StartError::Outbound(io::Error::other(error)))?;
+    let fresh = fresh_secret().map_err(StartError::Outbound)?;
     let (secrets, (answer, answered)) = (store.secrets(), std::sync::mpsc::channel());
     outbound.spawn(async move {
-        let _ = answer.send(secrets.secret(name, Secret::new(fresh)).await);
+        let _ = answer.send(secrets.secret(name, fresh).await);
     });
     Ok(answered.recv().map_err(|_| StartError::Outbound(io::ErrorKind::BrokenPipe.into()))??)
 }

@@ -16,6 +16,7 @@ mod fetch;
 mod healthcheck;
 mod input;
 mod keygen;
+mod keys;
 mod message;
 mod payments;
 mod plans;
@@ -75,6 +76,9 @@ enum Command {
     /// List payments, and say what became of those whose outcome nobody knows
     #[command(subcommand)]
     Payments(payments::Command),
+    /// List the keys of tokens and assertions, and make new ones
+    #[command(subcommand)]
+    Keys(keys::Command),
     /// List who is signed in, and end sessions
     #[command(subcommand)]
     Sessions(sessions::Command),
@@ -112,6 +116,7 @@ fn run_command(command: &Command) -> Result<ExitCode, console::Failure> {
         Command::Payments(command) => payments::run(command),
         Command::Plans(command) => plans::run(command),
         Command::Run(arguments) => run::run(arguments),
+        Command::Keys(command) => keys::run(command),
         Command::Sessions(command) => sessions::run(command),
         Command::Signature(command) => signature::run(command),
         Command::Subscriptions(command) => subscriptions::run(command),

@@ -1,5 +1,5 @@
-//! The private listener: metrics, health, and the admin API. What is behind `/admin/payments`, `/admin/sessions` and
-//! `/admin/subscriptions` stands in files of these names.
+//! The private listener: metrics, health, and the admin API. What is behind `/admin/keys`,
+//! `/admin/payments`, `/admin/sessions` and `/admin/subscriptions` stands in files of these names.
 //!
 //! | method and path | answers |
 //! |---|---|
@@ -15,6 +15,8 @@
 //! | GET `/admin/sessions?account=&after=` | a page of who is signed in, the newest first |
 //! | DELETE `/admin/sessions/{sid}` | ends a set of sessions, or one session of it by its own id |
 //! | DELETE `/admin/sessions?account=` | ends all sessions of an account |
+//! | GET `/admin/keys` | the keys of tokens and assertions that the store keeps, and what each is for |
+//! | POST `/admin/keys/rotate` | publishes a new one, which signs in five minutes |
 //! | POST `/admin/cache/flush` | forgets everything that is remembered |
 //! | GET `/admin/state` | versions, readiness, sizes |
 //!
@@ -28,6 +30,7 @@
 //! 5. Nothing here is served on a public listener.
 
 mod answers;
+pub(crate) mod keys;
 pub(crate) mod payments;
 pub(crate) mod sessions;
 mod subscriptions;
@@ -60,7 +63,13 @@ use super::{
     listener::Connections,
     settings::AdminSettings,
 };
-use crate::{caip::AccountKey, gate::Gate, metrics::Metrics, store::Store};
+use crate::{
+    caip::AccountKey,
+    gate::{Gate, keys::Keys},
+    metrics::Metrics,
+    secret::Secret,
+    store::Store,
+};
 
 /// What the private listener tells and changes.
 pub(crate) struct Admin {
@@ -69,6 +78,9 @@ pub(crate) struct Admin {
     pub(crate) tls: Option<TlsAcceptor>,
     pub(crate) live: Arc<Live>,
     pub(crate) store: Store,
+    /// The keys that the store keeps, where any are used.
+    pub(crate) keys: Option<Arc<Keys>>,
+    pub(crate) fresh_secret: fn() -> std::io::Result<Secret<[u8; 32]>>,
     pub(crate) connections: Arc<Connections>,
     pub(crate) readiness: Arc<Readiness>,
     pub(crate) plans: Vec<String>,
@@ -233,9 +245,12 @@ impl Admin {
             (Method::GET, ["sessions"]) => self.list_sessions(&query).await,
             (Method::DELETE, ["sessions"]) => self.end_sessions_of(&query, peer).await,
             (Method::DELETE, ["sessions", sid]) => self.end_session(sid, peer).await,
+            (Method::GET, ["keys"]) => self.list_keys(),
+            (Method::POST, ["keys", "rotate"]) => self.rotate_keys(peer).await,
             (
                 _,
-                ["state" | "subscriptions" | "payments" | "sessions"]
+                ["state" | "subscriptions" | "payments" | "sessions" | "keys"]
+                | ["keys", "rotate"]
                 | ["sessions", _]
                 | ["cache", "flush"]
                 | ["payments", _]

@@ -17,6 +17,8 @@ mod identity;
 mod trace;
 mod trailers;
 
+use std::sync::Arc;
+
 use http::{
     HeaderMap, HeaderName, HeaderValue,
     header::{
@@ -35,7 +37,7 @@ use trace::{is_of_trace, keep_trace};
 use super::settings::IdentityPreset;
 use crate::{
     credential::{Authorization, Bearer, Cookie},
-    session::id::SessionKey,
+    session::{id::SessionKey, keys::KeyRing},
 };
 
 /// Which of the fields with a meaning to us a request has.
@@ -76,8 +78,8 @@ pub(crate) struct HeaderRules {
 /// What opens sessions, which is nobody's business behind the gateway.
 struct SessionFields {
     cookie: Cookie,
-    /// What tokens of ours begin with.
-    token_mark: String,
+    /// What knows tokens of ours by their beginning.
+    ring: Option<Arc<KeyRing>>,
 }
 
 /// What an upstream is told about where a request came from.
@@ -242,9 +244,9 @@ impl HeaderRules {
         })
     }
 
-    /// The same where there are sessions, in a cookie of this name and in tokens with this beginning.
-    pub(crate) fn with_sessions(mut self, cookie: Cookie, token_mark: String) -> Self {
-        self.sessions = Some(SessionFields { cookie, token_mark });
+    /// The same where there are sessions, in a cookie of this name and in tokens of these keys.
+    pub(crate) fn with_sessions(mut self, cookie: Cookie, ring: Option<Arc<KeyRing>>) -> Self {
+        self.sessions = Some(SessionFields { cookie, ring });
         self.added_max += ADDED_BY_SESSIONS;
         self
     }
@@ -311,7 +313,9 @@ impl HeaderRules {
     fn is_ours(&self, value: &[u8], takes_sessions: bool) -> bool {
         let is_sessions = |sessions: &SessionFields| {
             Bearer::token(value).is_some_and(|token| {
-                takes_sessions || SessionKey::is_meant(token) || token.starts_with(sessions.token_mark.as_bytes())
+                takes_sessions
+                    || SessionKey::is_meant(token)
+                    || sessions.ring.as_ref().is_some_and(|ring| ring.is_meant(token))
             })
         };
         (!self.forward_credential && self.carrier.ours(value).is_some())

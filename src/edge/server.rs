@@ -32,8 +32,9 @@ use super::{
 };
 use crate::{
     credential::Authorization,
-    gate::Gate,
+    gate::{Gate, keys::Keys},
     metrics::{Metrics, OwnStripe},
+    secret::Secret,
     session::keys::KeyRing,
     siwx::origin::Origin,
     store::Store,
@@ -48,6 +49,10 @@ pub struct Parts {
     pub public_url: Origin,
     /// What signs assertions, where there are any.
     pub assertion_keys: Option<Arc<KeyRing>>,
+    /// The keys that the store keeps, where any are used.
+    pub keys: Option<Arc<Keys>>,
+    /// Makes a secret that nobody can foresee.
+    pub fresh_secret: fn() -> std::io::Result<Secret<[u8; 32]>>,
     /// The services behind.
     pub upstreams: Vec<UpstreamSettings>,
     /// Who judges.
@@ -136,6 +141,8 @@ impl Server {
             settings,
             public_url,
             assertion_keys,
+            keys,
+            fresh_secret,
             upstreams,
             gate,
             store,
@@ -156,7 +163,7 @@ impl Server {
         if let Some(sessions) = gate.sessions()
             && let Some(cookie) = sessions.cookie()
         {
-            headers = headers.with_sessions(cookie.clone(), sessions.token_mark());
+            headers = headers.with_sessions(cookie.clone(), Some(sessions.ring()));
         }
         let assertions = settings
             .assertion
@@ -212,6 +219,8 @@ impl Server {
                     tls,
                     live: Arc::clone(&live),
                     store: store.clone(),
+                    keys,
+                    fresh_secret,
                     connections: Arc::clone(&connections),
                     readiness: Arc::clone(&readiness),
                     plans,

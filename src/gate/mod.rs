@@ -23,6 +23,7 @@
 mod cache;
 mod contracts;
 mod identify;
+pub mod keys;
 mod limits;
 pub mod payment;
 mod quotas;

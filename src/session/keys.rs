@@ -17,7 +17,7 @@
 //! Signing needs no random bytes: Ed25519 has none (RFC 8032), and ECDSA's are made from key and text (RFC 6979).
 
 mod pem;
-mod ring;
+pub mod ring;
 
 use std::fmt;
 
@@ -295,6 +295,11 @@ impl SigningKeys {
             }
         }
         json!({"keys": keys.into_iter().map(SigningKey::published).collect::<Vec<_>>()})
+    }
+
+    /// All of them, whatever the time.
+    pub(super) fn all(&self) -> impl Iterator<Item = &SigningKey> {
+        std::iter::once(&self.current).chain(&self.next).chain(self.old.iter().map(|old| &old.key))
     }
 
     fn known(&self, now: UnixTime) -> impl Iterator<Item = &SigningKey> {

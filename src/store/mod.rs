@@ -129,6 +129,28 @@ pub trait SecretStore: Send + Sync {
     /// The secret of this name: `fresh` if there was none, and then for ever. Of any number of processes that ask at
     /// once, all are told the same one, and only when it is safe from a crash.
     fn secret<'a>(&'a self, name: &'a str, fresh: Secret<[u8; 32]>) -> BoxFuture<'a, Secret<[u8; 32]>>;
+
+    /// The secret of this name and all that succeeded it, the oldest first; empty if there is none.
+    fn succession<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Vec<KeptSecret>>;
+
+    /// Lets `fresh` succeed what there is of this name, as made at `now`, and says whether it does. It does not if one
+    /// was made after `after` already: of any number of processes that ask at once, one is told so.
+    fn succeed<'a>(
+        &'a self,
+        name: &'a str,
+        fresh: Secret<[u8; 32]>,
+        after: UnixTime,
+        now: UnixTime,
+    ) -> BoxFuture<'a, bool>;
+}
+
+/// A secret, and since when there is it.
+#[derive(Debug, Clone)]
+pub struct KeptSecret {
+    /// The secret.
+    pub secret: Secret<[u8; 32]>,
+    /// When it was made; nothing: it is the first one.
+    pub made_at: Option<UnixTime>,
 }
 
 /// Under what a used nonce is remembered. Keys of the two kinds are never equal.

@@ -23,12 +23,12 @@ const ED25519: &str = "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIJ1hsZ3v
 /// What `openssl genpkey` calls the first of them: the thumbprint of RFC 8037 section A.3.
 const ED25519_KID: &str = "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k";
 
-fn signing(setup: Setup) -> Setup {
+pub(crate) fn signing(setup: Setup) -> Setup {
     setup.set("auth.assertion.enabled", "true")
 }
 
 /// The keys that a gateway publishes.
-fn published(gateway: &Gateway) -> Vec<Value> {
+pub(crate) fn published(gateway: &Gateway) -> Vec<Value> {
     let answer = gateway.send(&Request::get("/.siwx/jwks.json"));
     assert_eq!(answer.status, 200, "{answer:?}");
     assert_eq!(answer.one("content-type"), Some("application/json"));
@@ -43,7 +43,7 @@ fn published(gateway: &Gateway) -> Vec<Value> {
 }
 
 /// The claims of a token, if one of these keys signed it.
-fn opened(token: &str, keys: &[Value]) -> Result<Value, &'static str> {
+pub(crate) fn opened(token: &str, keys: &[Value]) -> Result<Value, &'static str> {
     let parts: Vec<&str> = token.split('.').collect();
     let [header, payload, signature] = parts[..] else {
         return Err("three parts");
@@ -76,9 +76,16 @@ fn opened(token: &str, keys: &[Value]) -> Result<Value, &'static str> {
     if is_good { json(payload) } else { Err("a signature") }
 }
 
-fn told(seen: &Seen) -> &str {
+pub(crate) fn told(seen: &Seen) -> &str {
     assert_eq!(seen.all(ASSERTION).len(), 1, "{seen:?}");
     seen.one(ASSERTION).expect("an assertion")
+}
+
+/// The name of the key that signed a token.
+pub(crate) fn kid_of(token: &str) -> String {
+    let header = BASE64URL_NOPAD.decode(token.split('.').next().expect("a part").as_bytes()).expect("base64url");
+    let header: Value = serde_json::from_slice(&header).expect("JSON");
+    header["kid"].as_str().expect("a name").to_owned()
 }
 
 fn secs(text: &str) -> i64 {

@@ -18,7 +18,7 @@ use siwx_gateway::{
     secret::Secret,
     store::{
         self, AccountHistory, AccountMetadata, Asked, Backend, BoxFuture, Claim, Cursor, Doubt, Driver, Due, Filter,
-        Grant, Lease, NewPayment, NonceKey, NonceStore, OpenPayments, Owner, Page, Payment, PaymentCursor,
+        Grant, KeptSecret, Lease, NewPayment, NonceKey, NonceStore, OpenPayments, Owner, Page, Payment, PaymentCursor,
         PaymentFilter, PaymentId, PaymentPage, PaymentStore, Recorded, Renewal, Reserved, Resolution, Resolved,
         SecretStore, SessionCursor, SessionFilter, SessionKey, SessionPage, SessionSet, SessionStore, Settings,
         Settlement, SignIn, SignedIn, Step, Store, StoreError, SubscriptionStore, TakenOver, UsageDelta, UsageStore,
@@ -293,6 +293,20 @@ impl UsageStore for Flaky {
 impl SecretStore for Flaky {
     fn secret<'a>(&'a self, name: &'a str, fresh: Secret<[u8; 32]>) -> BoxFuture<'a, Secret<[u8; 32]>> {
         self.or_fail(self.secrets.secret(name, fresh))
+    }
+
+    fn succession<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Vec<KeptSecret>> {
+        self.or_fail(self.secrets.succession(name))
+    }
+
+    fn succeed<'a>(
+        &'a self,
+        name: &'a str,
+        fresh: Secret<[u8; 32]>,
+        after: UnixTime,
+        now: UnixTime,
+    ) -> BoxFuture<'a, bool> {
+        self.or_fail(self.secrets.succeed(name, fresh, after, now))
     }
 }
 

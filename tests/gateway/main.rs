@@ -28,6 +28,7 @@ mod framing;
 mod headers;
 mod http2_upstreams;
 mod identity;
+mod keys;
 mod limits;
 mod logs;
 mod metrics;

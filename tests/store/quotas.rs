@@ -1,10 +1,13 @@
 //! What any store does with quotas and kept secrets.
 
+use std::time::Duration;
+
 use siwx_gateway::{
     caip::AccountKey,
     policy::access::Scope,
     secret::Secret,
     store::{StoreError, USAGE_MAX, UsageDelta},
+    time::UnixTime,
 };
 
 use crate::{
@@ -122,5 +125,40 @@ fn a_secret_is_made_once() {
         assert_eq!(other.expose(), &[99; 32], "{name}");
         let again = store.secrets().secret("nonces", Secret::new([98; 32])).await.expect(name);
         assert_eq!(again.expose(), &told[0], "{name}");
+    });
+}
+
+#[test]
+fn one_secret_succeeds_another() {
+    for_each_store(async |store, name| {
+        let secrets = store.secrets();
+        let first = secrets.secret("token", Secret::new([1; 32])).await.expect(name);
+        secrets.secret("tokens", Secret::new([9; 32])).await.expect(name);
+        let now = UnixTime::from_millis(1_795_168_800_123);
+        let (pause, later) = (Duration::from_secs(300), now.plus_millis(300_000));
+        let before = |now: UnixTime| now.plus_millis(-i64::try_from(pause.as_millis()).expect("a number"));
+        // Of many that ask at once one is told yes, and none after it before the pause is over.
+        let mut attempts = tokio::task::JoinSet::new();
+        for number in 10..30 {
+            let (secrets, now) = (store.secrets(), now.plus_millis(i64::from(number) - 10));
+            let after = before(now);
+            let fresh = Secret::new([number; 32]);
+            attempts.spawn(async move { secrets.succeed("token", fresh, after, now).await.expect("an answer") });
+        }
+        let told = attempts.join_all().await;
+        assert_eq!(told.iter().filter(|made| **made).count(), 1, "{name}");
+        let kept = secrets.succession("token").await.expect(name);
+        assert_eq!((kept.len(), kept[0].made_at), (2, None), "{name}");
+        assert_eq!(kept[0].secret.expose(), first.expose(), "{name}");
+        let made_at = kept[1].made_at.expect("a time");
+        assert!((now..now.plus_millis(20)).contains(&made_at), "{name}: {made_at}");
+        for (at, expected) in [(made_at.plus_millis(299_999), false), (made_at.plus_millis(300_000), true)] {
+            let made = secrets.succeed("token", Secret::new([3; 32]), before(at), at).await.expect(name);
+            assert_eq!(made, expected, "{name}: {at}, {later}");
+        }
+        let kept = secrets.succession("token").await.expect(name);
+        assert_eq!((kept.len(), kept[2].secret.expose()), (3, &[3; 32]), "{name}: the newest comes last");
+        assert_eq!(secrets.secret("token", Secret::new([4; 32])).await.expect(name).expose(), first.expose(), "{name}");
+        assert!(secrets.succession("other").await.expect(name).is_empty(), "{name}");
     });
 }

@@ -145,7 +145,7 @@ impl Question {
         let mut rules = header_rules(&config.edge, &config.public_url).map_err(Failure::failed)?;
         if let Some(sessions) = &config.gate.sessions {
             // Tokens are known by their key, which only a running gateway has.
-            rules = rules.with_sessions(Cookie::new(&sessions.cookie.name), "siwxs_".to_owned());
+            rules = rules.with_sessions(Cookie::new(&sessions.cookie.name), None);
         }
         let asked_host = HeaderValue::from_str(head.authority).map_err(Failure::failed)?;
         let host = match &upstream.host {

@@ -50,7 +50,7 @@ use crate::{
         id::Sid,
         keys::{KeyRing, SigningKeys},
         sign_in::{Reader, profile},
-        token::{self, NonceClaims, Parties},
+        token::{NonceClaims, Parties},
     },
     siwx::{claims::Expectation, message::Reading, origin::Origin},
     store::{SessionStore, StoreError},
@@ -224,9 +224,9 @@ impl Sessions {
         self.carriers.cookie.as_ref()
     }
 
-    /// What its tokens begin with.
-    pub fn token_mark(&self) -> String {
-        token::head(self.keys().current()) + "."
+    /// The keys of its tokens, as they change.
+    pub fn ring(&self) -> Arc<KeyRing> {
+        Arc::clone(&self.means.keys)
     }
 
     /// A nonce for one sign-in. Nothing is stored, and it is nobody's.

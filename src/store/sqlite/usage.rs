@@ -3,7 +3,7 @@
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::{
-    super::{BoxFuture, SecretStore, StoreError, USAGE_MAX, UsageDelta, UsageStore},
+    super::{BoxFuture, KeptSecret, SecretStore, StoreError, USAGE_MAX, UsageDelta, UsageStore},
     Sqlite,
     file::{count, failed},
 };
@@ -52,6 +52,22 @@ impl SecretStore for Sqlite {
     fn secret<'a>(&'a self, name: &'a str, fresh: Secret<[u8; 32]>) -> BoxFuture<'a, Secret<[u8; 32]>> {
         let name = name.to_owned();
         Box::pin(self.write(move |on| secret(on, &name, &fresh)))
+    }
+
+    fn succession<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Vec<KeptSecret>> {
+        let name = name.to_owned();
+        Box::pin(self.read(move |on| succession(on, &name)))
+    }
+
+    fn succeed<'a>(
+        &'a self,
+        name: &'a str,
+        fresh: Secret<[u8; 32]>,
+        after: UnixTime,
+        now: UnixTime,
+    ) -> BoxFuture<'a, bool> {
+        let name = name.to_owned();
+        Box::pin(self.write(move |on| succeed(on, &name, &fresh, after, now)))
     }
 }
 
@@ -121,4 +137,39 @@ fn secret(on: &Connection, name: &str, fresh: &Secret<[u8; 32]>) -> Result<Secre
     let length = kept.len();
     let kept = <[u8; 32]>::try_from(kept);
     kept.map(Secret::new).map_err(|_| StoreError::Corrupt(format!("expected a secret of 32 bytes, found {length}")))
+}
+
+/// Successors are called as the first one is, with the millisecond in which they were made.
+fn succession(on: &Connection, name: &str) -> Result<Vec<KeptSecret>, StoreError> {
+    let doing = "cannot read secrets";
+    let sql = "SELECT CAST(substr(name, length(?1) + 2) AS INTEGER), secret FROM siwx_secrets
+               WHERE name = ?1 OR name GLOB ?1 || '@*' ORDER BY 1";
+    let mut statement = on.prepare(sql).map_err(|error| failed(doing, error))?;
+    let rows = statement.query_map([name], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, Vec<u8>>(1)?)));
+    let rows = rows.map_err(|error| failed(doing, error))?;
+    let kept = rows.map(|row| {
+        let (millis, bytes) = row.map_err(|error| failed(doing, error))?;
+        let length = bytes.len();
+        let secret = <[u8; 32]>::try_from(bytes)
+            .map_err(|_| StoreError::Corrupt(format!("expected a secret of 32 bytes, found {length}")))?;
+        let made_at = (millis != 0).then(|| UnixTime::from_millis(millis));
+        Ok(KeptSecret { secret: Secret::new(secret), made_at })
+    });
+    kept.collect()
+}
+
+fn succeed(
+    on: &Connection,
+    name: &str,
+    fresh: &Secret<[u8; 32]>,
+    after: UnixTime,
+    now: UnixTime,
+) -> Result<bool, StoreError> {
+    let sql = "INSERT INTO siwx_secrets (name, secret)
+               SELECT ?1 || '@' || ?2, ?3 WHERE NOT EXISTS (
+                  SELECT 1 FROM siwx_secrets
+                  WHERE name GLOB ?1 || '@*' AND CAST(substr(name, length(?1) + 2) AS INTEGER) > ?4)
+               ON CONFLICT (name) DO NOTHING";
+    let made = on.execute(sql, params![name, now.millis(), fresh.expose(), after.millis()]);
+    Ok(made.map_err(|error| failed("cannot keep a secret", error))? == 1)
 }

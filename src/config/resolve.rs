@@ -15,7 +15,7 @@ mod upstreams;
 mod x402;
 
 use super::{
-    Config, LogLevel, LogSettings, Places,
+    Config, Fingerprint, LogLevel, LogSettings, Places,
     report::{Place, Report},
     section::Section,
     tree::Text,
@@ -109,6 +109,7 @@ pub(crate) fn config(root: &Section, report: &mut Report) -> Option<Config> {
             admin_listen: root.section("admin").place("listen").clone(),
             store: root.section("store").place("url").clone(),
         },
+        fingerprint: Fingerprint::of(root),
     })
 }
 

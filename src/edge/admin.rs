@@ -15,6 +15,7 @@
 //! | GET `/admin/sessions?account=&after=` | a page of who is signed in, the newest first |
 //! | DELETE `/admin/sessions/{sid}` | ends a set of sessions, or one session of it by its own id |
 //! | DELETE `/admin/sessions?account=` | ends all sessions of an account |
+//! | POST `/admin/reload` | reads the configuration again: 200, or 422 with every fault |
 //! | POST `/admin/cache/flush` | forgets everything that is remembered |
 //! | GET `/admin/state` | versions, readiness, sizes |
 //!
@@ -29,6 +30,7 @@
 
 mod answers;
 pub(crate) mod payments;
+mod reload;
 pub(crate) mod sessions;
 mod subscriptions;
 
@@ -51,27 +53,28 @@ use serde_json::{Value, json};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
+    sync::{mpsc, watch},
 };
-use tokio_rustls::TlsAcceptor;
 
 use self::answers::{Answered, Problem, bad_request, empty, json_answer, nothing_here, other_method, text};
+pub use self::reload::Reload;
 use super::{
     handler::{Live, RequestIds},
     listener::Connections,
-    settings::AdminSettings,
 };
 use crate::{caip::AccountKey, gate::Gate, metrics::Metrics, store::Store};
 
 /// What the private listener tells and changes.
 pub(crate) struct Admin {
-    pub(crate) settings: AdminSettings,
-    /// Spoken where the listener is not on loopback and the gateway has a certificate.
-    pub(crate) tls: Option<TlsAcceptor>,
-    pub(crate) live: Arc<Live>,
+    /// Whether TLS is spoken, if the gateway has a certificate.
+    pub(crate) off_loopback: bool,
+    /// What is served by, now.
+    pub(crate) live: watch::Receiver<Arc<Live>>,
+    /// Where reloads are asked for.
+    pub(crate) reloads: mpsc::UnboundedSender<Reload>,
     pub(crate) store: Store,
     pub(crate) connections: Arc<Connections>,
     pub(crate) readiness: Arc<Readiness>,
-    pub(crate) plans: Vec<String>,
     pub(crate) ids: RequestIds,
     pub(crate) started: Instant,
     pub(crate) version: &'static str,
@@ -144,8 +147,14 @@ impl Admin {
         }
     }
 
+    /// What is served by, now.
+    fn live(&self) -> Arc<Live> {
+        Arc::clone(&self.live.borrow())
+    }
+
     async fn connection(self: Rc<Self>, stream: TcpStream, peer: IpAddr) {
-        let Some(tls) = self.tls.clone() else {
+        let tls = self.live().tls.as_ref().filter(|_| self.off_loopback).map(|tls| tls.private.clone());
+        let Some(tls) = tls else {
             return self.serve(stream, peer).await;
         };
         if let Ok(Ok(stream)) = tokio::time::timeout(HEAD_TIMEOUT, tls.accept(stream)).await {
@@ -183,8 +192,9 @@ impl Admin {
     }
 
     fn metrics(&self) -> Response<Full<Bytes>> {
-        let metrics = &self.live.metrics;
-        let sizes = self.live.gate.sizes();
+        let live = self.live();
+        let metrics = &live.metrics;
+        let sizes = live.gate.sizes();
         metrics.cache_entries[0].set(i64::try_from(sizes.proofs).unwrap_or(i64::MAX));
         metrics.cache_entries[1].set(i64::try_from(sizes.accounts).unwrap_or(i64::MAX));
         metrics.cache_entries[2].set(i64::try_from(sizes.contracts).unwrap_or(i64::MAX));
@@ -217,10 +227,11 @@ impl Admin {
         match (request.method().clone(), parts.as_slice()) {
             (Method::GET, ["state"]) => Ok(json_answer(StatusCode::OK, &self.state())),
             (Method::POST, ["cache", "flush"]) => {
-                self.live.gate.flush();
+                self.live().gate.flush();
                 tracing::info!(event = "audit", action = "cache_flush", peer = %peer, "caches flushed");
                 Ok(empty(StatusCode::NO_CONTENT))
             }
+            (Method::POST, ["reload"]) => self.reload(peer).await,
             (Method::GET, ["subscriptions"]) => self.list_subscriptions(&query).await,
             (Method::POST, ["subscriptions"]) => self.grant(request, peer).await,
             (Method::DELETE, ["subscriptions", account, plan]) => self.revoke(account, plan, peer).await,
@@ -235,7 +246,7 @@ impl Admin {
             (Method::DELETE, ["sessions", sid]) => self.end_session(sid, peer).await,
             (
                 _,
-                ["state" | "subscriptions" | "payments" | "sessions"]
+                ["state" | "reload" | "subscriptions" | "payments" | "sessions"]
                 | ["sessions", _]
                 | ["cache", "flush"]
                 | ["payments", _]
@@ -253,7 +264,8 @@ impl Admin {
                 "the admin API takes no requests of web pages",
             ));
         }
-        let Some(token) = &self.settings.token else {
+        let live = self.live();
+        let Some(token) = live.settings.admin.as_ref().and_then(|admin| admin.token.as_ref()) else {
             return Err(Problem::new(
                 StatusCode::NOT_FOUND,
                 "no_route",
@@ -265,7 +277,7 @@ impl Admin {
         if presented.strip_prefix(b"Bearer ").is_some_and(|presented| token.matches(presented)) {
             return Ok(());
         }
-        if let Some(wait) = self.live.gate.exhausted(peer, Instant::now()) {
+        if let Some(wait) = self.live().gate.exhausted(peer, Instant::now()) {
             let problem = Problem::new(
                 StatusCode::TOO_MANY_REQUESTS,
                 "too_many_refusals",
@@ -273,7 +285,7 @@ impl Admin {
             );
             return Err(Problem { retry_after_secs: Some(wait.as_secs() + 1), ..problem });
         }
-        self.live.gate.count_refusal(peer, Instant::now());
+        self.live().gate.count_refusal(peer, Instant::now());
         Err(Problem::new(
             StatusCode::UNAUTHORIZED,
             "credential_required",
@@ -282,17 +294,18 @@ impl Admin {
     }
 
     fn state(&self) -> Value {
-        let sizes = self.live.gate.sizes();
+        let sizes = self.live().gate.sizes();
         let checks: serde_json::Map<String, Value> =
             self.readiness.checks().iter().map(|(check, holds)| ((*check).to_owned(), json!(holds))).collect();
-        let upstreams: Vec<Value> = self
-            .live
+        let live = self.live();
+        let upstreams: Vec<Value> = live
             .upstreams
             .iter()
             .map(|upstream| json!({ "name": upstream.name(), "in_flight": upstream.in_flight() }))
             .collect();
         json!({
             "version": self.version,
+            "configuration": live.digest,
             "uptime_seconds": self.started.elapsed().as_secs(),
             "ready": self.readiness.is_ready(),
             "checks": checks,
@@ -303,7 +316,7 @@ impl Admin {
                 "sessions": sizes.sessions,
             },
             "connections": self.connections.open(),
-            "requests_in_flight": self.live.metrics.http_requests_in_flight.get(),
+            "requests_in_flight": self.live().metrics.http_requests_in_flight.get(),
             "store": self.store.name(),
             "upstreams": upstreams,
         })

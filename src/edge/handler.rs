@@ -33,9 +33,11 @@ use super::{
     peer::{Peer, Relayed},
     record::{Head, Outcome, Record},
     respond::Answer,
+    server::UpstreamParts,
     session::{self, LoginWanted, Visit},
     settings::Settings,
-    shop, tls,
+    shop,
+    tls::{self, Tls},
     upstream::{Lease, Pool, Upstream},
 };
 use crate::{
@@ -58,6 +60,16 @@ pub(crate) struct Live {
     pub(crate) gate: Arc<Gate>,
     pub(crate) headers: HeaderRules,
     pub(crate) upstreams: Vec<Arc<Upstream>>,
+    /// What each upstream was made of: one of the same is not made again.
+    pub(crate) made_of: Vec<UpstreamParts>,
+    /// Spoken on the public listeners; nothing: plain HTTP.
+    pub(crate) tls: Option<Tls>,
+    /// Names of plans that may be granted.
+    pub(crate) plans: Vec<String>,
+    /// What tells the configuration from others.
+    pub(crate) digest: String,
+    /// Counts the configurations and certificates of this process, from 0.
+    pub(crate) version: u64,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) clock: Arc<dyn Clock>,
 }
@@ -97,6 +109,11 @@ impl RequestIds {
         let number = self.next.get();
         self.next.set(number.wrapping_add(1));
         number
+    }
+
+    /// Those after the last one of these.
+    pub(crate) const fn go_on(&self) -> Self {
+        Self { prefix: self.prefix, next: std::cell::Cell::new(self.next.get()) }
     }
 
     /// The id of a request, by its number: 32 hex digits, the prefix and the number.

@@ -34,9 +34,8 @@ use tokio::{
     sync::watch,
     time::{Instant, timeout_at},
 };
-use tokio_rustls::TlsAcceptor;
 
-use super::{deadline::ConnectionTimer, handler::Worker, peer::Peer, proxy_protocol};
+use super::{deadline::ConnectionTimer, peer::Peer, proxy_protocol, server::Current, settings::Limits};
 use crate::{gate::subscriber, metrics::Metrics};
 
 /// Where a worker is in its life.
@@ -78,6 +77,15 @@ pub(crate) struct Bounds {
     pub(crate) connections: usize,
     pub(crate) connections_per_ip: usize,
     pub(crate) handshakes: usize,
+}
+
+// === impl Bounds ===
+
+impl Bounds {
+    const fn of(limits: &Limits) -> Self {
+        let Limits { connections, connections_per_ip, handshakes, .. } = *limits;
+        Self { connections, connections_per_ip, handshakes }
+    }
 }
 
 /// An open connection; it is counted until this is dropped.
@@ -191,10 +199,8 @@ impl Drop for Handshaking {
 /// Everything an accept loop needs.
 #[derive(Clone)]
 pub(crate) struct Acceptor {
-    pub(crate) worker: Rc<Worker>,
-    pub(crate) tls: Option<TlsAcceptor>,
+    pub(crate) current: Rc<Current>,
     pub(crate) connections: Arc<Connections>,
-    pub(crate) bounds: Bounds,
     pub(crate) phase: watch::Receiver<Phase>,
     pub(crate) closing: Rc<Closing>,
 }
@@ -223,10 +229,12 @@ impl Acceptor {
     }
 
     fn accepted(&self, mut stream: TcpStream, address: SocketAddr) {
-        let metrics = Arc::clone(&self.worker.live.metrics);
-        let trusted = self.worker.live.settings.proxies.trusted.contain(address.ip());
-        let entered = self.connections.enter(self.bounds);
-        let entered = entered.and_then(|open| if trusted { Ok(open) } else { open.of(address.ip(), self.bounds) });
+        let live = &self.current.worker().live;
+        let metrics = Arc::clone(&live.metrics);
+        let trusted = live.settings.proxies.trusted.contain(address.ip());
+        let bounds = Bounds::of(&live.settings.limits);
+        let entered = self.connections.enter(bounds);
+        let entered = entered.and_then(|open| if trusted { Ok(open) } else { open.of(address.ip(), bounds) });
         match entered {
             Err(reason) => metrics.connections_rejected.inc(reason),
             Ok(open) => {
@@ -252,7 +260,8 @@ impl Acceptor {
         open: Open,
         metrics: &Metrics,
     ) -> Option<(Peer, Open)> {
-        let settings = &self.worker.live.settings;
+        let live = Arc::clone(&self.current.worker().live);
+        let settings = &live.settings;
         let Some(versions) = settings.proxies.protocol else {
             return Some((Peer::new(address).among(&settings.proxies), open));
         };
@@ -280,7 +289,7 @@ impl Acceptor {
         if settings.proxies.trusted.contain(client.ip()) {
             return Some((peer, open));
         }
-        match open.of(client.ip(), self.bounds) {
+        match open.of(client.ip(), Bounds::of(&settings.limits)) {
             Ok(open) => Some((peer, open)),
             Err(reason) => {
                 metrics.connections_rejected.inc(reason);
@@ -292,9 +301,11 @@ impl Acceptor {
     async fn connection(self, stream: TcpStream, peer: Peer, metrics: &Metrics) {
         // Answers are written whole; waiting for more would only delay them.
         let _ = stream.set_nodelay(true);
-        let limits = self.worker.live.settings.limits;
-        let Some(tls) = self.tls.clone() else {
-            let http2 = self.worker.live.settings.http2;
+        // As it is now: a reload in the middle of a handshake is for the next one.
+        let live = Arc::clone(&self.current.worker().live);
+        let limits = live.settings.limits;
+        let Some(tls) = live.tls.as_ref().map(|tls| tls.public.clone()) else {
+            let http2 = live.settings.http2;
             let deadline = Instant::now() + limits.header_timeout;
             let spoken = timeout_at(deadline, speaks_http2(&stream, http2)).await;
             let spoken = match spoken {
@@ -305,7 +316,7 @@ impl Acceptor {
             };
             return self.serve(stream, spoken, peer, metrics).await;
         };
-        let Some(handshaking) = self.connections.shake_hands(self.bounds) else {
+        let Some(handshaking) = self.connections.shake_hands(Bounds::of(&limits)) else {
             metrics.connections_rejected.inc("handshake_cap");
             return;
         };
@@ -325,7 +336,7 @@ impl Acceptor {
         let resumed = session.handshake_kind() == Some(rustls::HandshakeKind::Resumed);
         metrics.handshakes(if resumed { "resumed" } else { "ok" }, version).inc();
         let http2 = session.alpn_protocol() == Some(b"h2");
-        let certificates = self.worker.live.settings.tls.as_ref().map(|tls| tls.certificates.as_slice());
+        let certificates = live.settings.tls.as_ref().map(|tls| tls.certificates.as_slice());
         // With one certificate there is nothing to tell apart.
         let certificates = certificates.filter(|certificates| certificates.len() > 1);
         let named = session.server_name().zip(certificates).map(|(name, all)| super::tls::place_of(all, name));
@@ -353,7 +364,7 @@ impl Acceptor {
     where
         S: AsyncRead + AsyncWrite + Unpin + 'static,
     {
-        let limits = self.worker.live.settings.limits;
+        let limits = self.current.worker().live.settings.limits;
         let mut builder = http1::Builder::new();
         builder
             .timer(ConnectionTimer::default())
@@ -366,8 +377,8 @@ impl Acceptor {
         if limits.headers != HYPER_HEADERS {
             builder.max_headers(limits.headers);
         }
-        let (worker, peer) = (Rc::clone(&self.worker), Rc::new(peer));
-        let service = service_fn(move |request| Rc::clone(&worker).serve(Rc::clone(&peer), request));
+        let (current, peer) = (Rc::clone(&self.current), Rc::new(peer));
+        let service = service_fn(move |request| current.worker().serve(Rc::clone(&peer), request));
         let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
         if let Some(ended) = self.closing.before(connection.as_mut()).await {
             return ended;
@@ -380,8 +391,8 @@ impl Acceptor {
     where
         S: AsyncRead + AsyncWrite + Unpin + 'static,
     {
-        let limits = self.worker.live.settings.limits;
-        let (worker, peer) = (Rc::clone(&self.worker), Rc::new(peer));
+        let limits = self.current.worker().live.settings.limits;
+        let (current, peer) = (Rc::clone(&self.current), Rc::new(peer));
         let begun = Rc::new(Cell::new(false));
         let seen = Rc::clone(&begun);
         let connection = http2::Builder::new(LocalExecutor)
@@ -399,7 +410,7 @@ impl Acceptor {
                 TokioIo::new(stream),
                 service_fn(move |request| {
                     seen.set(true);
-                    Rc::clone(&worker).serve(Rc::clone(&peer), request)
+                    current.worker().serve(Rc::clone(&peer), request)
                 }),
             );
         let mut connection = pin!(connection);
@@ -416,7 +427,7 @@ impl Acceptor {
                 return ended;
             },
             () = silence => {
-                self.worker.live.metrics.http_rejected.inc("timeout");
+                self.current.worker().live.metrics.http_rejected.inc("timeout");
                 return Ok(());
             }
         }

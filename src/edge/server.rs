@@ -6,6 +6,10 @@
 //! 3. The end has an order: told to drain, workers go on for a while so that balancers notice; then listeners
 //!    close and connections finish what they carry; then what is left is cut.
 
+mod changes;
+mod live;
+mod worker;
+
 use std::{
     net::{SocketAddr, TcpListener},
     rc::Rc,
@@ -14,44 +18,34 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rustls::pki_types::ServerName;
 use thiserror::Error;
-use tokio::{runtime::LocalOptions, sync::watch, task::LocalSet};
-use tokio_rustls::{TlsAcceptor, TlsConnector};
+use tokio::{
+    sync::{mpsc, watch},
+    task::LocalSet,
+};
 
 use super::{
     access_log::Writer,
     admin::{Admin, Readiness},
-    handler::{Live, RequestIds, Worker},
-    headers::HeaderRules,
-    listener::{Acceptor, Bounds, Closing, Connections, Phase, listen},
-    settings::{Settings, UpstreamSettings},
-    tls::{self, TlsError},
-    upstream::{Pool, Upstream},
+    handler::RequestIds,
+    listener::{Connections, Phase, listen},
+    tls::TlsError,
 };
-use crate::{
-    credential::Authorization,
-    gate::Gate,
-    metrics::{Metrics, OwnStripe},
-    siwx::origin::Origin,
-    store::Store,
-    time::Clock,
-};
+use crate::{metrics::Metrics, store::Store, time::Clock};
+
+pub use super::admin::Reload;
+pub use changes::{Changes, Prepared};
+pub use live::Served;
+pub(crate) use live::{UpstreamParts, header_rules};
+pub(crate) use worker::Current;
+use worker::{Bound, News, Seed, work};
 
 /// What a server is made of.
 pub struct Parts {
-    /// Listeners, limits, log.
-    pub settings: Settings,
-    /// The origin that clients use.
-    pub public_url: Origin,
-    /// The services behind.
-    pub upstreams: Vec<UpstreamSettings>,
-    /// Who judges.
-    pub gate: Arc<Gate>,
+    /// What requests are served by at first.
+    pub served: Served,
     /// The store, for the admin API and readiness.
     pub store: Store,
-    /// Names of plans that may be granted.
-    pub plans: Vec<String>,
     /// All counters.
     pub metrics: Arc<Metrics>,
     /// The wall clock.
@@ -62,6 +56,8 @@ pub struct Parts {
     pub duration: fn(&str) -> Option<Duration>,
     /// Where access lines go.
     pub access_log: Box<dyn std::io::Write + Send>,
+    /// Where reloads are asked for.
+    pub reloads: mpsc::UnboundedSender<Reload>,
     /// A source of randomness for the ids of requests.
     pub random: fn() -> Result<[u8; 8], std::io::Error>,
 }
@@ -98,29 +94,19 @@ pub enum BindError {
 
 /// A server with its sockets bound, not serving yet.
 pub struct Server {
-    live: Arc<Live>,
-    workers: Vec<Bound>,
+    changes: Changes,
+    workers: Vec<(Bound, mpsc::UnboundedReceiver<News>)>,
     addresses: Vec<SocketAddr>,
     admin: Option<(Admin, TcpListener)>,
     admin_address: Option<SocketAddr>,
-    tls: Option<TlsAcceptor>,
     connections: Arc<Connections>,
     readiness: Arc<Readiness>,
     store: Store,
     log: Writer,
 }
 
-/// What one worker starts with.
-struct Bound {
-    listeners: Vec<TcpListener>,
-    random: [u8; 8],
-}
-
 /// How often the store is asked whether it is there.
 const STORE_CHECK: Duration = Duration::from_secs(5);
-
-/// How often unused upstream connections are looked for.
-const POOL_CHECK: Duration = Duration::from_secs(5);
 
 /// How often the end of a drain is looked for.
 const DRAIN_CHECK: Duration = Duration::from_millis(20);
@@ -128,31 +114,9 @@ const DRAIN_CHECK: Duration = Duration::from_millis(20);
 impl Server {
     /// Binds every socket and reads every certificate.
     pub fn bind(parts: Parts) -> Result<Self, BindError> {
-        let Parts {
-            settings,
-            public_url,
-            upstreams,
-            gate,
-            store,
-            plans,
-            metrics,
-            clock,
-            version,
-            duration,
-            access_log,
-            random,
-        } = parts;
-        let tls = match &settings.tls {
-            Some(tls) => tls::server_config(tls, settings.http2)?.map(TlsAcceptor::from),
-            None => None,
-        };
-        let upstreams = upstreams.into_iter().map(|settings| upstream(settings, &metrics)).collect::<Result<_, _>>()?;
-        let mut headers = header_rules(&settings, &public_url)?;
-        if let Some(sessions) = gate.sessions()
-            && let Some(cookie) = sessions.cookie()
-        {
-            headers = headers.with_sessions(cookie.clone(), sessions.token_mark());
-        }
+        let Parts { served, store, metrics, clock, version, duration, access_log, reloads, random } = parts;
+        let live = Arc::new(live::first(served, metrics, clock)?);
+        let settings = &live.settings;
 
         let count = match settings.workers {
             0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
@@ -176,31 +140,25 @@ impl Server {
         }
 
         if let Some(tls) = &settings.tls {
-            count_handshakes(&metrics, tls.tls12);
+            count_handshakes(&live.metrics, tls.tls12);
         }
         let connections = Arc::new(Connections::default());
         let readiness = Arc::new(Readiness::default());
-        let live = Arc::new(Live { settings, gate, headers, upstreams, metrics, clock });
+        let (news, heard): (Vec<_>, Vec<_>) = workers.iter().map(|_| mpsc::unbounded_channel()).unzip();
+        let changes = Changes::new(Arc::clone(&live), news);
         let admin = match live.settings.admin.clone() {
             None => None,
             Some(settings) => {
                 let refused = |cause| BindError::Listen { address: settings.listen, cause };
                 let listener = TcpListener::bind(settings.listen).map_err(refused)?;
                 listener.set_nonblocking(true).map_err(refused)?;
-                let tls = match &live.settings.tls {
-                    Some(tls) if !settings.listen.ip().to_canonical().is_loopback() => {
-                        tls::server_config(tls, false)?.map(TlsAcceptor::from)
-                    }
-                    _ => None,
-                };
                 let admin = Admin {
-                    settings,
-                    tls,
-                    live: Arc::clone(&live),
+                    off_loopback: !settings.listen.ip().to_canonical().is_loopback(),
+                    live: changes.subscribe(),
+                    reloads,
                     store: store.clone(),
                     connections: Arc::clone(&connections),
                     readiness: Arc::clone(&readiness),
-                    plans,
                     ids: RequestIds::new(random()?),
                     started: Instant::now(),
                     version,
@@ -212,7 +170,13 @@ impl Server {
         let admin_address = admin.as_ref().and_then(|(_, listener)| listener.local_addr().ok());
         let log = Writer::start(access_log)?;
         readiness.listeners.store(true, Relaxed);
-        Ok(Self { live, workers, addresses, admin, admin_address, tls, connections, readiness, store, log })
+        let workers = workers.into_iter().zip(heard).collect();
+        Ok(Self { changes, workers, addresses, admin, admin_address, connections, readiness, store, log })
+    }
+
+    /// What changes it while it serves.
+    pub const fn changes(&self) -> &Changes {
+        &self.changes
     }
 
     /// The addresses it listens on, ports known.
@@ -233,21 +197,15 @@ impl Server {
     }
 
     async fn serve(self, stop: impl Future<Output = ()>) -> std::io::Result<()> {
-        let Self { live, workers, admin, tls, connections, readiness, store, log, .. } = self;
-        let limits = live.settings.limits;
-        let bounds = Bounds {
-            connections: limits.connections,
-            connections_per_ip: limits.connections_per_ip,
-            handshakes: limits.handshakes,
-        };
+        let Self { changes, workers, admin, connections, readiness, store, log, .. } = self;
+        let metrics = Arc::clone(&changes.live().metrics);
         let (phase, phases) = watch::channel(Phase::Serving);
         let mut threads = Vec::with_capacity(workers.len());
-        for (number, bound) in workers.into_iter().enumerate() {
+        for (number, (bound, news)) in workers.into_iter().enumerate() {
             let seed = Seed {
-                live: Arc::clone(&live),
-                tls: tls.clone(),
+                live: changes.live(),
+                news,
                 connections: Arc::clone(&connections),
-                bounds,
                 phase: phases.clone(),
                 log: log.handle(),
             };
@@ -259,14 +217,14 @@ impl Server {
             let listener = tokio::net::TcpListener::from_std(listener)?;
             tokio::task::spawn_local(Rc::new(admin).run(listener));
         }
-        tokio::task::spawn_local(watch_store(store, Arc::clone(&readiness), Arc::clone(&live.metrics)));
+        tokio::task::spawn_local(watch_store(store, Arc::clone(&readiness), Arc::clone(&metrics)));
 
         stop.await;
         readiness.draining.store(true, Relaxed);
-        live.metrics.draining.set(1);
-        tokio::time::sleep(live.settings.drain_delay).await;
+        metrics.draining.set(1);
+        tokio::time::sleep(changes.live().settings.drain_delay).await;
         let _ = phase.send(Phase::Closing);
-        let deadline = Instant::now() + live.settings.drain_timeout;
+        let deadline = Instant::now() + changes.live().settings.drain_timeout;
         while connections.open() > 0 && Instant::now() < deadline {
             tokio::time::sleep(DRAIN_CHECK).await;
         }
@@ -288,56 +246,6 @@ fn count_handshakes(metrics: &Metrics, tls12: bool) {
     for result in crate::metrics::HANDSHAKES_FAILED {
         metrics.handshakes(result, "none");
     }
-}
-
-/// What a worker's thread is given.
-struct Seed {
-    live: Arc<Live>,
-    tls: Option<TlsAcceptor>,
-    connections: Arc<Connections>,
-    bounds: Bounds,
-    phase: watch::Receiver<Phase>,
-    log: super::access_log::Handle,
-}
-
-/// One worker, from its first connection to its last.
-fn work(seed: Seed, bound: Bound) -> std::io::Result<()> {
-    let _stripe = OwnStripe::take();
-    // A runtime whose tasks never leave this thread; a `LocalSet` on an ordinary one would keep a second queue.
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
-    let log = runtime.block_on(async move {
-        let Seed { live, tls, connections, bounds, mut phase, log } = seed;
-        let log = log.log(live.settings.access_log, &live.metrics);
-        let pools: Vec<_> = live.upstreams.iter().map(|upstream| Pool::new(Arc::clone(upstream))).collect();
-        let worker =
-            Rc::new(Worker { live, pools: pools.clone(), log: Rc::clone(&log), ids: RequestIds::new(bound.random) });
-        let closing = Rc::new(Closing::default());
-        let acceptor =
-            Acceptor { worker, tls, connections, bounds, phase: phase.clone(), closing: Rc::clone(&closing) };
-        for listener in bound.listeners {
-            tokio::task::spawn_local(acceptor.clone().run(listener));
-        }
-        drop(acceptor);
-        let lines = Rc::clone(&log);
-        tokio::task::spawn_local(async move { lines.hand_over_each_turn().await });
-        tokio::task::spawn_local(async move {
-            loop {
-                tokio::time::sleep(POOL_CHECK).await;
-                for pool in &pools {
-                    pool.close_unused();
-                }
-            }
-        });
-        let _ = phase.wait_for(|phase| *phase >= Phase::Closing).await;
-        closing.begin();
-        // The sender lives as long as the server; if it is gone, so is everything else.
-        let _ = phase.wait_for(|phase| *phase == Phase::Ended).await;
-        log
-    });
-    // Requests that are cut end here, and each has its line.
-    drop(runtime);
-    log.hand_over();
-    Ok(())
 }
 
 fn join(threads: Vec<JoinHandle<std::io::Result<()>>>) -> std::io::Result<()> {
@@ -380,32 +288,4 @@ fn free(address: SocketAddr) -> std::io::Result<SocketAddr> {
         drop(TcpListener::bind(address)?);
     }
     Ok(address)
-}
-
-/// How header fields are treated on their way through.
-pub(crate) fn header_rules(settings: &Settings, public_url: &Origin) -> Result<HeaderRules, BindError> {
-    let default_port = if public_url.scheme() == "https" { 443 } else { 80 };
-    let rules = HeaderRules::new(
-        &settings.identity_prefix,
-        Authorization::new(settings.schemes.clone()),
-        settings.keep_odd_header_names,
-        settings.forward_credential,
-        public_url.scheme(),
-        public_url.port().unwrap_or(default_port),
-    )
-    .map_err(|_| BindError::IdentityPrefix(settings.identity_prefix.clone()))?;
-    Ok(rules.with_via(settings.via))
-}
-
-fn upstream(settings: UpstreamSettings, metrics: &Metrics) -> Result<Arc<Upstream>, BindError> {
-    let tls = if settings.url.tls {
-        let name = settings.server_name.clone().unwrap_or_else(|| settings.url.host.clone());
-        let server_name = ServerName::try_from(name.clone())
-            .map_err(|_| BindError::ServerName { upstream: settings.name.clone(), name })?;
-        Some((TlsConnector::from(tls::client_config(settings.ca.as_ref())?), server_name))
-    } else {
-        None
-    };
-    let counted = metrics.upstream(&settings.name);
-    Ok(Arc::new(Upstream::new(settings, counted, tls)))
 }

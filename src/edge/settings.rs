@@ -32,6 +32,8 @@ pub struct Settings {
     pub drain_delay: Duration,
     /// From closing listeners until what is left is cut.
     pub drain_timeout: Duration,
+    /// Whether the configuration is read again when a file of it changes.
+    pub watch: bool,
     /// Certificates; nothing: plain HTTP.
     pub tls: Option<TlsSettings>,
     /// Limits of connections and requests.
@@ -159,7 +161,7 @@ pub enum AccountShown {
 }
 
 /// A service behind the gateway.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UpstreamSettings {
     /// Its name; a metric label.
     pub name: String,

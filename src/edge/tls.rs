@@ -16,6 +16,7 @@ use rustls::{
     sign::CertifiedKey,
 };
 use thiserror::Error;
+use tokio_rustls::TlsAcceptor;
 
 use super::settings::{CertificateFiles, TlsSettings};
 
@@ -47,6 +48,15 @@ pub enum TlsError {
     Settings(#[from] rustls::Error),
 }
 
+/// What listeners speak.
+#[derive(Clone)]
+pub(crate) struct Tls {
+    /// On the public ones.
+    pub(crate) public: TlsAcceptor,
+    /// On the private one, where it is not on loopback.
+    pub(crate) private: TlsAcceptor,
+}
+
 /// Certificates by the host a client names.
 #[derive(Debug)]
 struct ByHost {
@@ -65,6 +75,12 @@ pub(crate) fn place_of(certificates: &[CertificateFiles], host: &str) -> usize {
 /// The provider of all cryptography of TLS here, towards clients and upstreams.
 pub fn provider() -> Arc<CryptoProvider> {
     Arc::new(aws_lc_rs::default_provider())
+}
+
+/// What listeners speak, if there is a certificate.
+pub(crate) fn listeners(settings: &TlsSettings, http2: bool) -> Result<Option<Tls>, TlsError> {
+    let (public, private) = (server_config(settings, http2)?, server_config(settings, false)?);
+    Ok(public.zip(private).map(|(public, private)| Tls { public: public.into(), private: private.into() }))
 }
 
 /// The server's side of TLS. `http2` offers it by ALPN. At least one certificate is needed; without, nothing.

@@ -55,6 +55,9 @@ pub const PROTOCOLS: [&str; 2] = ["h1", "h2"];
 /// Why a connection was not taken.
 pub const CONNECTIONS_REJECTED: [&str; 5] = ["global_cap", "ip_cap", "handshake_cap", "handshake_timeout", "draining"];
 
+/// What comes of reading the configuration again.
+pub const RELOADS: [&str; 2] = ["ok", "failed"];
+
 /// Ends of a TLS handshake that failed; those that succeed have their version beside them.
 pub const HANDSHAKES_FAILED: [&str; 2] = ["timeout", "error"];
 
@@ -134,6 +137,11 @@ pub struct Metrics {
     pub connections_accepted: Words<2>,
     pub connections_rejected: Words<5>,
     pub draining: Gauge,
+    /// 1 if what was read last is in force.
+    pub config_last_reload_successful: Gauge,
+    /// When what is in force was read.
+    pub config_last_reload_success_timestamp: Gauge,
+    pub config_reloads: Words<2>,
     pub log_dropped: Counter,
     pub panics: Counter,
 }
@@ -223,6 +231,7 @@ impl Metrics {
         let connections = gauges(&r, "connections", "open client connections", &["protocol"]);
         let accepted = counters(&r, "connections_total", "client connections taken", &["protocol"]);
         let refused = counters(&r, "connections_rejected_total", "client connections not taken", &["reason"]);
+        let reloads = counters(&r, "config_reloads_total", "readings of the configuration while it ran", &["result"]);
         let tls_handshakes = counters(&r, "tls_handshakes_total", "TLS handshakes", &["result", "version"]);
         for result in HANDSHAKES_FAILED {
             tls_handshakes.with_label_values(&[result, "none"]);
@@ -371,6 +380,17 @@ impl Metrics {
             connections: PROTOCOLS.map(|protocol| connections.with_label_values(&[protocol])),
             connections_accepted: Words::new(&accepted, &[], &PROTOCOLS),
             connections_rejected: Words::new(&refused, &[], &CONNECTIONS_REJECTED),
+            config_last_reload_successful: gauge(
+                &r,
+                "config_last_reload_successful",
+                "1 if the configuration that was read last is in force",
+            ),
+            config_last_reload_success_timestamp: gauge(
+                &r,
+                "config_last_reload_success_timestamp_seconds",
+                "when the configuration in force was read",
+            ),
+            config_reloads: Words::new(&reloads, &[], &RELOADS),
             draining: gauge(&r, "draining", "1 while connections are drained"),
             log_dropped: counter(&r, "log_dropped_total", "access log lines that found no room"),
             panics: counter(&r, "panics_total", "panics that were caught"),

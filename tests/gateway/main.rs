@@ -23,6 +23,7 @@ mod edge;
 mod failures;
 mod framing;
 mod headers;
+mod life;
 mod limits;
 mod logs;
 mod metrics;

@@ -121,7 +121,7 @@ const SERVER: &[Key] = &[
     whole("workers", 0, 1024, 0, "Threads that serve; 0 is one for every core."),
     duration("drain_delay", 0, DAY_MILLIS, "5s", "From the signal to stop until the listeners close."),
     duration("drain_timeout", 0, DAY_MILLIS, "30s", "From then until what is left is cut off."),
-    later("watch"),
+    flag("watch", true, "Whether the configuration is read again when this file or a certificate changes."),
 ];
 
 const ADMIN: &[Key] = &[

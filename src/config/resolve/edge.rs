@@ -71,6 +71,7 @@ pub(super) fn settings(root: &Section, parts: Parts<'_>) -> Settings {
         workers: server.count("workers"),
         drain_delay: server.duration("drain_delay"),
         drain_timeout: server.duration("drain_timeout"),
+        watch: server.flag("watch"),
         tls: parts.tls,
         limits: limits(root.section("limits")),
         identity_prefix: parts.identity_prefix,

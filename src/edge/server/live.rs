@@ -1,0 +1,122 @@
+//! What requests are served by, made of a configuration: at the start, and again by every reload.
+//!
+//! 1. It is made whole or not at all, beside the one that serves.
+//! 2. An upstream of which nothing changed is the same one: its connections are kept, and its requests counted on.
+
+use std::sync::Arc;
+
+use rustls::pki_types::ServerName;
+use tokio_rustls::TlsConnector;
+
+use super::BindError;
+use crate::{
+    credential::Authorization,
+    edge::{
+        handler::Live,
+        headers::HeaderRules,
+        settings::{Settings, UpstreamSettings},
+        tls,
+        upstream::Upstream,
+    },
+    gate::Gate,
+    metrics::Metrics,
+    siwx::origin::Origin,
+    time::Clock,
+};
+
+/// What a configuration says about serving.
+pub struct Served {
+    /// Listeners, limits, log.
+    pub settings: Settings,
+    /// The origin that clients use.
+    pub public_url: Origin,
+    /// The services behind.
+    pub upstreams: Vec<UpstreamSettings>,
+    /// Who judges.
+    pub gate: Arc<Gate>,
+    /// Names of plans that may be granted.
+    pub plans: Vec<String>,
+    /// What tells this configuration from others.
+    pub digest: String,
+}
+
+/// What an upstream is made of.
+#[derive(PartialEq, Eq)]
+pub(crate) struct UpstreamParts {
+    settings: UpstreamSettings,
+    /// The file of its authorities as it was read; nothing where there is none, or it cannot be read.
+    ca: Option<Vec<u8>>,
+}
+
+/// What a server begins with.
+pub(super) fn first(served: Served, metrics: Arc<Metrics>, clock: Arc<dyn Clock>) -> Result<Live, BindError> {
+    live(served, None, metrics, clock)
+}
+
+/// What comes after another.
+pub(super) fn next(served: Served, before: &Live) -> Result<Live, BindError> {
+    live(served, Some(before), Arc::clone(&before.metrics), Arc::clone(&before.clock))
+}
+
+fn live(
+    served: Served,
+    before: Option<&Live>,
+    metrics: Arc<Metrics>,
+    clock: Arc<dyn Clock>,
+) -> Result<Live, BindError> {
+    let Served { settings, public_url, upstreams, gate, plans, digest } = served;
+    let tls = match &settings.tls {
+        Some(tls) => tls::listeners(tls, settings.http2)?,
+        None => None,
+    };
+    let mut headers = header_rules(&settings, &public_url)?;
+    if let Some(sessions) = gate.sessions()
+        && let Some(cookie) = sessions.cookie()
+    {
+        headers = headers.with_sessions(cookie.clone(), sessions.token_mark());
+    }
+    let (mut made, mut made_of) = (Vec::with_capacity(upstreams.len()), Vec::with_capacity(upstreams.len()));
+    for settings in upstreams {
+        let ca = settings.ca.as_ref().and_then(|path| std::fs::read(path).ok());
+        let parts = UpstreamParts { settings, ca };
+        let same = before.and_then(|before| {
+            let place = before.made_of.iter().position(|known| *known == parts)?;
+            before.upstreams.get(place).cloned()
+        });
+        made.push(match same {
+            Some(same) => same,
+            None => upstream(parts.settings.clone(), &metrics)?,
+        });
+        made_of.push(parts);
+    }
+    let version = before.map_or(0, |before| before.version + 1);
+    Ok(Live { settings, gate, headers, upstreams: made, made_of, tls, plans, digest, version, metrics, clock })
+}
+
+/// How header fields are treated on their way through.
+pub(crate) fn header_rules(settings: &Settings, public_url: &Origin) -> Result<HeaderRules, BindError> {
+    let default_port = if public_url.scheme() == "https" { 443 } else { 80 };
+    let rules = HeaderRules::new(
+        &settings.identity_prefix,
+        Authorization::new(settings.schemes.clone()),
+        settings.keep_odd_header_names,
+        settings.forward_credential,
+        public_url.scheme(),
+        public_url.port().unwrap_or(default_port),
+    )
+    .map_err(|_| BindError::IdentityPrefix(settings.identity_prefix.clone()))?;
+    Ok(rules.with_via(settings.via))
+}
+
+fn upstream(settings: UpstreamSettings, metrics: &Metrics) -> Result<Arc<Upstream>, BindError> {
+    let tls = if settings.url.tls {
+        let name = settings.server_name.clone().unwrap_or_else(|| settings.url.host.clone());
+        let server_name = ServerName::try_from(name.clone())
+            .map_err(|_| BindError::ServerName { upstream: settings.name.clone(), name })?;
+        Some((TlsConnector::from(tls::client_config(settings.ca.as_ref())?), server_name))
+    } else {
+        None
+    };
+    let counted = metrics.upstream(&settings.name);
+    Ok(Arc::new(Upstream::new(settings, counted, tls)))
+}

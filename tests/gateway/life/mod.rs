@@ -1,0 +1,3 @@
+//! The gateway's life: what it is told anew while it serves, and how it ends.
+
+mod reload;

@@ -9,6 +9,7 @@
 
 mod ground;
 mod reload;
+mod supervisor;
 
 use std::{
     io,
@@ -34,8 +35,11 @@ use crate::{
     time::{Clock, UnixTime},
 };
 
-pub use self::reload::{Source, Unread};
-pub use crate::edge::server::Reload;
+pub use self::{
+    reload::{Source, Unread},
+    supervisor::Supervisor,
+};
+pub use crate::edge::server::{Handed, Reload};
 
 /// The version of this program.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -123,6 +127,17 @@ impl App {
 
     /// The same with a store that is open already.
     pub fn bind_with_store(config: Config, report: Report, world: World, store: Store) -> Result<Self, StartError> {
+        Self::bind_handed(config, report, world, store, Vec::new())
+    }
+
+    /// The same, on sockets that were handed over where the configuration names their addresses.
+    pub fn bind_handed(
+        config: Config,
+        report: Report,
+        world: World,
+        store: Store,
+        handed: Vec<Handed>,
+    ) -> Result<Self, StartError> {
         let metrics = Arc::new(Metrics::new());
         metrics.built(VERSION, REVISION, RUSTC);
         let ground = Ground::new(store.clone(), Arc::clone(&metrics), Arc::clone(&world.clock));
@@ -139,6 +154,7 @@ impl App {
             duration: |text| amounts::duration(text).ok(),
             access_log: world.access_log,
             reloads: reloads.clone(),
+            handed,
             random,
         })?;
         let in_force = ground.enter(made, None);
@@ -149,6 +165,12 @@ impl App {
     /// Where the configuration can be read again. Without it there are no reloads.
     pub fn read_again_from(mut self, source: impl Source + 'static) -> Self {
         self.reloader.read_from(Box::new(source));
+        self
+    }
+
+    /// Tells who supervises the process how it is.
+    pub fn tell(mut self, supervisor: Supervisor) -> Self {
+        self.reloader.tell(supervisor);
         self
     }
 
@@ -167,6 +189,11 @@ impl App {
         &self.gate
     }
 
+    /// The address that sends everybody to `public_url`.
+    pub const fn redirect_address(&self) -> Option<SocketAddr> {
+        self.server.redirect_address()
+    }
+
     /// The address of the private listener.
     pub const fn admin_address(&self) -> Option<SocketAddr> {
         self.server.admin_address()
@@ -177,6 +204,9 @@ impl App {
         let Self { server, gate, reloader, reloads: _ } = self;
         drop(gate);
         let ground = Arc::clone(reloader.ground());
+        let supervisor = Arc::clone(reloader.supervisor());
+        supervisor.say("READY=1");
+        let watchdog = tokio::spawn(Arc::clone(&supervisor).feed_watchdog());
         let (running, ended) = oneshot::channel();
         let keeping = tokio::spawn(keep_usage(ground, ended));
         let reloading = tokio::spawn(reloader.run());
@@ -184,10 +214,12 @@ impl App {
             stop.await;
             // Who drains changes nothing any more.
             reloading.abort();
+            supervisor.say("STOPPING=1");
         };
         let served = server.run(stop).await;
         // What the last requests used is handed over before the process ends.
         drop(running);
+        watchdog.abort();
         let kept = keeping.await.map_err(io::Error::other);
         served.and(kept)
     }

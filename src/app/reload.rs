@@ -14,7 +14,7 @@ use sha2::{Digest as _, Sha256};
 use tokio::sync::mpsc;
 
 use super::{
-    Reload, StartError,
+    Reload, StartError, Supervisor,
     ground::{Ground, InForce},
 };
 use crate::{
@@ -50,10 +50,16 @@ pub(super) struct Reloader {
     source: Option<Arc<dyn Source>>,
     asked: mpsc::UnboundedReceiver<Reload>,
     watch: bool,
+    supervisor: Arc<Supervisor>,
+    /// Whether what was read last of the configuration, and of certificates, is in force.
+    good: [bool; 2],
 }
 
 /// Everything that a reload has built.
 type Ready = (Prepared, super::ground::Made, Report, bool);
+
+/// How often certificates are read again, where no file is watched too.
+const CERTIFICATES_EVERY: Duration = Duration::from_secs(60);
 
 /// How often files are looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -70,11 +76,28 @@ impl Reloader {
     ) -> Self {
         ground.metrics.config_last_reload_successful.set(1);
         ground.metrics.config_last_reload_success_timestamp.set(ground.clock.now().secs());
-        Self { ground, in_force: Some(in_force), changes, source: None, asked, watch }
+        Self {
+            ground,
+            in_force: Some(in_force),
+            changes,
+            source: None,
+            asked,
+            watch,
+            supervisor: Arc::default(),
+            good: [true; 2],
+        }
     }
 
     pub(super) fn read_from(&mut self, source: Box<dyn Source>) {
         self.source = Some(source.into());
+    }
+
+    pub(super) fn tell(&mut self, supervisor: Supervisor) {
+        self.supervisor = Arc::new(supervisor);
+    }
+
+    pub(super) const fn supervisor(&self) -> &Arc<Supervisor> {
+        &self.supervisor
     }
 
     pub(super) const fn ground(&self) -> &Arc<Ground> {
@@ -83,10 +106,14 @@ impl Reloader {
 
     /// Reloads whenever that is asked for. Safe to drop between two reloads and within one.
     pub(super) async fn run(mut self) {
-        let mut seen = self.look().await;
+        let mut seen = self.first_look().await;
         let mut before = seen;
         let mut looks = tokio::time::interval(LOOK_EVERY);
         looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut certificates = tokio::time::interval(CERTIFICATES_EVERY);
+        certificates.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        // The first of an interval is at once; they were read a moment ago.
+        certificates.tick().await;
         loop {
             tokio::select! {
                 asked = self.asked.recv() => {
@@ -106,8 +133,21 @@ impl Reloader {
                     }
                     before = now;
                 }
+                _ = certificates.tick() => self.read_certificates().await,
             }
         }
+    }
+
+    /// The same as long as what is in force is what they say; else nothing, for they changed since they were read.
+    async fn first_look(&self) -> [u8; 32] {
+        let seen = self.look().await;
+        let (Some(source), Some(in_force)) = (self.source.clone(), &self.in_force) else {
+            return seen;
+        };
+        let read =
+            tokio::task::spawn_blocking(move || source.read().ok().map(|(config, _)| config.fingerprint.digest()));
+        let same = read.await.is_ok_and(|digest| digest == Some(in_force.fingerprint().digest()));
+        if same { seen } else { [0; 32] }
     }
 
     /// What the files of the configuration say, as a digest.
@@ -128,19 +168,44 @@ impl Reloader {
         looked.await.unwrap_or_default()
     }
 
+    /// Reads the certificates again, whatever is watched: the new ones are shown from the next handshake on.
+    async fn read_certificates(&mut self) {
+        let changes = self.changes.clone();
+        let read = tokio::task::spawn_blocking(move || changes.read_certificates());
+        let Ok((prepared, faults)) = read.await else {
+            return;
+        };
+        for error in &faults {
+            tracing::error!(%error, "a certificate was read again and is not in order; the last good one stays");
+        }
+        if let Some(prepared) = prepared {
+            self.changes.apply(prepared).await;
+            tracing::info!(event = "audit", action = "certificates_changed", "new certificates are in force");
+        }
+        self.good[1] = faults.is_empty();
+        self.publish();
+    }
+
+    fn publish(&self) {
+        let good = self.good.iter().all(|good| *good);
+        self.ground.metrics.config_last_reload_successful.set(i64::from(good));
+    }
+
     /// One reload: the digest of what is in force, or every fault.
     async fn reload(&mut self) -> Result<String, Value> {
         let metrics = Arc::clone(&self.ground.metrics);
+        self.supervisor.reloading();
         let outcome = self.try_reload().await;
+        self.supervisor.say("READY=1");
+        self.good = [outcome.is_ok(), outcome.is_ok() || self.good[1]];
+        self.publish();
         match &outcome {
             Ok(digest) => {
-                metrics.config_last_reload_successful.set(1);
                 metrics.config_last_reload_success_timestamp.set(self.ground.clock.now().secs());
                 metrics.config_reloads.inc("ok");
                 tracing::info!(event = "audit", action = "reloaded", configuration = %digest, "the configuration was read again and is in force");
             }
             Err(_) => {
-                metrics.config_last_reload_successful.set(0);
                 metrics.config_reloads.inc("failed");
                 tracing::error!(
                     event = "audit",
@@ -228,6 +293,7 @@ fn place_of(error: &BindError, places: &Places, of_file: impl Fn(&PathBuf) -> Op
             of_file(path).or_else(|| places.upstream_cas.iter().find(|place| **place != Place::Nowhere).cloned())
         }
         BindError::Tls(TlsError::Pair { key, .. }) => of_file(key),
+        BindError::Tls(TlsError::Ended { cert, .. }) => of_file(cert),
         _ => None,
     };
     place.unwrap_or_default()

@@ -10,8 +10,9 @@ use super::{
     signals::Signals,
 };
 use crate::{
-    app::{self, App, Reload, StartError, Unread, World, start_log},
+    app::{self, App, Handed, Reload, StartError, Supervisor, Unread, World, start_log},
     config::{self, Config, Override, Report},
+    store,
 };
 
 /// Arguments of `run`.
@@ -57,7 +58,10 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     warn(&report);
     start_log(config.log);
     let again = ReadAgain { path: arguments.file.path.clone(), flags: overrides(arguments) };
-    let app = App::bind(config, report, World::system()).map_err(start_failure)?.read_again_from(again);
+    let store = store::open(&config.store).map_err(Failure::failed)?;
+    let handed = Handed::of_environment();
+    let app = App::bind_handed(config, report, World::system(), store, handed).map_err(start_failure)?;
+    let app = app.read_again_from(again).tell(Supervisor::of_environment());
     if arguments.dry_run {
         return Ok(ExitCode::SUCCESS);
     }

@@ -19,6 +19,7 @@ use super::{
 /// Keys that a restart alone can change, with what is made of them.
 const FIXED: &[(&str, &str, &str)] = &[
     ("server", "listen", "listeners are bound once"),
+    ("server", "http_redirect", "listeners are bound once"),
     ("server", "workers", "threads are started once"),
     ("admin", "listen", "listeners are bound once"),
     ("store", "url", "the store is opened once"),

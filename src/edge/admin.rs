@@ -37,7 +37,10 @@ mod subscriptions;
 use std::{
     net::IpAddr,
     rc::Rc,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    },
     time::{Duration, Instant},
 };
 
@@ -61,8 +64,9 @@ pub use self::reload::Reload;
 use super::{
     handler::{Live, RequestIds},
     listener::Connections,
+    tls::Tls,
 };
-use crate::{caip::AccountKey, gate::Gate, metrics::Metrics, store::Store};
+use crate::{caip::AccountKey, gate::Gate, store::Store};
 
 /// What the private listener tells and changes.
 pub(crate) struct Admin {
@@ -83,15 +87,21 @@ pub(crate) struct Admin {
 }
 
 /// What readiness is made of.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Readiness {
     /// Listeners are bound.
-    pub(crate) listeners: std::sync::atomic::AtomicBool,
-    /// The store answered the last time it was asked.
-    pub(crate) store: std::sync::atomic::AtomicBool,
+    pub(crate) listeners: AtomicBool,
     /// Draining has begun.
-    pub(crate) draining: std::sync::atomic::AtomicBool,
+    pub(crate) draining: AtomicBool,
+    /// The store answered the last time it was asked.
+    store: AtomicBool,
+    /// When it answered, in milliseconds from `begun` on.
+    answered: AtomicU64,
+    begun: Instant,
 }
+
+/// So long ago at most the store answered, if it is there.
+const STORE_HEARD_WITHIN: Duration = Duration::from_secs(10);
 
 /// Rows of one page of a list.
 const PAGE: usize = 100;
@@ -101,29 +111,48 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 
 // === impl Readiness ===
 
+impl Default for Readiness {
+    fn default() -> Self {
+        let [listeners, draining, store] = [false; 3].map(AtomicBool::new);
+        Self { listeners, draining, store, answered: AtomicU64::new(0), begun: Instant::now() }
+    }
+}
+
 impl Readiness {
+    /// The store was asked, and answered or not.
+    pub(crate) fn heard_of_store(&self, answered: bool) {
+        if answered {
+            let after = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+            self.answered.store(after, Relaxed);
+        }
+        self.store.store(answered, Relaxed);
+    }
+
     /// Each check and whether it holds.
-    pub(crate) fn checks(&self) -> [(&'static str, bool); 4] {
-        use std::sync::atomic::Ordering::Relaxed;
-        let [configuration, listeners, store, not_draining] = crate::metrics::READY_CHECKS;
+    fn checks(&self, live: &Live) -> [(&'static str, bool); 5] {
+        let [configuration, listeners, certificates, store, not_draining] = crate::metrics::READY_CHECKS;
+        let (now, answered) = (live.clock.now(), Duration::from_millis(self.answered.load(Relaxed)));
+        let ended = |tls: &Tls| tls.pairs.iter().any(|pair| pair.has_ended(now));
+        let heard = self.begun.elapsed().saturating_sub(answered) < STORE_HEARD_WITHIN;
         [
             // A gateway with a faulty configuration does not run.
             (configuration, true),
             (listeners, self.listeners.load(Relaxed)),
-            (store, self.store.load(Relaxed)),
+            (certificates, !live.tls.as_ref().is_some_and(ended)),
+            (store, self.store.load(Relaxed) && heard),
             (not_draining, !self.draining.load(Relaxed)),
         ]
     }
 
     /// Whether requests may come.
-    pub(crate) fn is_ready(&self) -> bool {
-        self.checks().iter().all(|(_, holds)| *holds)
+    fn is_ready(&self, live: &Live) -> bool {
+        self.checks(live).iter().all(|(_, holds)| *holds)
     }
 
     /// Writes the checks into their gauges.
-    pub(crate) fn publish(&self, metrics: &Metrics) {
-        for (check, holds) in self.checks() {
-            metrics.ready(check).set(i64::from(holds));
+    fn publish(&self, live: &Live) {
+        for (check, holds) in self.checks(live) {
+            live.metrics.ready(check).set(i64::from(holds));
         }
     }
 }
@@ -199,7 +228,7 @@ impl Admin {
         metrics.cache_entries[1].set(i64::try_from(sizes.accounts).unwrap_or(i64::MAX));
         metrics.cache_entries[2].set(i64::try_from(sizes.contracts).unwrap_or(i64::MAX));
         metrics.cache_entries[3].set(i64::try_from(sizes.sessions).unwrap_or(i64::MAX));
-        self.readiness.publish(metrics);
+        self.readiness.publish(&live);
         let mut response = Response::new(Full::from(metrics.render()));
         response
             .headers_mut()
@@ -208,14 +237,16 @@ impl Admin {
     }
 
     fn ready(&self, query: Option<&str>) -> Response<Full<Bytes>> {
-        let ready = self.readiness.is_ready();
+        let ready = self.readiness.is_ready(&self.live());
         let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
         let verbose = query.is_some_and(|query| query.split('&').any(|pair| pair == "verbose"));
         if !verbose {
             return text(status, if ready { "ok\n" } else { "not ready\n" }.to_owned());
         }
-        let lines =
-            self.readiness.checks().map(|(check, holds)| format!("{check}: {}\n", if holds { "ok" } else { "no" }));
+        let lines = self
+            .readiness
+            .checks(&self.live())
+            .map(|(check, holds)| format!("{check}: {}\n", if holds { "ok" } else { "no" }));
         text(status, lines.concat())
     }
 
@@ -294,10 +325,10 @@ impl Admin {
     }
 
     fn state(&self) -> Value {
+        let live = self.live();
         let sizes = self.live().gate.sizes();
         let checks: serde_json::Map<String, Value> =
-            self.readiness.checks().iter().map(|(check, holds)| ((*check).to_owned(), json!(holds))).collect();
-        let live = self.live();
+            self.readiness.checks(&live).iter().map(|(check, holds)| ((*check).to_owned(), json!(holds))).collect();
         let upstreams: Vec<Value> = live
             .upstreams
             .iter()
@@ -307,7 +338,7 @@ impl Admin {
             "version": self.version,
             "configuration": live.digest,
             "uptime_seconds": self.started.elapsed().as_secs(),
-            "ready": self.readiness.is_ready(),
+            "ready": self.readiness.is_ready(&self.live()),
             "checks": checks,
             "caches": {
                 "proofs": sizes.proofs,

@@ -20,7 +20,7 @@ use std::{
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderValue, Request, Response, Uri, Version,
-    header::{CONTENT_LENGTH, EXPECT, HOST, TRANSFER_ENCODING, USER_AGENT},
+    header::{CONNECTION, CONTENT_LENGTH, EXPECT, HOST, TRANSFER_ENCODING, USER_AGENT},
     uri::PathAndQuery,
 };
 use hyper::body::{Body as _, Incoming};
@@ -30,6 +30,7 @@ use super::{
     body::{BodyError, Breach, RequestBody, ResponseBody},
     cors,
     headers::{HeaderRules, Origin, Seen, holds_our_name_too_often, transfer_encoding_is_plain},
+    listener::Closing,
     peer::{Peer, Relayed},
     record::{Head, Outcome, Record},
     respond::Answer,
@@ -55,6 +56,7 @@ use crate::{
 };
 
 /// Everything a request reads, shared by all workers.
+#[derive(Clone)]
 pub(crate) struct Live {
     pub(crate) settings: Settings,
     pub(crate) gate: Arc<Gate>,
@@ -64,6 +66,10 @@ pub(crate) struct Live {
     pub(crate) made_of: Vec<UpstreamParts>,
     /// Spoken on the public listeners; nothing: plain HTTP.
     pub(crate) tls: Option<Tls>,
+    /// Since which version clients must show the certificates that they must show now.
+    pub(crate) client_auth_since: Option<u64>,
+    /// The origin that clients use, without a slash at its end.
+    pub(crate) public_url: String,
     /// Names of plans that may be granted.
     pub(crate) plans: Vec<String>,
     /// What tells the configuration from others.
@@ -80,6 +86,8 @@ pub(crate) struct Worker {
     pub(crate) pools: Vec<Rc<Pool>>,
     pub(crate) log: Rc<Log>,
     pub(crate) ids: RequestIds,
+    /// Whether its connections are to end.
+    pub(crate) closing: Rc<Closing>,
 }
 
 /// Ids of requests: unique, not secret.
@@ -137,6 +145,8 @@ impl Worker {
         peer: Rc<Peer>,
         request: Request<Incoming>,
     ) -> Result<Response<ResponseBody>, Infallible> {
+        peer.under(&self.live);
+        let http1 = request.version() < Version::HTTP_2;
         let arrival = Arrival {
             started: Instant::now(),
             now: self.live.clock.now(),
@@ -149,7 +159,7 @@ impl Worker {
             let mut handling = pin!(self.handle(&peer, request, &arrival, &mut record));
             caught(handling.as_mut()).await
         };
-        Ok(match handled {
+        let mut response = match handled {
             Ok(Ok(forwarded)) => forwarded.into_response(record),
             Ok(Err(answer)) => self.answer_here(&answer, &arrival, record),
             Err(Panicked) => {
@@ -160,7 +170,11 @@ impl Worker {
                 );
                 self.answer_here(&Answer::Internal, &arrival, record)
             }
-        })
+        };
+        if http1 && self.closing.has_begun() {
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        Ok(response)
     }
 
     /// In two parts, so that what the judgement needs is gone while the upstream is waited for.
@@ -359,7 +373,10 @@ impl Worker {
         if !live.settings.hosts.iter().any(|served| served == host.as_str()) {
             return Err(Answer::UnknownHost);
         }
-        if let (Some(named), Some(tls)) = (peer.certificate, &live.settings.tls)
+        if !peer.showed_certificate(live) {
+            return Err(Answer::UnknownHost);
+        }
+        if let (Some(named), Some(tls)) = (peer.certificate(), &live.settings.tls)
             && named != tls::place_of(&tls.certificates, host.as_str())
         {
             return Err(Answer::UnknownHost);

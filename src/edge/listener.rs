@@ -30,12 +30,14 @@ use rustls::ProtocolVersion;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    net::{TcpListener, TcpStream},
+    net::TcpStream,
     sync::watch,
     time::{Instant, timeout_at},
 };
 
-use super::{deadline::ConnectionTimer, peer::Peer, proxy_protocol, server::Current, settings::Limits};
+use super::{
+    accept::Connected, deadline::ConnectionTimer, peer::Peer, proxy_protocol, server::Current, settings::Limits, tls,
+};
 use crate::{gate::subscriber, metrics::Metrics};
 
 /// Where a worker is in its life.
@@ -82,20 +84,23 @@ pub(crate) struct Bounds {
 // === impl Bounds ===
 
 impl Bounds {
-    const fn of(limits: &Limits) -> Self {
+    pub(super) const fn of(limits: &Limits) -> Self {
         let Limits { connections, connections_per_ip, handshakes, .. } = *limits;
         Self { connections, connections_per_ip, handshakes }
     }
 }
 
 /// An open connection; it is counted until this is dropped.
-struct Open {
+pub(super) struct Open {
     connections: Arc<Connections>,
     /// Whose it is; nothing for a proxy's, whose clients come by the thousand from one address.
     address: Option<IpAddr>,
 }
 
 struct Handshaking(Arc<Connections>);
+
+/// How long a connection without a request is kept once closing has begun: its client may have sent one.
+const IDLE_GRACE: Duration = Duration::from_millis(250);
 
 /// The queue of connections the kernel has accepted and we have not.
 const BACKLOG: i32 = 4096;
@@ -137,7 +142,7 @@ pub(crate) fn listen(address: SocketAddr) -> std::io::Result<std::net::TcpListen
 
 impl Connections {
     /// Counts a connection in, or says which bound it breaks.
-    fn enter(self: &Arc<Self>, bounds: Bounds) -> Result<Open, &'static str> {
+    pub(super) fn enter(self: &Arc<Self>, bounds: Bounds) -> Result<Open, &'static str> {
         if self.open.fetch_add(1, Ordering::Relaxed) >= bounds.connections {
             self.open.fetch_sub(1, Ordering::Relaxed);
             return Err("global_cap");
@@ -159,7 +164,7 @@ impl Connections {
 
 impl Open {
     /// The same, counted for this address; or which bound that breaks.
-    fn of(mut self, address: IpAddr, bounds: Bounds) -> Result<Self, &'static str> {
+    pub(super) fn of(mut self, address: IpAddr, bounds: Bounds) -> Result<Self, &'static str> {
         let address = subscriber(address);
         let mut by_address = self.connections.by_address.lock().unwrap_or_else(PoisonError::into_inner);
         let count = by_address.entry(address).or_insert(0);
@@ -206,29 +211,8 @@ pub(crate) struct Acceptor {
 }
 
 impl Acceptor {
-    /// Accepts until the worker closes.
-    pub(crate) async fn run(self, listener: std::net::TcpListener) -> std::io::Result<()> {
-        let listener = TcpListener::from_std(listener)?;
-        let mut phase = self.phase.clone();
-        loop {
-            let accepted = tokio::select! {
-                biased;
-                _ = phase.wait_for(|phase| *phase >= Phase::Closing) => return Ok(()),
-                accepted = listener.accept() => accepted,
-            };
-            match accepted {
-                Ok((stream, address)) => self.accepted(stream, address),
-                // Out of file descriptors, or a connection that was gone before it was taken. Wait a moment, so
-                // that the loop does not spin while there is nothing to be had.
-                Err(error) => {
-                    tracing::warn!(%error, "cannot accept a connection");
-                    tokio::time::sleep(Duration::from_millis(20)).await;
-                }
-            }
-        }
-    }
-
-    fn accepted(&self, mut stream: TcpStream, address: SocketAddr) {
+    /// A connection by TCP.
+    pub(super) fn accepted(&self, mut stream: TcpStream, address: SocketAddr) {
         let live = &self.current.worker().live;
         let metrics = Arc::clone(&live.metrics);
         let trusted = live.settings.proxies.trusted.contain(address.ip());
@@ -298,13 +282,12 @@ impl Acceptor {
         }
     }
 
-    async fn connection(self, stream: TcpStream, peer: Peer, metrics: &Metrics) {
-        // Answers are written whole; waiting for more would only delay them.
-        let _ = stream.set_nodelay(true);
+    pub(super) async fn connection<S: Connected>(self, stream: S, peer: Peer, metrics: &Metrics) {
+        stream.without_delay();
         // As it is now: a reload in the middle of a handshake is for the next one.
         let live = Arc::clone(&self.current.worker().live);
         let limits = live.settings.limits;
-        let Some(tls) = live.tls.as_ref().map(|tls| tls.public.clone()) else {
+        let Some(acceptor) = live.tls.as_ref().map(|tls| tls.public.clone()) else {
             let http2 = live.settings.http2;
             let deadline = Instant::now() + limits.header_timeout;
             let spoken = timeout_at(deadline, speaks_http2(&stream, http2)).await;
@@ -321,11 +304,11 @@ impl Acceptor {
             return;
         };
         let deadline = Instant::now() + limits.handshake_timeout;
-        let shaken = timeout_at(deadline, tls.accept(stream)).await;
+        let shaken = timeout_at(deadline, acceptor.accept(stream)).await;
         drop(handshaking);
         let stream = match shaken {
             Ok(Ok(stream)) => stream,
-            Ok(Err(_)) => return metrics.handshakes("error", "none").inc(),
+            Ok(Err(error)) => return metrics.handshakes(tls::fault_word(&error), "none").inc(),
             Err(_) => {
                 metrics.handshakes("timeout", "none").inc();
                 return metrics.connections_rejected.inc("handshake_timeout");
@@ -336,11 +319,8 @@ impl Acceptor {
         let resumed = session.handshake_kind() == Some(rustls::HandshakeKind::Resumed);
         metrics.handshakes(if resumed { "resumed" } else { "ok" }, version).inc();
         let http2 = session.alpn_protocol() == Some(b"h2");
-        let certificates = live.settings.tls.as_ref().map(|tls| tls.certificates.as_slice());
-        // With one certificate there is nothing to tell apart.
-        let certificates = certificates.filter(|certificates| certificates.len() > 1);
-        let named = session.server_name().zip(certificates).map(|(name, all)| super::tls::place_of(all, name));
-        self.serve(stream, http2, peer.over_tls(version, named), metrics).await;
+        let named = session.server_name().map(Box::from);
+        self.serve(stream, http2, peer.over_tls(version, named, live.version), metrics).await;
     }
 
     async fn serve<S>(self, stream: S, http2: bool, peer: Peer, metrics: &Metrics)
@@ -381,6 +361,10 @@ impl Acceptor {
         let service = service_fn(move |request| current.worker().serve(Rc::clone(&peer), request));
         let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
         if let Some(ended) = self.closing.before(connection.as_mut()).await {
+            return ended;
+        }
+        // Its answers say by now that it closes. Closed at once it could meet a request half way, which would be lost.
+        if let Ok(ended) = tokio::time::timeout(IDLE_GRACE, connection.as_mut()).await {
             return ended;
         }
         connection.as_mut().graceful_shutdown();
@@ -439,6 +423,11 @@ impl Acceptor {
 // === impl Closing ===
 
 impl Closing {
+    /// Whether connections are to end with what they carry.
+    pub(crate) const fn has_begun(&self) -> bool {
+        self.begun.get()
+    }
+
     /// Tells every connection of this worker to finish what it carries.
     pub(crate) fn begin(&self) {
         self.begun.set(true);
@@ -492,10 +481,10 @@ where
 }
 
 /// Whether a plain connection begins with HTTP/2's preface. Reads nothing: it looks.
-async fn speaks_http2(stream: &TcpStream, allowed: bool) -> std::io::Result<bool> {
+async fn speaks_http2(stream: &impl Connected, allowed: bool) -> std::io::Result<bool> {
     let mut seen = [0; PREFACE.len()];
     loop {
-        let length = stream.peek(&mut seen).await?;
+        let length = stream.look(&mut seen).await?;
         let begun = &seen[..length];
         if begun.is_empty() || !PREFACE.starts_with(begun) {
             return Ok(false);

@@ -2,7 +2,8 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | `listener` | connections: accepting, bounds, deadlines, drain |
+//! | `accept` | connections taken, until a worker closes |
+//! | `listener` | connections kept: bounds, deadlines, drain |
 //! | `tls` | certificates and versions |
 //! | `handler` | one request from end to end |
 //! | `headers` | what ends here, what is added, what an upstream may say |
@@ -21,6 +22,7 @@
 //! | `admin` | metrics, health and the admin API |
 //! | `server` | workers, and their life |
 
+mod accept;
 mod access_log;
 pub(crate) mod admin;
 mod body;

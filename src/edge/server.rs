@@ -8,10 +8,12 @@
 
 mod changes;
 mod live;
+mod sockets;
 mod worker;
 
 use std::{
     net::{SocketAddr, TcpListener},
+    path::PathBuf,
     rc::Rc,
     sync::{Arc, atomic::Ordering::Relaxed},
     thread::JoinHandle,
@@ -25,10 +27,12 @@ use tokio::{
 };
 
 use super::{
+    accept::Listener,
     access_log::Writer,
     admin::{Admin, Readiness},
     handler::RequestIds,
     listener::{Connections, Phase, listen},
+    settings::Listen,
     tls::TlsError,
 };
 use crate::{metrics::Metrics, store::Store, time::Clock};
@@ -37,6 +41,7 @@ pub use super::admin::Reload;
 pub use changes::{Changes, Prepared};
 pub use live::Served;
 pub(crate) use live::{UpstreamParts, header_rules};
+pub use sockets::Handed;
 pub(crate) use worker::Current;
 use worker::{Bound, News, Seed, work};
 
@@ -58,6 +63,8 @@ pub struct Parts {
     pub access_log: Box<dyn std::io::Write + Send>,
     /// Where reloads are asked for.
     pub reloads: mpsc::UnboundedSender<Reload>,
+    /// Listeners that whoever started this process had open.
+    pub handed: Vec<Handed>,
     /// A source of randomness for the ids of requests.
     pub random: fn() -> Result<[u8; 8], std::io::Error>,
 }
@@ -69,7 +76,7 @@ pub enum BindError {
     #[error("cannot listen on {address}: {cause}")]
     Listen {
         /// Its address.
-        address: SocketAddr,
+        address: Listen,
         /// What the system says.
         cause: std::io::Error,
     },
@@ -97,6 +104,9 @@ pub struct Server {
     changes: Changes,
     workers: Vec<(Bound, mpsc::UnboundedReceiver<News>)>,
     addresses: Vec<SocketAddr>,
+    redirect_address: Option<SocketAddr>,
+    /// Sockets in the file system, which go with the listeners.
+    files: Vec<PathBuf>,
     admin: Option<(Admin, TcpListener)>,
     admin_address: Option<SocketAddr>,
     connections: Arc<Connections>,
@@ -114,7 +124,7 @@ const DRAIN_CHECK: Duration = Duration::from_millis(20);
 impl Server {
     /// Binds every socket and reads every certificate.
     pub fn bind(parts: Parts) -> Result<Self, BindError> {
-        let Parts { served, store, metrics, clock, version, duration, access_log, reloads, random } = parts;
+        let Parts { served, store, metrics, clock, version, duration, access_log, reloads, handed, random } = parts;
         let live = Arc::new(live::first(served, metrics, clock)?);
         let settings = &live.settings;
 
@@ -126,17 +136,30 @@ impl Server {
         for _ in 0..count {
             workers.push(Bound { listeners: Vec::new(), random: random()? });
         }
-        let mut addresses = Vec::new();
-        for address in &settings.listen {
-            let refused = |cause| BindError::Listen { address: *address, cause };
-            let address = free(*address).map_err(refused)?;
-            let mut bound = address;
+        let (mut addresses, mut files) = (Vec::new(), Vec::new());
+        let mut handed = handed;
+        for listen in &settings.listen {
+            let bound = sockets::bind(listen, workers.len(), &mut handed)
+                .map_err(|cause| BindError::Listen { address: listen.clone(), cause })?;
+            addresses.extend(bound.address);
+            files.extend(bound.file);
+            for (worker, listener) in workers.iter_mut().zip(bound.listeners) {
+                worker.listeners.push(listener);
+            }
+        }
+        let mut redirect_address = None;
+        if let Some(address) = settings.http_redirect {
+            let refused = |cause| BindError::Listen { address: Listen::Tcp(address), cause };
+            let mut bound = free(address).map_err(refused)?;
             for worker in &mut workers {
                 let listener = listen(bound).map_err(refused)?;
                 bound = listener.local_addr().map_err(refused)?;
-                worker.listeners.push(listener);
+                worker.listeners.push(Listener::Redirect(listener));
             }
-            addresses.push(bound);
+            redirect_address = Some(bound);
+        }
+        for socket in handed {
+            tracing::warn!(%socket, "a socket that was handed over is in no list of this configuration; it is closed");
         }
 
         if let Some(tls) = &settings.tls {
@@ -149,7 +172,7 @@ impl Server {
         let admin = match live.settings.admin.clone() {
             None => None,
             Some(settings) => {
-                let refused = |cause| BindError::Listen { address: settings.listen, cause };
+                let refused = |cause| BindError::Listen { address: Listen::Tcp(settings.listen), cause };
                 let listener = TcpListener::bind(settings.listen).map_err(refused)?;
                 listener.set_nonblocking(true).map_err(refused)?;
                 let admin = Admin {
@@ -171,7 +194,19 @@ impl Server {
         let log = Writer::start(access_log)?;
         readiness.listeners.store(true, Relaxed);
         let workers = workers.into_iter().zip(heard).collect();
-        Ok(Self { changes, workers, addresses, admin, admin_address, connections, readiness, store, log })
+        Ok(Self {
+            changes,
+            workers,
+            addresses,
+            redirect_address,
+            files,
+            admin,
+            admin_address,
+            connections,
+            readiness,
+            store,
+            log,
+        })
     }
 
     /// What changes it while it serves.
@@ -182,6 +217,11 @@ impl Server {
     /// The addresses it listens on, ports known.
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
+    }
+
+    /// The address that sends everybody to `public_url`.
+    pub const fn redirect_address(&self) -> Option<SocketAddr> {
+        self.redirect_address
     }
 
     /// The address of the private listener.
@@ -197,7 +237,7 @@ impl Server {
     }
 
     async fn serve(self, stop: impl Future<Output = ()>) -> std::io::Result<()> {
-        let Self { changes, workers, admin, connections, readiness, store, log, .. } = self;
+        let Self { changes, workers, files, admin, connections, readiness, store, log, .. } = self;
         let metrics = Arc::clone(&changes.live().metrics);
         let (phase, phases) = watch::channel(Phase::Serving);
         let mut threads = Vec::with_capacity(workers.len());
@@ -223,6 +263,10 @@ impl Server {
         readiness.draining.store(true, Relaxed);
         metrics.draining.set(1);
         tokio::time::sleep(changes.live().settings.drain_delay).await;
+        for file in files {
+            // Somebody may have taken it away already.
+            let _ = std::fs::remove_file(file);
+        }
         let _ = phase.send(Phase::Closing);
         let deadline = Instant::now() + changes.live().settings.drain_timeout;
         while connections.open() > 0 && Instant::now() < deadline {
@@ -261,7 +305,7 @@ async fn watch_store(store: Store, readiness: Arc<Readiness>, metrics: Arc<Metri
     loop {
         let answer = store.check().await;
         let works = answer.is_ok();
-        readiness.store.store(works, Relaxed);
+        readiness.heard_of_store(works);
         match answer {
             Err(error) if known != Some(false) => {
                 tracing::warn!(%error, "the store does not answer; requests that need it get 503");

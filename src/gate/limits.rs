@@ -399,7 +399,8 @@ mod tests {
     #[test]
     fn addresses_are_counted_as_subscribers() {
         let by_address = Allowances::new(ONE, Instant::now());
-        let limits = Limits { routes: vec![Some(RouteLimit::Address(by_address))], plans: Vec::new(), quotas: None };
+        let routes = vec![Some(RouteLimit::Address(Arc::new(by_address)))];
+        let limits = Limits { routes, names: Vec::new(), plans: Vec::new(), quotas: None };
         let over = Some(RateScope::Address);
         let rows = [
             ("the first", "2001:db8:1:2::1", None),
@@ -417,8 +418,9 @@ mod tests {
     #[test]
     fn all_is_taken_or_nothing() {
         let [by_route, by_plan] = [Rate { burst: 2, ..ONE }, ONE].map(|rate| Allowances::new(rate, Instant::now()));
-        let plans = vec![PlanRate { name: "nano".into(), allowances: by_plan }];
-        let limits = Limits { routes: vec![Some(RouteLimit::Account(by_route))], plans, quotas: None };
+        let plans = vec![PlanRate { name: "nano".into(), allowances: Arc::new(by_plan) }];
+        let routes = vec![Some(RouteLimit::Account(Arc::new(by_route)))];
+        let limits = Limits { routes, names: Vec::new(), plans, quotas: None };
         let alice = AccountKey::new("eip155", "0xa");
         let starts_at = UnixTime::from_millis(0);
         let nano = Subscription { plan: "nano".into(), starts_at, expires_at: None, chain: None, shares: Vec::new() };

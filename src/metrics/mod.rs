@@ -59,7 +59,7 @@ pub const CONNECTIONS_REJECTED: [&str; 5] = ["global_cap", "ip_cap", "handshake_
 pub const RELOADS: [&str; 2] = ["ok", "failed"];
 
 /// Ends of a TLS handshake that failed; those that succeed have their version beside them.
-pub const HANDSHAKES_FAILED: [&str; 2] = ["timeout", "error"];
+pub const HANDSHAKES_FAILED: [&str; 3] = ["client_cert", "timeout", "error"];
 
 /// Ends of a TLS handshake that succeeded.
 pub const HANDSHAKES_DONE: [&str; 2] = ["ok", "resumed"];
@@ -74,7 +74,7 @@ pub const PAYMENT_STATUSES: [&str; 4] = ["settled", "refused", "unknown", "repla
 pub const OPEN_STATUSES: [&str; 3] = ["reserved", "settling", "unknown"];
 
 /// Checks of readiness.
-pub const READY_CHECKS: [&str; 4] = ["configuration", "listeners", "store", "not_draining"];
+pub const READY_CHECKS: [&str; 5] = ["configuration", "listeners", "certificates", "store", "not_draining"];
 
 const METHODS: [&str; 10] = ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", "CONNECT", "other"];
 
@@ -123,6 +123,7 @@ pub struct Metrics {
     rpc_requests: Family<Counter>,
     rpc_duration: Family<Histogram>,
     tls_handshakes: Family<Counter>,
+    certificate_not_after: Family<Gauge>,
     build_info: Family<Gauge>,
     ready: Family<Gauge>,
     pub http_requests_in_flight: Gauge,
@@ -368,6 +369,12 @@ impl Metrics {
                 &RPC_BUCKETS,
             ),
             tls_handshakes,
+            certificate_not_after: gauges(
+                &r,
+                "tls_certificate_not_after_timestamp_seconds",
+                "when the certificate that is shown for a host ends",
+                &["host"],
+            ),
             build_info: gauges(&r, "build_info", "1, with the build in its labels", &["version", "revision", "rustc"]),
             ready: gauges(&r, "ready", "1 if a readiness check holds", &["check"]),
             http_requests_in_flight: gauge(&r, "http_requests_in_flight", "requests being served"),
@@ -495,6 +502,11 @@ impl Metrics {
     /// failures, which have no version.
     pub fn handshakes(&self, result: &'static str, version: &'static str) -> Counter {
         self.tls_handshakes.with_label_values(&[result, version])
+    }
+
+    /// Says when the certificate for a configured host ends.
+    pub fn certificate_ends(&self, host: &str, at: i64) {
+        self.certificate_not_after.with_label_values(&[host]).set(at);
     }
 
     /// Says what was built.

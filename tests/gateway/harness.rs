@@ -94,6 +94,7 @@ pub(crate) struct Setup {
 pub(crate) struct Gateway {
     pub(crate) address: SocketAddr,
     pub(crate) admin_address: SocketAddr,
+    pub(crate) redirect_address: Option<SocketAddr>,
     pub(crate) store: Store,
     pub(crate) gate: Arc<Gate>,
     pub(crate) secrets: Arc<Secrets>,
@@ -243,6 +244,7 @@ impl Setup {
         let app = app.read_again_from(configuration.clone());
         let (address, gate) = (app.addresses()[0], Arc::clone(app.gate()));
         let admin_address = app.admin_address().expect("an admin listener");
+        let redirect_address = app.redirect_address();
         let (stop, stopped) = tokio::sync::oneshot::channel();
         let thread = std::thread::spawn(move || {
             let served = runtime().block_on(app.run(async {
@@ -253,6 +255,7 @@ impl Setup {
         Gateway {
             address,
             admin_address,
+            redirect_address,
             store,
             gate,
             secrets: Arc::default(),

@@ -9,7 +9,7 @@ use super::{
     live::{self, Served},
     worker::News,
 };
-use crate::edge::handler::Live;
+use crate::edge::{handler::Live, tls::TlsError};
 
 /// Changes what a server serves by. One change at a time.
 #[derive(Clone)]
@@ -40,6 +40,13 @@ impl Changes {
     /// Makes everything, and puts nothing into force. Reads files.
     pub fn prepare(&self, served: Served) -> Result<Prepared, BindError> {
         live::next(served, &self.live()).map(|live| Prepared(Arc::new(live)))
+    }
+
+    /// Reads the certificates again: those that are new, not yet in force, and what is wrong with others, of which the
+    /// last good ones stay. Reads files.
+    pub fn read_certificates(&self) -> (Option<Prepared>, Vec<TlsError>) {
+        let (live, faults) = live::with_certificates_read(&self.live());
+        (live.map(|live| Prepared(Arc::new(live))), faults)
     }
 
     /// Puts it into force: when this is done, every request that begins is served by it.

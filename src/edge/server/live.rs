@@ -15,7 +15,7 @@ use crate::{
         handler::Live,
         headers::HeaderRules,
         settings::{Settings, UpstreamSettings},
-        tls,
+        tls::{self, Tls, TlsError},
         upstream::Upstream,
     },
     gate::Gate,
@@ -41,7 +41,7 @@ pub struct Served {
 }
 
 /// What an upstream is made of.
-#[derive(PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub(crate) struct UpstreamParts {
     settings: UpstreamSettings,
     /// The file of its authorities as it was read; nothing where there is none, or it cannot be read.
@@ -65,10 +65,14 @@ fn live(
     clock: Arc<dyn Clock>,
 ) -> Result<Live, BindError> {
     let Served { settings, public_url, upstreams, gate, plans, digest } = served;
+    // Whoever starts has nothing better than a certificate that has ended; whoever runs has.
+    let now = before.map(|_| clock.now());
+    let tls_before = before.and_then(|before| before.tls.as_ref());
     let tls = match &settings.tls {
-        Some(tls) => tls::listeners(tls, settings.http2)?,
+        Some(tls) => Tls::read(tls, settings.http2, tls_before, now)?,
         None => None,
     };
+    publish(tls.as_ref(), &metrics);
     let mut headers = header_rules(&settings, &public_url)?;
     if let Some(sessions) = gate.sessions()
         && let Some(cookie) = sessions.cookie()
@@ -90,7 +94,50 @@ fn live(
         made_of.push(parts);
     }
     let version = before.map_or(0, |before| before.version + 1);
-    Ok(Live { settings, gate, headers, upstreams: made, made_of, tls, plans, digest, version, metrics, clock })
+    let demands = tls.as_ref().is_some_and(Tls::demands_client);
+    let trusts_as_before = tls.as_ref().zip(tls_before).is_some_and(|(tls, before)| tls.trusts_as(before));
+    let client_auth_since = match before.filter(|_| trusts_as_before) {
+        Some(before) if demands => before.client_auth_since,
+        _ => demands.then_some(version),
+    };
+    let public_url = public_url.to_string();
+    Ok(Live {
+        client_auth_since,
+        public_url,
+        settings,
+        gate,
+        headers,
+        upstreams: made,
+        made_of,
+        tls,
+        plans,
+        digest,
+        version,
+        metrics,
+        clock,
+    })
+}
+
+/// The same with the certificates that its files hold now, if one of them is new; and what is wrong with others.
+pub(super) fn with_certificates_read(before: &Live) -> (Option<Live>, Vec<TlsError>) {
+    let Some(tls) = &before.tls else {
+        return (None, Vec::new());
+    };
+    let (next, faults) = tls.read_again(before.clock.now());
+    publish(next.as_ref(), &before.metrics);
+    let live = next.map(|tls| Live { tls: Some(tls), version: before.version + 1, ..before.clone() });
+    (live, faults)
+}
+
+/// Tells when certificates end.
+fn publish(tls: Option<&Tls>, metrics: &Metrics) {
+    for pair in tls.into_iter().flat_map(|tls| &tls.pairs) {
+        if let Some(end) = pair.not_after {
+            for host in &pair.files.hosts {
+                metrics.certificate_ends(host, end.secs());
+            }
+        }
+    }
 }
 
 /// How header fields are treated on their way through.

@@ -5,7 +5,7 @@
 //!    no other thread touches it, the news comes through a channel.
 //! 2. Whoever brings the news waits until every worker has taken it.
 
-use std::{cell::RefCell, net::TcpListener, rc::Rc, sync::Arc, time::Duration};
+use std::{cell::RefCell, rc::Rc, sync::Arc, time::Duration};
 
 use tokio::{
     runtime::LocalOptions,
@@ -14,6 +14,7 @@ use tokio::{
 
 use crate::{
     edge::{
+        accept::Listener,
         access_log,
         handler::{Live, RequestIds, Worker},
         listener::{Acceptor, Closing, Connections, Phase},
@@ -42,7 +43,7 @@ pub(super) struct Seed {
 
 /// What one worker starts with.
 pub(super) struct Bound {
-    pub(super) listeners: Vec<TcpListener>,
+    pub(super) listeners: Vec<Listener>,
     pub(super) random: [u8; 8],
 }
 
@@ -66,8 +67,8 @@ impl Current {
         };
         let pools = live.upstreams.iter().map(pool).collect();
         before.log.change(live.settings.access_log);
-        let (log, ids) = (Rc::clone(&before.log), before.ids.go_on());
-        self.0.replace(Rc::new(Worker { live, pools, log, ids }));
+        let (log, ids, closing) = (Rc::clone(&before.log), before.ids.go_on(), Rc::clone(&before.closing));
+        self.0.replace(Rc::new(Worker { live, pools, log, ids, closing }));
     }
 }
 
@@ -80,9 +81,9 @@ pub(super) fn work(seed: Seed, bound: Bound) -> std::io::Result<()> {
         let Seed { live, mut news, connections, mut phase, log } = seed;
         let log = log.log(live.settings.access_log, &live.metrics);
         let pools = live.upstreams.iter().map(|upstream| Pool::new(Arc::clone(upstream))).collect();
-        let worker = Worker { live, pools, log: Rc::clone(&log), ids: RequestIds::new(bound.random) };
+        let (ids, closing) = (RequestIds::new(bound.random), Rc::new(Closing::default()));
+        let worker = Worker { live, pools, log: Rc::clone(&log), ids, closing: Rc::clone(&closing) };
         let current = Rc::new(Current(RefCell::new(Rc::new(worker))));
-        let closing = Rc::new(Closing::default());
         let acceptor =
             Acceptor { current: Rc::clone(&current), connections, phase: phase.clone(), closing: Rc::clone(&closing) };
         for listener in bound.listeners {

@@ -36,6 +36,12 @@ impl Configuration {
         text.clone_into(&mut self.text.lock().expect("no panic while held"));
     }
 
+    /// Files that it is made of besides.
+    pub(crate) fn watch(&self, files: &[&PathBuf]) {
+        let files = files.iter().map(|file| (*file).clone()).collect();
+        *self.files.lock().expect("no panic while held") = files;
+    }
+
     /// Reads it.
     pub(crate) fn read(&self) -> Result<(Config, Report), Report> {
         let inputs = Inputs {

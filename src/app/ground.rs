@@ -17,7 +17,7 @@ use tokio::task::AbortHandle;
 use super::{StartError, gate, outbound, routes, stores};
 use crate::{
     config::{Config, Fingerprint, Report},
-    edge::server::Served,
+    edge::{server::Served, settings::AssertionSettings},
     facilitator::{self, Facilitators},
     gate::{
         Gate,
@@ -29,7 +29,7 @@ use crate::{
     outbound::Outbound,
     rpc::Rpc,
     secret::Secret,
-    session::keys::{Algorithm, SigningKey, SigningKeys},
+    session::keys::{Algorithm, KeyRing, SigningKey, SigningKeys},
     siwx::origin::Origin,
     store::Store,
     time::Clock,
@@ -114,6 +114,8 @@ impl Ground {
                 Some(before) => gate.ask_contracts_after(before, rpc, outbound.clone(), Instant::now()),
             }
         }
+        // A key that is not configured is the store's.
+        let assertion_keys = config.edge.assertion.as_ref().map(|settings| self.assertion_keys(settings)).transpose()?;
         if let Some(settings) = sessions {
             self.open_sessions(&gate, before_gate, settings)?;
         }
@@ -137,6 +139,7 @@ impl Ground {
             public_url: config.public_url,
             upstreams: config.upstreams,
             gate: Arc::clone(&gate),
+            assertion_keys,
             plans: config.plans,
             digest: config.fingerprint.digest(),
         };
@@ -258,7 +261,7 @@ impl Ground {
             store: self.store.sessions(),
             foreign_writes: self.store.foreign_writes(),
             issuer: NonceIssuer::new(secret),
-            keys: SigningKeys::new(key),
+            keys: KeyRing::new(SigningKeys::new(key)),
             random: |bytes| getrandom::fill(bytes).map_err(io::Error::other),
             metrics: Arc::clone(&self.metrics),
         };
@@ -272,6 +275,15 @@ impl Ground {
             }
         });
         Ok(())
+    }
+
+    /// The keys of assertions: the one that is configured, or one of what the store keeps.
+    fn assertion_keys(&self, settings: &AssertionSettings) -> Result<Arc<KeyRing>, StartError> {
+        let key = match &settings.key {
+            Some(key) => key.clone(),
+            None => SigningKey::derive(&self.kept_secret("token")?, settings.algorithm),
+        };
+        Ok(KeyRing::new(SigningKeys::new(key)))
     }
 
     /// The secret of nonces that the store keeps.

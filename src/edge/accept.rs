@@ -49,7 +49,7 @@ pub(crate) enum Listener {
 }
 
 /// A connection as the kernel gives it.
-pub(super) trait Connected: AsyncRead + AsyncWrite + Unpin + 'static {
+pub(super) trait Connected: AsyncRead + AsyncWrite + Unpin + Send + 'static {
     /// Lets answers leave at once: they are written whole, waiting for more would only delay them.
     fn without_delay(&self);
 

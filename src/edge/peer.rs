@@ -11,7 +11,7 @@ use std::{
 
 use http::{HeaderMap, HeaderName, HeaderValue, header::FORWARDED};
 
-use super::{handler::Live, headers::X_REQUEST_ID, settings::Proxies, tls::place_of};
+use super::{handler::Live, headers::X_REQUEST_ID, settings::Proxies, tls::place_of, tunnel::Tunnel};
 use crate::{gate::LastCredential, policy::source::Field};
 
 /// What is known of a connection before its first request.
@@ -32,6 +32,8 @@ pub(crate) struct Peer {
     version: Cell<u64>,
     /// The configuration under which it shook hands.
     since: u64,
+    /// What follows its last answer.
+    pub(super) tunnel: Cell<Option<Box<Tunnel>>>,
 }
 
 /// What a trusted proxy says of one request.
@@ -68,6 +70,7 @@ impl Peer {
             trusted: Cell::new(false),
             version: Cell::new(u64::MAX),
             since: 0,
+            tunnel: Cell::new(None),
         }
     }
 
@@ -113,6 +116,11 @@ impl Peer {
     /// The same, which is listened to if these proxies hold it.
     pub(crate) fn among(self, proxies: &Proxies) -> Self {
         Self { trusted: Cell::new(proxies.trusted.contain(self.address.ip())), ..self }
+    }
+
+    /// The tunnel that follows its last answer, taken.
+    pub(crate) fn take_tunnel(&self) -> Option<Box<Tunnel>> {
+        self.tunnel.take()
     }
 
     /// How the listener was spoken to.

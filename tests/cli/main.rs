@@ -8,6 +8,7 @@ mod life;
 #[allow(dead_code, reason = "the tests of the room use it too, and other parts of it")]
 mod node;
 mod payments;
+mod secrets;
 #[path = "../facilitator/server.rs"]
 #[allow(dead_code, reason = "the tests of the facilitator use it too, and other parts of it")]
 mod server;

@@ -12,6 +12,7 @@ use super::BindError;
 use crate::{
     credential::Authorization,
     edge::{
+        assertion::Assertions,
         handler::Live,
         headers::HeaderRules,
         settings::{Settings, UpstreamSettings},
@@ -20,6 +21,7 @@ use crate::{
     },
     gate::Gate,
     metrics::Metrics,
+    session::keys::KeyRing,
     siwx::origin::Origin,
     time::Clock,
 };
@@ -34,6 +36,8 @@ pub struct Served {
     pub upstreams: Vec<UpstreamSettings>,
     /// Who judges.
     pub gate: Arc<Gate>,
+    /// What signs assertions, where there are any.
+    pub assertion_keys: Option<Arc<KeyRing>>,
     /// Names of plans that may be granted.
     pub plans: Vec<String>,
     /// What tells this configuration from others.
@@ -64,7 +68,7 @@ fn live(
     metrics: Arc<Metrics>,
     clock: Arc<dyn Clock>,
 ) -> Result<Live, BindError> {
-    let Served { settings, public_url, upstreams, gate, plans, digest } = served;
+    let Served { settings, public_url, upstreams, gate, assertion_keys, plans, digest } = served;
     // Whoever starts has nothing better than a certificate that has ended; whoever runs has.
     let now = before.map(|_| clock.now());
     let tls_before = before.and_then(|before| before.tls.as_ref());
@@ -78,6 +82,14 @@ fn live(
         && let Some(cookie) = sessions.cookie()
     {
         headers = headers.with_sessions(cookie.clone(), sessions.token_mark());
+    }
+    let assertions = settings
+        .assertion
+        .as_ref()
+        .zip(assertion_keys)
+        .map(|(settings, ring)| Arc::new(Assertions::new(ring, public_url.as_str().to_owned(), settings.ttl_secs)));
+    if assertions.is_some() {
+        headers = headers.with_assertions();
     }
     let (mut made, mut made_of) = (Vec::with_capacity(upstreams.len()), Vec::with_capacity(upstreams.len()));
     for settings in upstreams {
@@ -107,12 +119,14 @@ fn live(
         settings,
         gate,
         headers,
+        assertions,
         upstreams: made,
         made_of,
         tls,
         plans,
         digest,
         version,
+        tunnels: before.map(|before| Arc::clone(&before.tunnels)).unwrap_or_default(),
         metrics,
         clock,
     })
@@ -145,6 +159,7 @@ pub(crate) fn header_rules(settings: &Settings, public_url: &Origin) -> Result<H
     let default_port = if public_url.scheme() == "https" { 443 } else { 80 };
     let rules = HeaderRules::new(
         &settings.identity_prefix,
+        settings.identity_preset,
         Authorization::new(settings.schemes.clone()),
         settings.keep_odd_header_names,
         settings.forward_credential,

@@ -68,7 +68,8 @@ impl Current {
         let pools = live.upstreams.iter().map(pool).collect();
         before.log.change(live.settings.access_log);
         let (log, ids, closing) = (Rc::clone(&before.log), before.ids.go_on(), Rc::clone(&before.closing));
-        self.0.replace(Rc::new(Worker { live, pools, log, ids, closing }));
+        let current = before.current.clone();
+        self.0.replace(Rc::new(Worker { live, pools, log, ids, closing, current }));
     }
 }
 
@@ -82,8 +83,10 @@ pub(super) fn work(seed: Seed, bound: Bound) -> std::io::Result<()> {
         let log = log.log(live.settings.access_log, &live.metrics);
         let pools = live.upstreams.iter().map(|upstream| Pool::new(Arc::clone(upstream))).collect();
         let (ids, closing) = (RequestIds::new(bound.random), Rc::new(Closing::default()));
-        let worker = Worker { live, pools, log: Rc::clone(&log), ids, closing: Rc::clone(&closing) };
-        let current = Rc::new(Current(RefCell::new(Rc::new(worker))));
+        let current = Rc::new_cyclic(|current| {
+            let (log, closing, current) = (Rc::clone(&log), Rc::clone(&closing), current.clone());
+            Current(RefCell::new(Rc::new(Worker { live, pools, log, ids, closing, current })))
+        });
         let acceptor =
             Acceptor { current: Rc::clone(&current), connections, phase: phase.clone(), closing: Rc::clone(&closing) };
         for listener in bound.listeners {

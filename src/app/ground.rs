@@ -115,7 +115,8 @@ impl Ground {
             }
         }
         // A key that is not configured is the store's.
-        let assertion_keys = config.edge.assertion.as_ref().map(|settings| self.assertion_keys(settings)).transpose()?;
+        let assertion_keys =
+            config.edge.assertion.as_ref().map(|settings| self.assertion_keys(settings)).transpose()?;
         if let Some(settings) = sessions {
             self.open_sessions(&gate, before_gate, settings)?;
         }

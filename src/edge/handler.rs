@@ -132,7 +132,7 @@ impl RequestIds {
 
     /// Those after the last one of these.
     pub(crate) const fn go_on(&self) -> Self {
-        Self { prefix: self.prefix, next: std::cell::Cell::new(self.next.get()) }
+        Self { prefix: self.prefix, next: Cell::new(self.next.get()) }
     }
 
     /// The id of a request, by its number: 32 hex digits, the prefix and the number.
@@ -242,7 +242,7 @@ impl Worker {
                 view,
                 query: parts.uri.query().unwrap_or(""),
                 now: arrival.now,
-                others: live.assertions.as_ref().map(Assertions::keys),
+                others: live.assertions.as_ref().map(|assertions| assertions.keys()),
                 idle: live.settings.limits.body_idle_timeout,
             };
             // Boxed: few requests are these.

@@ -94,7 +94,7 @@ sockets = 5
  --> siwx-gateway.toml:3:1
   |
 3 | sockets = 5
-  | ^^^^^^^ known keys are: listen, hosts, http2, proxy_protocol, trusted_proxies, forwarded_source, via, headers_with_underscore, workers, drain_delay, drain_timeout
+  | ^^^^^^^ known keys are: listen, hosts, http_redirect, http2, proxy_protocol, trusted_proxies, forwarded_source, via, headers_with_underscore, workers, drain_delay, drain_timeout, watch
 "#,
     ),
     (

@@ -138,9 +138,7 @@ pub struct Metrics {
     pub connections_accepted: Words<3>,
     pub connections_rejected: Words<5>,
     pub draining: Gauge,
-    /// 1 if what was read last is in force.
     pub config_last_reload_successful: Gauge,
-    /// When what is in force was read.
     pub config_last_reload_success_timestamp: Gauge,
     pub config_reloads: Words<2>,
     pub log_dropped: Counter,

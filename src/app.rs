@@ -2,8 +2,14 @@
 //!
 //! 1. [`App::bind`] checks and opens everything and returns before anything is served, with its addresses known:
 //!    that is the door for tests too.
-//! 2. Only this room and the command line touch clocks, files and randomness directly; everything below is handed
+//! 2. A reload builds everything that requests read beside what serves (`ground`), and puts it in its place in one step
+//!    (`reload`).
+//! 3. Only this room and the command line touch clocks, files and randomness directly; everything below is handed
 //!    them.
+
+mod ground;
+mod reload;
+mod supervisor;
 
 use std::{
     io,
@@ -13,33 +19,35 @@ use std::{
 };
 
 use thiserror::Error;
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
+use self::{ground::Ground, reload::Reloader};
 use crate::{
     config::{Config, LogLevel, LogSettings, Report, amounts},
     edge::{
         server::{BindError, Parts, Server},
         settings::AssertionSettings,
     },
-    facilitator::{self, Facilitators},
+    facilitator,
     gate::{
         Gate, Stores,
-        keys::{self, Keys},
-        payment::{Means, Payments},
-        sessions::{self, Sessions},
-        settings::{PaymentSettings, SessionSettings, Settings},
+        settings::{SessionSettings, Settings},
     },
     metrics::Metrics,
     outbound::Outbound,
     policy::routes::Routes,
-    rpc::{self, Rpc},
+    rpc,
     secret::Secret,
-    session::keys::{Algorithm, KeyRing},
-    siwx::origin::Origin,
+    session::keys::Algorithm,
     store::{self, Store, StoreError},
     time::{Clock, UnixTime},
-    x402::nonce::NonceIssuer,
 };
+
+pub use self::{
+    reload::{Source, Unread},
+    supervisor::Supervisor,
+};
+pub use crate::edge::server::{Handed, Reload};
 
 /// The version of this program.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -60,9 +68,8 @@ pub const RUSTC: &str = match option_env!("SIWX_RUSTC") {
 pub struct App {
     server: Server,
     gate: Arc<Gate>,
-    clock: Arc<dyn Clock>,
-    /// What is done beside requests is done there, for as long as it is kept.
-    outbound: Option<Outbound>,
+    reloader: Reloader,
+    reloads: mpsc::UnboundedSender<Reload>,
 }
 
 /// The system's wall clock.
@@ -128,56 +135,57 @@ impl App {
 
     /// The same with a store that is open already.
     pub fn bind_with_store(config: Config, report: Report, world: World, store: Store) -> Result<Self, StartError> {
-        let routes = routes(&config, report)?;
+        Self::bind_handed(config, report, world, store, Vec::new())
+    }
+
+    /// The same, on sockets that were handed over where the configuration names their addresses.
+    pub fn bind_handed(
+        config: Config,
+        report: Report,
+        world: World,
+        store: Store,
+        handed: Vec<Handed>,
+    ) -> Result<Self, StartError> {
         let metrics = Arc::new(Metrics::new());
         metrics.built(VERSION, REVISION, RUSTC);
-        let (origins, payments) = (config.gate.expectation.origins.clone(), config.gate.payments.clone());
-        let sessions = config.gate.sessions.clone();
-        let gate = Arc::new(gate(config.gate, routes, &store, &metrics));
-        // One thread for all outside services, and none where there are none.
-        // A key that is not configured is the store's.
-        let signs = config.edge.assertion.as_ref().is_some_and(|assertion| assertion.key.is_none());
-        let asks = payments.is_some() || config.rpc.is_some() || sessions.is_some() || signs;
-        let outbound = if asks { Some(outbound()?) } else { None };
-        if let (Some(settings), Some(outbound)) = (config.rpc, &outbound) {
-            gate.ask_contracts(Rpc::new(settings, outbound, &metrics)?, outbound.clone(), Instant::now());
-        }
-        let kept = match (&outbound, key_use(sessions.as_ref(), config.edge.assertion.as_ref())) {
-            (Some(outbound), Some(used)) => Some(kept_keys(used, outbound, &store, &world.clock)?),
-            _ => None,
-        };
-        let ring = |algorithm| kept.as_ref().and_then(|kept| kept.ring(algorithm));
-        let assertion_keys = config.edge.assertion.as_ref().and_then(|settings| match &settings.key {
-            Some(key) => Some(KeyRing::of(key.clone())),
-            None => ring(settings.algorithm),
-        });
-        if let (Some(settings), Some(outbound), Some(keys)) = (sessions, &outbound, ring(Algorithm::EdDsa)) {
-            open_sessions(&gate, settings, keys, outbound, &store, &metrics)?;
-        }
-        if let (Some(settings), Some(outbound)) = (payments, outbound.clone()) {
-            let facilitators = config.facilitators;
-            let outside = Outside { outbound, facilitators, store: &store, metrics: &metrics, clock: &world.clock };
-            take_payments(&gate, settings, origins, outside)?;
-        }
-        let (judge, clock) = (Arc::clone(&gate), Arc::clone(&world.clock));
+        let ground = Ground::new(store.clone(), Arc::clone(&metrics), Arc::clone(&world.clock));
+        let watch = config.edge.watch;
+        let (served, made) = ground.make(config, report, None)?;
+        let gate = Arc::clone(&served.gate);
+        let (reloads, asked) = mpsc::unbounded_channel();
         let server = Server::bind(Parts {
-            settings: config.edge,
-            public_url: config.public_url,
-            assertion_keys,
-            keys: kept,
-            upstreams: config.upstreams,
-            gate,
+            served,
             store,
-            plans: config.plans,
             metrics,
             clock: world.clock,
             version: VERSION,
             fresh_secret,
             duration: |text| amounts::duration(text).ok(),
             access_log: world.access_log,
+            reloads: reloads.clone(),
+            handed,
             random,
         })?;
-        Ok(Self { server, gate: judge, clock, outbound })
+        let in_force = ground.enter(made, None);
+        let reloader = Reloader::new(Arc::new(ground), in_force, server.changes().clone(), watch, asked);
+        Ok(Self { server, gate, reloader, reloads })
+    }
+
+    /// Where the configuration can be read again. Without it there are no reloads.
+    pub fn read_again_from(mut self, source: impl Source + 'static) -> Self {
+        self.reloader.read_from(Box::new(source));
+        self
+    }
+
+    /// Tells who supervises the process how it is.
+    pub fn tell(mut self, supervisor: Supervisor) -> Self {
+        self.reloader.tell(supervisor);
+        self
+    }
+
+    /// Asks for reloads while it runs.
+    pub const fn reloads(&self) -> &mpsc::UnboundedSender<Reload> {
+        &self.reloads
     }
 
     /// The addresses it listens on, ports known.
@@ -185,9 +193,14 @@ impl App {
         self.server.addresses()
     }
 
-    /// What judges its requests.
+    /// What judges its requests at first.
     pub const fn gate(&self) -> &Arc<Gate> {
         &self.gate
+    }
+
+    /// The address that sends everybody to `public_url`.
+    pub const fn redirect_address(&self) -> Option<SocketAddr> {
+        self.server.redirect_address()
     }
 
     /// The address of the private listener.
@@ -197,26 +210,36 @@ impl App {
 
     /// Serves until `stop` is done, then drains. Runs on a current-thread runtime.
     pub async fn run(self, stop: impl Future<Output = ()>) -> io::Result<()> {
-        let _beside = self.outbound;
-        if !self.gate.counts_usage() {
-            return self.server.run(stop).await;
-        }
+        let Self { server, gate, reloader, reloads: _ } = self;
+        drop(gate);
+        let ground = Arc::clone(reloader.ground());
+        let supervisor = Arc::clone(reloader.supervisor());
+        supervisor.say("READY=1");
+        let watchdog = tokio::spawn(Arc::clone(&supervisor).feed_watchdog());
         let (running, ended) = oneshot::channel();
-        let keeping = tokio::spawn(keep_usage(self.gate, self.clock, ended));
-        let served = self.server.run(stop).await;
+        let keeping = tokio::spawn(keep_usage(ground, ended));
+        let reloading = tokio::spawn(reloader.run());
+        let stop = async {
+            stop.await;
+            // Who drains changes nothing any more.
+            reloading.abort();
+            supervisor.say("STOPPING=1");
+        };
+        let served = server.run(stop).await;
         // What the last requests used is handed over before the process ends.
         drop(running);
+        watchdog.abort();
         let kept = keeping.await.map_err(io::Error::other);
         served.and(kept)
     }
 }
 
 /// Hands over what was used of quotas, until the server has ended and once more then.
-async fn keep_usage(gate: Arc<Gate>, clock: Arc<dyn Clock>, mut ended: oneshot::Receiver<()>) {
+async fn keep_usage(ground: Arc<Ground>, mut ended: oneshot::Receiver<()>) {
     while tokio::time::timeout(USAGE_INTERVAL, &mut ended).await.is_err() {
-        gate.hand_over_usage(clock.now()).await;
+        ground.hand_over_usage().await;
     }
-    gate.hand_over_usage(clock.now()).await;
+    ground.hand_over_usage().await;
 }
 
 /// How often the store is told what was used of quotas: so much is forgotten in a crash, less the time it takes.
@@ -224,14 +247,18 @@ const USAGE_INTERVAL: Duration = Duration::from_millis(900);
 
 /// A gate over a store, with nothing remembered.
 pub(crate) fn gate(settings: Settings, routes: Routes, store: &Store, metrics: &Arc<Metrics>) -> Gate {
-    let stores = Stores {
+    Gate::new(settings, routes, stores(store), metrics, Instant::now())
+}
+
+/// What a gate asks of a store.
+fn stores(store: &Store) -> Stores {
+    Stores {
         subscriptions: store.subscriptions(),
         nonces: store.nonces(),
         usage: store.usage(),
         foreign_writes: store.foreign_writes(),
         backend: store.name(),
-    };
-    Gate::new(settings, routes, stores, metrics, Instant::now())
+    }
 }
 
 /// What asks outside services.
@@ -250,61 +277,8 @@ pub(crate) fn routes(config: &Config, mut report: Report) -> Result<Routes, Star
     })
 }
 
-/// What payments need beside their settings.
-struct Outside<'a> {
-    outbound: Outbound,
-    facilitators: Vec<facilitator::Settings>,
-    store: &'a Store,
-    metrics: &'a Arc<Metrics>,
-    clock: &'a Arc<dyn Clock>,
-}
-
-/// How often facilitators are asked what they support, once they have said it, and until then.
-const SUPPORTED_INTERVALS: [Duration; 2] = [Duration::from_secs(300), Duration::from_secs(5)];
-
-/// Lets a gate take payments: facilitators are asked in the background what they support, and what a process before
-/// this one left is asked for again. Blocks until the store has given the secret of nonces.
-fn take_payments(
-    gate: &Arc<Gate>,
-    settings: PaymentSettings,
-    origins: Vec<Origin>,
-    outside: Outside<'_>,
-) -> Result<(), StartError> {
-    let outbound = outside.outbound;
-    let facilitators = Facilitators::new(outside.facilitators, &outbound, outside.metrics)?;
-    let secret = match &settings.nonce_secret {
-        Some(secret) => secret.clone(),
-        None => nonce_secret(&outbound, outside.store)?,
-    };
-    let buyers = Arc::downgrade(gate);
-    let means = Means {
-        facilitators: facilitators.clone(),
-        store: outside.store.payments(),
-        issuer: NonceIssuer::new(secret),
-        outbound: outbound.clone(),
-        clock: Arc::clone(outside.clock),
-        random: |bytes| getrandom::fill(bytes).map_err(io::Error::other),
-        changed: Box::new(move |account| {
-            if let Some(gate) = buyers.upgrade() {
-                gate.changed(account);
-            }
-        }),
-        metrics: Arc::clone(outside.metrics),
-    };
-    let payments = Payments::new(means, settings, origins).map_err(StartError::Outbound)?;
-    outbound.spawn(Arc::clone(&payments).recover());
-    let clock = Arc::clone(outside.clock);
-    outbound.spawn(async move {
-        loop {
-            facilitators.refresh(&clock).await;
-            tokio::time::sleep(SUPPORTED_INTERVALS[usize::from(!facilitators.is_known())]).await;
-        }
-    });
-    gate.take_payments(payments);
-    Ok(())
-}
-
 /// What keys of the store are used for.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct KeyUse {
     /// How they sign.
     pub(crate) algorithms: Vec<Algorithm>,
@@ -328,70 +302,11 @@ pub(crate) fn key_use(sessions: Option<&SessionSettings>, assertion: Option<&Ass
     (!algorithms.is_empty()).then_some(KeyUse { algorithms, life })
 }
 
-/// The keys that the store keeps, in step with it from now on. Blocks until it has given them.
-fn kept_keys(
-    used: KeyUse,
-    outbound: &Outbound,
-    store: &Store,
-    clock: &Arc<dyn Clock>,
-) -> Result<Arc<Keys>, StartError> {
-    let fresh = fresh_secret().map_err(StartError::Outbound)?;
-    let means = keys::Means { secrets: store.secrets(), foreign: store.foreign_writes(), clock: Arc::clone(clock) };
-    let (answer, answered) = std::sync::mpsc::channel();
-    outbound.spawn(async move {
-        let _ = answer.send(Keys::read(means, &used.algorithms, used.life, fresh).await);
-    });
-    let keys = answered.recv().map_err(|_| StartError::Outbound(io::ErrorKind::BrokenPipe.into()))??;
-    outbound.spawn(Arc::clone(&keys).keep());
-    Ok(keys)
-}
-
 /// A secret that nobody can foresee.
 pub(crate) fn fresh_secret() -> io::Result<Secret<[u8; 32]>> {
     let mut fresh = [0; 32];
     getrandom::fill(&mut fresh).map_err(io::Error::other)?;
     Ok(Secret::new(fresh))
-}
-
-/// Lets a gate open sessions, with tokens of these keys. Blocks until the store has given the secret of nonces.
-fn open_sessions(
-    gate: &Gate,
-    settings: SessionSettings,
-    keys: Arc<KeyRing>,
-    outbound: &Outbound,
-    store: &Store,
-    metrics: &Arc<Metrics>,
-) -> Result<(), StartError> {
-    let secret = match &settings.nonce_secret {
-        Some(secret) => secret.clone(),
-        None => nonce_secret(outbound, store)?,
-    };
-    let means = sessions::Means {
-        store: store.sessions(),
-        foreign_writes: store.foreign_writes(),
-        issuer: NonceIssuer::new(secret),
-        keys,
-        random: |bytes| getrandom::fill(bytes).map_err(io::Error::other),
-        metrics: Arc::clone(metrics),
-    };
-    let Settings { expectation, reading, accepts, .. } = gate.settings();
-    gate.open_sessions(Sessions::new(settings, means, expectation, reading.clone(), *accepts));
-    Ok(())
-}
-
-/// The secret of nonces that the store keeps.
-fn nonce_secret(outbound: &Outbound, store: &Store) -> Result<Secret<Vec<u8>>, StartError> {
-    kept_secret("nonce", outbound, store).map(|secret| Secret::new(secret.expose().to_vec()))
-}
-
-/// A secret that the store keeps, made now if there was none.
-fn kept_secret(name: &'static str, outbound: &Outbound, store: &Store) -> Result<Secret<[u8; 32]>, StartError> {
-    let fresh = fresh_secret().map_err(StartError::Outbound)?;
-    let (secrets, (answer, answered)) = (store.secrets(), std::sync::mpsc::channel());
-    outbound.spawn(async move {
-        let _ = answer.send(secrets.secret(name, fresh).await);
-    });
-    Ok(answered.recv().map_err(|_| StartError::Outbound(io::ErrorKind::BrokenPipe.into()))??)
 }
 
 /// Random bytes of the system.

@@ -1,6 +1,7 @@
 //! Reading the configuration file for any command that needs one.
 
 use std::{
+    cell::RefCell,
     collections::BTreeMap,
     path::{Path, PathBuf},
 };
@@ -39,9 +40,14 @@ impl ConfigFile {
 impl Source {
     /// Reads a file, and the environment of this process.
     pub(super) fn read(path: &Path, flags: Vec<Override>) -> Result<Self, Failure> {
-        let text = std::fs::read_to_string(path).map_err(|error| {
+        Self::open(path, flags).map_err(|error| {
             Failure::Faulty(format!("error: cannot read the configuration `{}`: {error}", path.display()))
-        })?;
+        })
+    }
+
+    /// The same, with the system's word for why not.
+    pub(super) fn open(path: &Path, flags: Vec<Override>) -> std::io::Result<Self> {
+        let text = std::fs::read_to_string(path)?;
         Ok(Self { name: path.display().to_string(), text, environment: environment(), flags })
     }
 
@@ -69,6 +75,26 @@ impl Source {
             flags: &self.flags,
             files: &|path| std::fs::read_to_string(path),
         }
+    }
+
+    /// The files whose contents are part of it, certificates among them, as far as it can be read at all.
+    pub(super) fn files(&self) -> Vec<PathBuf> {
+        let read = RefCell::new(Vec::new());
+        let inputs = Inputs {
+            files: &|path| {
+                read.borrow_mut().push(path.to_owned());
+                std::fs::read_to_string(path)
+            },
+            ..self.inputs()
+        };
+        let resolved = config::resolve(&inputs);
+        let mut files = read.into_inner();
+        if let Ok((config, _)) = resolved {
+            let pairs = config.edge.tls.into_iter().flat_map(|tls| tls.certificates);
+            files.extend(pairs.flat_map(|pair| [pair.cert, pair.key]));
+            files.extend(config.upstreams.into_iter().filter_map(|upstream| upstream.ca));
+        }
+        files
     }
 
     /// The configuration and its warnings, or all its faults.

@@ -1,6 +1,8 @@
 //! `run`: serve until told to stop.
 
-use std::process::ExitCode;
+use std::{path::PathBuf, process::ExitCode};
+
+use tokio::sync::oneshot;
 
 use super::{
     configuration::{ConfigFile, Source, warn},
@@ -8,8 +10,9 @@ use super::{
     signals::Signals,
 };
 use crate::{
-    app::{App, StartError, World, start_log},
-    config::Override,
+    app::{self, App, Handed, Reload, StartError, Supervisor, Unread, World, start_log},
+    config::{self, Config, Override, Report},
+    store,
 };
 
 /// Arguments of `run`.
@@ -28,11 +31,37 @@ pub(super) struct Arguments {
     workers: Option<String>,
 }
 
+/// The configuration file and flags of this call, to be read again.
+struct ReadAgain {
+    path: PathBuf,
+    flags: Vec<Override>,
+}
+
+// === impl ReadAgain ===
+
+impl app::Source for ReadAgain {
+    fn read(&self) -> Result<(Config, Report), Unread> {
+        let source = Source::open(&self.path, self.flags.clone());
+        let source = source.map_err(|error| Unread::File(self.path.clone(), error))?;
+        config::resolve(&source.inputs()).map_err(Unread::Faulty)
+    }
+
+    fn files(&self) -> Vec<PathBuf> {
+        let source = Source::open(&self.path, self.flags.clone());
+        let named = source.map(|source| source.files()).unwrap_or_default();
+        std::iter::once(self.path.clone()).chain(named).collect()
+    }
+}
+
 pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let (config, report) = Source::read(&arguments.file.path, overrides(arguments))?.resolve()?;
     warn(&report);
     start_log(config.log);
-    let app = App::bind(config, report, World::system()).map_err(start_failure)?;
+    let again = ReadAgain { path: arguments.file.path.clone(), flags: overrides(arguments) };
+    let store = store::open(&config.store).map_err(Failure::failed)?;
+    let handed = Handed::of_environment();
+    let app = App::bind_handed(config, report, World::system(), store, handed).map_err(start_failure)?;
+    let app = app.read_again_from(again).tell(Supervisor::of_environment());
     if arguments.dry_run {
         return Ok(ExitCode::SUCCESS);
     }
@@ -58,8 +87,10 @@ fn serve(app: App) -> std::io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let signals = Signals::catch()?;
+        let reloads = app.reloads().clone();
         let stop = async {
-            signals.stop().await;
+            // What comes of it is in the log.
+            signals.stop(|| drop(reloads.send(Reload { answer: oneshot::channel().0 }))).await;
             tracing::info!("draining; a second signal ends at once");
         };
         app.run(stop).await?;

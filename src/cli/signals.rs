@@ -1,5 +1,4 @@
-//! TERM and INT: the first asks for an end in good order, the second ends at once. HUP changes nothing yet: by
-//! itself it would end the process, while whoever sends it to a server wants it to go on.
+//! TERM and INT: the first asks for an end in good order, the second ends at once. HUP: the configuration is read again.
 
 use std::io;
 
@@ -22,15 +21,14 @@ impl Signals {
         })
     }
 
-    /// Waits for the first. From then on the next one ends the process.
-    pub(super) async fn stop(mut self) {
+    /// Waits for the first to stop; `hang_up` is called at each HUP before. From then on the next one ends the process,
+    /// and HUP changes nothing any more.
+    pub(super) async fn stop(mut self, hang_up: impl Fn()) {
         loop {
             tokio::select! {
                 _ = self.interrupt.recv() => break,
                 _ = self.terminate.recv() => break,
-                _ = self.hangup.recv() => {
-                    tracing::warn!("reloading is not built yet; restart to read the configuration again");
-                }
+                _ = self.hangup.recv() => hang_up(),
             }
         }
         tokio::spawn(async move {

@@ -15,6 +15,7 @@ pub mod amounts;
 #[cfg(test)]
 mod example;
 mod file;
+mod fingerprint;
 mod keys;
 mod print;
 pub mod report;
@@ -26,6 +27,7 @@ mod tree;
 
 use std::{collections::BTreeMap, io, path::Path};
 
+pub use fingerprint::Fingerprint;
 pub use report::{Fault, Place, Report, Severity};
 
 use crate::{edge, facilitator, gate, policy::rule::Rule, rpc, siwx::claims::Origin, store};
@@ -80,6 +82,8 @@ pub struct Config {
     pub log: LogSettings,
     /// Where in the file what is.
     pub places: Places,
+    /// What it says, to be compared with another.
+    pub fingerprint: Fingerprint,
 }
 
 /// What is logged apart from requests, and how all of it looks.

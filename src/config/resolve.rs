@@ -15,7 +15,7 @@ mod upstreams;
 mod x402;
 
 use super::{
-    Config, LogLevel, LogSettings, Places,
+    Config, Fingerprint, LogLevel, LogSettings, Places,
     report::{Place, Report},
     section::Section,
     tree::Text,
@@ -55,6 +55,7 @@ pub(crate) fn config(root: &Section, report: &mut Report) -> Option<Config> {
     let hosts = edge::served(root, public_url.as_ref(), &routed.rules, report);
     let (tls, certificates) = edge::tls(root, &hosts, report);
     let (listen, listen_places) = edge::listeners(root.section("server"), tls.is_some(), report);
+    let http_redirect = edge::http_redirect(root.section("server"), public_url.as_ref(), &listen, report);
     let admin = edge::admin(root, &listen, report);
     let proxies = edge::proxies(root.section("server"), report);
     let identity_prefix = gate::identity_prefix(root.section("auth"), report);
@@ -85,6 +86,7 @@ pub(crate) fn config(root: &Section, report: &mut Report) -> Option<Config> {
             public_url: &public_url,
             hosts,
             listen,
+            http_redirect,
             tls,
             admin,
             proxies,
@@ -114,6 +116,7 @@ pub(crate) fn config(root: &Section, report: &mut Report) -> Option<Config> {
             admin_listen: root.section("admin").place("listen").clone(),
             store: root.section("store").place("url").clone(),
         },
+        fingerprint: Fingerprint::of(root),
     })
 }
 

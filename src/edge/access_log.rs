@@ -6,7 +6,7 @@
 //!    as one piece; a thread of its own writes. When that queue is full, lines are dropped and counted.
 
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     fmt::Write as _,
     io::Write,
     rc::Rc,
@@ -50,7 +50,7 @@ struct Piece {
 
 /// One worker's end of the log.
 pub(crate) struct Log {
-    settings: AccessLog,
+    settings: Cell<AccessLog>,
     queue: SyncSender<Piece>,
     collected: RefCell<Piece>,
     notify: Notify,
@@ -95,7 +95,7 @@ impl Handle {
     /// A worker's end of the log.
     pub(crate) fn log(self, settings: AccessLog, metrics: &Arc<Metrics>) -> Rc<Log> {
         Rc::new(Log {
-            settings,
+            settings: Cell::new(settings),
             queue: self.queue,
             collected: RefCell::new(Piece { text: String::new(), lines: 0 }),
             notify: Notify::new(),
@@ -114,12 +114,17 @@ fn write_all(pieces: &Receiver<Piece>, mut out: Box<dyn Write + Send>) {
 // === impl Log ===
 
 impl Log {
+    /// Other settings, for lines that begin from now on.
+    pub(crate) fn change(&self, settings: AccessLog) {
+        self.settings.set(settings);
+    }
+
     /// A new line, if there is a log.
     pub(crate) fn line(&self, now: UnixTime) -> Option<Line> {
-        if !self.settings.enabled {
+        let AccessLog { enabled, json, .. } = self.settings.get();
+        if !enabled {
             return None;
         }
-        let json = self.settings.json;
         let mut text = String::with_capacity(640);
         if json {
             let _ = write!(text, r#"{{"ts":"{now}","level":"info","event":"access""#);
@@ -133,15 +138,15 @@ impl Log {
     pub(crate) fn sampled(&self, number: u64) -> bool {
         // The golden ratio spreads successive numbers evenly over the unit interval.
         let place = (number as f64 * 0.618_033_988_749_894_9).fract();
-        place < self.settings.sample
+        place < self.settings.get().sample
     }
 
-    pub(crate) const fn account_shown(&self) -> AccountShown {
-        self.settings.account
+    pub(crate) fn account_shown(&self) -> AccountShown {
+        self.settings.get().account
     }
 
-    pub(crate) const fn query_shown(&self) -> QueryShown {
-        self.settings.query
+    pub(crate) fn query_shown(&self) -> QueryShown {
+        self.settings.get().query
     }
 
     /// Ends a line and collects it.

@@ -17,6 +17,7 @@
 //! | DELETE `/admin/sessions?account=` | ends all sessions of an account |
 //! | GET `/admin/keys` | the keys of tokens and assertions that the store keeps, and what each is for |
 //! | POST `/admin/keys/rotate` | publishes a new one, which signs in five minutes |
+//! | POST `/admin/reload` | reads the configuration again: 200, or 422 with every fault |
 //! | POST `/admin/cache/flush` | forgets everything that is remembered |
 //! | GET `/admin/state` | versions, readiness, sizes |
 //!
@@ -32,13 +33,17 @@
 mod answers;
 pub(crate) mod keys;
 pub(crate) mod payments;
+mod reload;
 pub(crate) mod sessions;
 mod subscriptions;
 
 use std::{
     net::IpAddr,
     rc::Rc,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    },
     time::{Duration, Instant},
 };
 
@@ -54,36 +59,31 @@ use serde_json::{Value, json};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
+    sync::{mpsc, watch},
 };
-use tokio_rustls::TlsAcceptor;
 
 use self::answers::{Answered, Problem, bad_request, empty, json_answer, nothing_here, other_method, text};
+pub use self::reload::Reload;
 use super::{
     handler::{Live, RequestIds},
     listener::Connections,
-    settings::AdminSettings,
+    tls::Tls,
 };
-use crate::{
-    caip::AccountKey,
-    gate::{Gate, keys::Keys},
-    metrics::Metrics,
-    secret::Secret,
-    store::Store,
-};
+use crate::{caip::AccountKey, gate::Gate, secret::Secret, store::Store};
 
 /// What the private listener tells and changes.
 pub(crate) struct Admin {
-    pub(crate) settings: AdminSettings,
-    /// Spoken where the listener is not on loopback and the gateway has a certificate.
-    pub(crate) tls: Option<TlsAcceptor>,
-    pub(crate) live: Arc<Live>,
+    /// Whether TLS is spoken, if the gateway has a certificate.
+    pub(crate) off_loopback: bool,
+    /// What is served by, now.
+    pub(crate) live: watch::Receiver<Arc<Live>>,
+    /// Where reloads are asked for.
+    pub(crate) reloads: mpsc::UnboundedSender<Reload>,
     pub(crate) store: Store,
-    /// The keys that the store keeps, where any are used.
-    pub(crate) keys: Option<Arc<Keys>>,
+    /// Makes a secret that nobody can foresee.
     pub(crate) fresh_secret: fn() -> std::io::Result<Secret<[u8; 32]>>,
     pub(crate) connections: Arc<Connections>,
     pub(crate) readiness: Arc<Readiness>,
-    pub(crate) plans: Vec<String>,
     pub(crate) ids: RequestIds,
     pub(crate) started: Instant,
     pub(crate) version: &'static str,
@@ -92,15 +92,21 @@ pub(crate) struct Admin {
 }
 
 /// What readiness is made of.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Readiness {
     /// Listeners are bound.
-    pub(crate) listeners: std::sync::atomic::AtomicBool,
-    /// The store answered the last time it was asked.
-    pub(crate) store: std::sync::atomic::AtomicBool,
+    pub(crate) listeners: AtomicBool,
     /// Draining has begun.
-    pub(crate) draining: std::sync::atomic::AtomicBool,
+    pub(crate) draining: AtomicBool,
+    /// The store answered the last time it was asked.
+    store: AtomicBool,
+    /// When it answered, in milliseconds from `begun` on.
+    answered: AtomicU64,
+    begun: Instant,
 }
+
+/// So long ago at most the store answered, if it is there.
+const STORE_HEARD_WITHIN: Duration = Duration::from_secs(10);
 
 /// Rows of one page of a list.
 const PAGE: usize = 100;
@@ -110,29 +116,48 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 
 // === impl Readiness ===
 
+impl Default for Readiness {
+    fn default() -> Self {
+        let [listeners, draining, store] = [false; 3].map(AtomicBool::new);
+        Self { listeners, draining, store, answered: AtomicU64::new(0), begun: Instant::now() }
+    }
+}
+
 impl Readiness {
+    /// The store was asked, and answered or not.
+    pub(crate) fn heard_of_store(&self, answered: bool) {
+        if answered {
+            let after = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+            self.answered.store(after, Relaxed);
+        }
+        self.store.store(answered, Relaxed);
+    }
+
     /// Each check and whether it holds.
-    pub(crate) fn checks(&self) -> [(&'static str, bool); 4] {
-        use std::sync::atomic::Ordering::Relaxed;
-        let [configuration, listeners, store, not_draining] = crate::metrics::READY_CHECKS;
+    fn checks(&self, live: &Live) -> [(&'static str, bool); 5] {
+        let [configuration, listeners, certificates, store, not_draining] = crate::metrics::READY_CHECKS;
+        let (now, answered) = (live.clock.now(), Duration::from_millis(self.answered.load(Relaxed)));
+        let ended = |tls: &Tls| tls.pairs.iter().any(|pair| pair.has_ended(now));
+        let heard = self.begun.elapsed().saturating_sub(answered) < STORE_HEARD_WITHIN;
         [
             // A gateway with a faulty configuration does not run.
             (configuration, true),
             (listeners, self.listeners.load(Relaxed)),
-            (store, self.store.load(Relaxed)),
+            (certificates, !live.tls.as_ref().is_some_and(ended)),
+            (store, self.store.load(Relaxed) && heard),
             (not_draining, !self.draining.load(Relaxed)),
         ]
     }
 
     /// Whether requests may come.
-    pub(crate) fn is_ready(&self) -> bool {
-        self.checks().iter().all(|(_, holds)| *holds)
+    fn is_ready(&self, live: &Live) -> bool {
+        self.checks(live).iter().all(|(_, holds)| *holds)
     }
 
     /// Writes the checks into their gauges.
-    pub(crate) fn publish(&self, metrics: &Metrics) {
-        for (check, holds) in self.checks() {
-            metrics.ready(check).set(i64::from(holds));
+    fn publish(&self, live: &Live) {
+        for (check, holds) in self.checks(live) {
+            live.metrics.ready(check).set(i64::from(holds));
         }
     }
 }
@@ -156,8 +181,14 @@ impl Admin {
         }
     }
 
+    /// What is served by, now.
+    fn live(&self) -> Arc<Live> {
+        Arc::clone(&self.live.borrow())
+    }
+
     async fn connection(self: Rc<Self>, stream: TcpStream, peer: IpAddr) {
-        let Some(tls) = self.tls.clone() else {
+        let tls = self.live().tls.as_ref().filter(|_| self.off_loopback).map(|tls| tls.private.clone());
+        let Some(tls) = tls else {
             return self.serve(stream, peer).await;
         };
         if let Ok(Ok(stream)) = tokio::time::timeout(HEAD_TIMEOUT, tls.accept(stream)).await {
@@ -195,13 +226,14 @@ impl Admin {
     }
 
     fn metrics(&self) -> Response<Full<Bytes>> {
-        let metrics = &self.live.metrics;
-        let sizes = self.live.gate.sizes();
+        let live = self.live();
+        let metrics = &live.metrics;
+        let sizes = live.gate.sizes();
         metrics.cache_entries[0].set(i64::try_from(sizes.proofs).unwrap_or(i64::MAX));
         metrics.cache_entries[1].set(i64::try_from(sizes.accounts).unwrap_or(i64::MAX));
         metrics.cache_entries[2].set(i64::try_from(sizes.contracts).unwrap_or(i64::MAX));
         metrics.cache_entries[3].set(i64::try_from(sizes.sessions).unwrap_or(i64::MAX));
-        self.readiness.publish(metrics);
+        self.readiness.publish(&live);
         let mut response = Response::new(Full::from(metrics.render()));
         response
             .headers_mut()
@@ -210,14 +242,16 @@ impl Admin {
     }
 
     fn ready(&self, query: Option<&str>) -> Response<Full<Bytes>> {
-        let ready = self.readiness.is_ready();
+        let ready = self.readiness.is_ready(&self.live());
         let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
         let verbose = query.is_some_and(|query| query.split('&').any(|pair| pair == "verbose"));
         if !verbose {
             return text(status, if ready { "ok\n" } else { "not ready\n" }.to_owned());
         }
-        let lines =
-            self.readiness.checks().map(|(check, holds)| format!("{check}: {}\n", if holds { "ok" } else { "no" }));
+        let lines = self
+            .readiness
+            .checks(&self.live())
+            .map(|(check, holds)| format!("{check}: {}\n", if holds { "ok" } else { "no" }));
         text(status, lines.concat())
     }
 
@@ -229,10 +263,11 @@ impl Admin {
         match (request.method().clone(), parts.as_slice()) {
             (Method::GET, ["state"]) => Ok(json_answer(StatusCode::OK, &self.state())),
             (Method::POST, ["cache", "flush"]) => {
-                self.live.gate.flush();
+                self.live().gate.flush();
                 tracing::info!(event = "audit", action = "cache_flush", peer = %peer, "caches flushed");
                 Ok(empty(StatusCode::NO_CONTENT))
             }
+            (Method::POST, ["reload"]) => self.reload(peer).await,
             (Method::GET, ["subscriptions"]) => self.list_subscriptions(&query).await,
             (Method::POST, ["subscriptions"]) => self.grant(request, peer).await,
             (Method::DELETE, ["subscriptions", account, plan]) => self.revoke(account, plan, peer).await,
@@ -249,7 +284,7 @@ impl Admin {
             (Method::POST, ["keys", "rotate"]) => self.rotate_keys(peer).await,
             (
                 _,
-                ["state" | "subscriptions" | "payments" | "sessions" | "keys"]
+                ["state" | "reload" | "subscriptions" | "payments" | "sessions" | "keys"]
                 | ["keys", "rotate"]
                 | ["sessions", _]
                 | ["cache", "flush"]
@@ -268,7 +303,8 @@ impl Admin {
                 "the admin API takes no requests of web pages",
             ));
         }
-        let Some(token) = &self.settings.token else {
+        let live = self.live();
+        let Some(token) = live.settings.admin.as_ref().and_then(|admin| admin.token.as_ref()) else {
             return Err(Problem::new(
                 StatusCode::NOT_FOUND,
                 "no_route",
@@ -280,7 +316,7 @@ impl Admin {
         if presented.strip_prefix(b"Bearer ").is_some_and(|presented| token.matches(presented)) {
             return Ok(());
         }
-        if let Some(wait) = self.live.gate.exhausted(peer, Instant::now()) {
+        if let Some(wait) = self.live().gate.exhausted(peer, Instant::now()) {
             let problem = Problem::new(
                 StatusCode::TOO_MANY_REQUESTS,
                 "too_many_refusals",
@@ -288,7 +324,7 @@ impl Admin {
             );
             return Err(Problem { retry_after_secs: Some(wait.as_secs() + 1), ..problem });
         }
-        self.live.gate.count_refusal(peer, Instant::now());
+        self.live().gate.count_refusal(peer, Instant::now());
         Err(Problem::new(
             StatusCode::UNAUTHORIZED,
             "credential_required",
@@ -297,19 +333,20 @@ impl Admin {
     }
 
     fn state(&self) -> Value {
-        let sizes = self.live.gate.sizes();
+        let live = self.live();
+        let sizes = self.live().gate.sizes();
         let checks: serde_json::Map<String, Value> =
-            self.readiness.checks().iter().map(|(check, holds)| ((*check).to_owned(), json!(holds))).collect();
-        let upstreams: Vec<Value> = self
-            .live
+            self.readiness.checks(&live).iter().map(|(check, holds)| ((*check).to_owned(), json!(holds))).collect();
+        let upstreams: Vec<Value> = live
             .upstreams
             .iter()
             .map(|upstream| json!({ "name": upstream.name(), "in_flight": upstream.in_flight() }))
             .collect();
         json!({
             "version": self.version,
+            "configuration": live.digest,
             "uptime_seconds": self.started.elapsed().as_secs(),
-            "ready": self.readiness.is_ready(),
+            "ready": self.readiness.is_ready(&self.live()),
             "checks": checks,
             "caches": {
                 "proofs": sizes.proofs,
@@ -318,7 +355,7 @@ impl Admin {
                 "sessions": sizes.sessions,
             },
             "connections": self.connections.open(),
-            "requests_in_flight": self.live.metrics.http_requests_in_flight.get(),
+            "requests_in_flight": self.live().metrics.http_requests_in_flight.get(),
             "store": self.store.name(),
             "upstreams": upstreams,
         })

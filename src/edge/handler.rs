@@ -12,7 +12,7 @@ use std::{
     convert::Infallible,
     panic::AssertUnwindSafe,
     pin::{Pin, pin},
-    rc::Rc,
+    rc::{Rc, Weak},
     sync::Arc,
     task::Poll,
     time::{Duration, Instant},
@@ -35,12 +35,15 @@ use super::{
     body::{BodyError, Breach, RequestBody, ResponseBody, Watched},
     cors, grpc,
     headers::{HeaderRules, Origin, Seen, holds_our_name_too_often, transfer_encoding_is_plain},
+    listener::Closing,
     peer::{Peer, Relayed},
     record::{Head, Outcome, Record},
     respond::Answer,
+    server::{Current, UpstreamParts},
     session::{self, LoginWanted, Visit},
     settings::Settings,
-    shop, tls,
+    shop,
+    tls::{self, Tls},
     tunnel::{self, Full, Opening, Tunnels},
     upstream::{Lease, Pool, Upstream},
     watch::Watch,
@@ -48,7 +51,7 @@ use super::{
 };
 use crate::{
     caip::AccountId,
-    gate::{Gate, Judged, Verdict, payment::Due, recheck::Standing, view::RequestView},
+    gate::{Gate, Judged, Verdict, keys::Keys, payment::Due, recheck::Standing, view::RequestView},
     metrics::Metrics,
     policy::{
         decision::{Decision, Permit, RateScope, Refusal},
@@ -61,12 +64,29 @@ use crate::{
 };
 
 /// Everything a request reads, shared by all workers.
+#[derive(Clone)]
 pub(crate) struct Live {
     pub(crate) settings: Settings,
     pub(crate) gate: Arc<Gate>,
     pub(crate) headers: HeaderRules,
-    pub(crate) assertions: Option<Assertions>,
+    pub(crate) assertions: Option<Arc<Assertions>>,
+    /// The keys that the store keeps, where any are used.
+    pub(crate) keys: Option<Arc<Keys>>,
     pub(crate) upstreams: Vec<Arc<Upstream>>,
+    /// What each upstream was made of: one of the same is not made again.
+    pub(crate) made_of: Vec<UpstreamParts>,
+    /// Spoken on the public listeners; nothing: plain HTTP.
+    pub(crate) tls: Option<Tls>,
+    /// Since which version clients must show the certificates that they must show now.
+    pub(crate) client_auth_since: Option<u64>,
+    /// The origin that clients use, without a slash at its end.
+    pub(crate) public_url: String,
+    /// Names of plans that may be granted.
+    pub(crate) plans: Vec<String>,
+    /// What tells the configuration from others.
+    pub(crate) digest: String,
+    /// Counts the configurations and certificates of this process, from 0.
+    pub(crate) version: u64,
     pub(crate) tunnels: Arc<Tunnels>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) clock: Arc<dyn Clock>,
@@ -80,6 +100,10 @@ pub(crate) struct Worker {
     pub(crate) ids: RequestIds,
     /// Whom the answer that was looked at last waits for.
     pub(crate) awaited: Rc<Cell<Awaited>>,
+    /// Whether its connections are to end.
+    pub(crate) closing: Rc<Closing>,
+    /// Where what comes after it is found.
+    pub(crate) current: Weak<Current>,
 }
 
 /// Ids of requests: unique, not secret.
@@ -111,6 +135,11 @@ impl RequestIds {
         number
     }
 
+    /// Those after the last one of these.
+    pub(crate) const fn go_on(&self) -> Self {
+        Self { prefix: self.prefix, next: Cell::new(self.next.get()) }
+    }
+
     /// The id of a request, by its number: 32 hex digits, the prefix and the number.
     pub(crate) fn id(&self, number: u64) -> HeaderValue {
         let mut text = [0; 32];
@@ -123,6 +152,11 @@ impl RequestIds {
 // === impl Worker ===
 
 impl Worker {
+    /// What its worker serves by now: itself, or what came after it.
+    pub(crate) fn latest(self: &Rc<Self>) -> Rc<Self> {
+        self.current.upgrade().map_or_else(|| Rc::clone(self), |current| current.worker())
+    }
+
     /// Answers a request, whatever happens.
     ///
     /// A service of hyper's returns a result; this one never fails. It is the service itself, for another future
@@ -132,6 +166,8 @@ impl Worker {
         peer: Rc<Peer>,
         request: Request<Incoming>,
     ) -> Result<Response<ResponseBody>, Infallible> {
+        peer.under(&self.live);
+        let http1 = request.version() < Version::HTTP_2;
         let arrival = Arrival {
             started: Instant::now(),
             now: self.live.clock.now(),
@@ -169,7 +205,7 @@ impl Worker {
                 self.answer_here(&Answer::Internal, &arrival, record)
             }
         };
-        if turn == Turn::Last {
+        if turn == Turn::Last || (http1 && self.closing.has_begun()) {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
         // Its body is to be taken from here on.
@@ -229,7 +265,7 @@ impl Worker {
                 view,
                 query: parts.uri.query().unwrap_or(""),
                 now: arrival.now,
-                others: live.assertions.as_ref().map(Assertions::keys),
+                others: live.assertions.as_ref().map(|assertions| assertions.keys()),
                 idle: live.settings.limits.body_idle_timeout,
             };
             // Boxed: few requests are these.
@@ -467,7 +503,10 @@ impl Worker {
         if !live.settings.hosts.iter().any(|served| served == host.as_str()) {
             return Err(Answer::UnknownHost);
         }
-        if let (Some(named), Some(tls)) = (peer.certificate, &live.settings.tls)
+        if !peer.showed_certificate(live) {
+            return Err(Answer::UnknownHost);
+        }
+        if let (Some(named), Some(tls)) = (peer.certificate(), &live.settings.tls)
             && named != tls::place_of(&tls.certificates, host.as_str())
         {
             return Err(Answer::UnknownHost);

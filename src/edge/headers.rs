@@ -59,6 +59,7 @@ pub(crate) struct Seen {
 }
 
 /// What holds for every request's fields.
+#[derive(Clone)]
 pub(crate) struct HeaderRules {
     reserved: Names,
     answer_hop_by_hop: Names,
@@ -76,6 +77,7 @@ pub(crate) struct HeaderRules {
 }
 
 /// What opens sessions, which is nobody's business behind the gateway.
+#[derive(Clone)]
 struct SessionFields {
     cookie: Cookie,
     /// What knows tokens of ours by their beginning.
@@ -380,6 +382,7 @@ impl HeaderRules {
 
 /// A set of names that is asked for every field of every request: by first letter, because most names of honest
 /// requests share theirs with no other or few, and a comparison of lengths tells the rest apart.
+#[derive(Clone)]
 struct Names {
     by_letter: [Vec<&'static str>; 26],
 }

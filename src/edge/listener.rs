@@ -30,16 +30,18 @@ use rustls::ProtocolVersion;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    net::{TcpListener, TcpStream},
+    net::TcpStream,
     sync::watch,
     time::{Instant, timeout_at},
 };
-use tokio_rustls::TlsAcceptor;
 
 use super::{
-    handler::Worker,
+    accept::Connected,
     peer::Peer,
     proxy_protocol,
+    server::Current,
+    settings::Limits,
+    tls,
     tunnel::Tunnel,
     wire::{
         head::HeadLimits,
@@ -92,14 +94,26 @@ pub(crate) struct Bounds {
     pub(crate) handshakes: usize,
 }
 
+// === impl Bounds ===
+
+impl Bounds {
+    pub(super) const fn of(limits: &Limits) -> Self {
+        let Limits { connections, connections_per_ip, handshakes, .. } = *limits;
+        Self { connections, connections_per_ip, handshakes }
+    }
+}
+
 /// An open connection; it is counted until this is dropped.
-struct Open {
+pub(super) struct Open {
     connections: Arc<Connections>,
     /// Whose it is; nothing for a proxy's, whose clients come by the thousand from one address.
     address: Option<IpAddr>,
 }
 
 struct Handshaking(Arc<Connections>);
+
+/// How long a connection without a request is kept once closing has begun: its client may have sent one.
+const IDLE_GRACE: Duration = Duration::from_millis(250);
 
 /// The queue of connections the kernel has accepted and we have not.
 const BACKLOG: i32 = 4096;
@@ -144,7 +158,7 @@ pub(crate) fn listen(address: SocketAddr) -> std::io::Result<std::net::TcpListen
 
 impl Connections {
     /// Counts a connection in, or says which bound it breaks.
-    fn enter(self: &Arc<Self>, bounds: Bounds) -> Result<Open, &'static str> {
+    pub(super) fn enter(self: &Arc<Self>, bounds: Bounds) -> Result<Open, &'static str> {
         if self.open.fetch_add(1, Ordering::Relaxed) >= bounds.connections {
             self.open.fetch_sub(1, Ordering::Relaxed);
             return Err("global_cap");
@@ -166,7 +180,7 @@ impl Connections {
 
 impl Open {
     /// The same, counted for this address; or which bound that breaks.
-    fn of(mut self, address: IpAddr, bounds: Bounds) -> Result<Self, &'static str> {
+    pub(super) fn of(mut self, address: IpAddr, bounds: Bounds) -> Result<Self, &'static str> {
         let address = subscriber(address);
         let mut by_address = self.connections.by_address.lock().unwrap_or_else(PoisonError::into_inner);
         let count = by_address.entry(address).or_insert(0);
@@ -206,42 +220,21 @@ impl Drop for Handshaking {
 /// Everything an accept loop needs.
 #[derive(Clone)]
 pub(crate) struct Acceptor {
-    pub(crate) worker: Rc<Worker>,
-    pub(crate) tls: Option<TlsAcceptor>,
+    pub(crate) current: Rc<Current>,
     pub(crate) connections: Arc<Connections>,
-    pub(crate) bounds: Bounds,
     pub(crate) phase: watch::Receiver<Phase>,
     pub(crate) closing: Rc<Closing>,
 }
 
 impl Acceptor {
-    /// Accepts until the worker closes.
-    pub(crate) async fn run(self, listener: std::net::TcpListener) -> std::io::Result<()> {
-        let listener = TcpListener::from_std(listener)?;
-        let mut phase = self.phase.clone();
-        loop {
-            let accepted = tokio::select! {
-                biased;
-                _ = phase.wait_for(|phase| *phase >= Phase::Closing) => return Ok(()),
-                accepted = listener.accept() => accepted,
-            };
-            match accepted {
-                Ok((stream, address)) => self.accepted(stream, address),
-                // Out of file descriptors, or a connection that was gone before it was taken. Wait a moment, so
-                // that the loop does not spin while there is nothing to be had.
-                Err(error) => {
-                    tracing::warn!(%error, "cannot accept a connection");
-                    tokio::time::sleep(Duration::from_millis(20)).await;
-                }
-            }
-        }
-    }
-
-    fn accepted(&self, mut stream: TcpStream, address: SocketAddr) {
-        let metrics = Arc::clone(&self.worker.live.metrics);
-        let trusted = self.worker.live.settings.proxies.trusted.contain(address.ip());
-        let entered = self.connections.enter(self.bounds);
-        let entered = entered.and_then(|open| if trusted { Ok(open) } else { open.of(address.ip(), self.bounds) });
+    /// A connection by TCP.
+    pub(super) fn accepted(&self, mut stream: TcpStream, address: SocketAddr) {
+        let live = &self.current.worker().live;
+        let metrics = Arc::clone(&live.metrics);
+        let trusted = live.settings.proxies.trusted.contain(address.ip());
+        let bounds = Bounds::of(&live.settings.limits);
+        let entered = self.connections.enter(bounds);
+        let entered = entered.and_then(|open| if trusted { Ok(open) } else { open.of(address.ip(), bounds) });
         match entered {
             Err(reason) => metrics.connections_rejected.inc(reason),
             Ok(open) => {
@@ -267,7 +260,8 @@ impl Acceptor {
         open: Open,
         metrics: &Metrics,
     ) -> Option<(Peer, Open)> {
-        let settings = &self.worker.live.settings;
+        let live = Arc::clone(&self.current.worker().live);
+        let settings = &live.settings;
         let Some(versions) = settings.proxies.protocol else {
             return Some((Peer::new(address).among(&settings.proxies), open));
         };
@@ -295,7 +289,7 @@ impl Acceptor {
         if settings.proxies.trusted.contain(client.ip()) {
             return Some((peer, open));
         }
-        match open.of(client.ip(), self.bounds) {
+        match open.of(client.ip(), Bounds::of(&settings.limits)) {
             Ok(open) => Some((peer, open)),
             Err(reason) => {
                 metrics.connections_rejected.inc(reason);
@@ -304,12 +298,13 @@ impl Acceptor {
         }
     }
 
-    async fn connection(self, stream: TcpStream, peer: Peer, metrics: &Metrics) {
-        // Answers are written whole; waiting for more would only delay them.
-        let _ = stream.set_nodelay(true);
-        let limits = self.worker.live.settings.limits;
-        let Some(tls) = self.tls.clone() else {
-            let http2 = self.worker.live.settings.http2;
+    pub(super) async fn connection<S: Connected>(self, stream: S, peer: Peer, metrics: &Metrics) {
+        stream.without_delay();
+        // As it is now: a reload in the middle of a handshake is for the next one.
+        let live = Arc::clone(&self.current.worker().live);
+        let limits = live.settings.limits;
+        let Some(acceptor) = live.tls.as_ref().map(|tls| tls.public.clone()) else {
+            let http2 = live.settings.http2;
             let deadline = Instant::now() + limits.header_timeout;
             let spoken = timeout_at(deadline, speaks_http2(&stream, http2)).await;
             let spoken = match spoken {
@@ -320,16 +315,16 @@ impl Acceptor {
             };
             return self.serve(stream, spoken, peer, deadline, metrics).await;
         };
-        let Some(handshaking) = self.connections.shake_hands(self.bounds) else {
+        let Some(handshaking) = self.connections.shake_hands(Bounds::of(&limits)) else {
             metrics.connections_rejected.inc("handshake_cap");
             return;
         };
         let deadline = Instant::now() + limits.handshake_timeout;
-        let shaken = timeout_at(deadline, tls.accept(stream)).await;
+        let shaken = timeout_at(deadline, acceptor.accept(stream)).await;
         drop(handshaking);
         let stream = match shaken {
             Ok(Ok(stream)) => stream,
-            Ok(Err(_)) => return metrics.handshakes("error", "none").inc(),
+            Ok(Err(error)) => return metrics.handshakes(tls::fault_word(&error), "none").inc(),
             Err(_) => {
                 metrics.handshakes("timeout", "none").inc();
                 return metrics.connections_rejected.inc("handshake_timeout");
@@ -340,12 +335,9 @@ impl Acceptor {
         let resumed = session.handshake_kind() == Some(rustls::HandshakeKind::Resumed);
         metrics.handshakes(if resumed { "resumed" } else { "ok" }, version).inc();
         let http2 = session.alpn_protocol() == Some(b"h2");
-        let certificates = self.worker.live.settings.tls.as_ref().map(|tls| tls.certificates.as_slice());
-        // With one certificate there is nothing to tell apart.
-        let certificates = certificates.filter(|certificates| certificates.len() > 1);
-        let named = session.server_name().zip(certificates).map(|(name, all)| super::tls::place_of(all, name));
+        let named = session.server_name().map(Box::from);
         let deadline = Instant::now() + limits.header_timeout;
-        self.serve(stream, http2, peer.over_tls(version, named), deadline, metrics).await;
+        self.serve(stream, http2, peer.over_tls(version, named, live.version), deadline, metrics).await;
     }
 
     /// Serves a connection, whose first head must be there by `first`.
@@ -371,7 +363,7 @@ impl Acceptor {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let limits = self.worker.live.settings.limits;
+        let limits = self.current.worker().live.settings.limits;
         let head = HeadLimits { bytes: limits.head_bytes, fields: limits.headers, target: limits.target_bytes };
         let told = Arc::new(Told::new(first.into_std(), limits.header_timeout));
         let stream = Http1::new(stream, head, limits.body_idle_timeout, Arc::clone(&told));
@@ -388,20 +380,24 @@ impl Acceptor {
             builder.max_headers(limits.headers);
         }
         let turns = Turns::new(Arc::clone(&told), limits.requests_per_connection);
-        let (worker, peer) = (Rc::clone(&self.worker), Rc::new(peer.taking(turns)));
+        let (current, peer) = (Rc::clone(&self.current), Rc::new(peer.taking(turns)));
         let of_requests = Rc::clone(&peer);
-        let service = service_fn(move |request| Rc::clone(&worker).serve(Rc::clone(&of_requests), request));
+        let service = service_fn(move |request| current.worker().serve(Rc::clone(&of_requests), request));
         let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service).with_upgrades());
         let ended = match self.closing.before(connection.as_mut()).await {
             Some(ended) => ended,
-            None => {
-                // hyper has not seen a head that has only begun, and would close over it.
-                if let Some(ended) = until(|| !told.has_begun(), connection.as_mut()).await {
-                    return ended;
+            // Its answers say by now that it closes. Closed at once it could meet a request half way, which would be lost.
+            None => match tokio::time::timeout(IDLE_GRACE, connection.as_mut()).await {
+                Ok(ended) => ended,
+                Err(_) => {
+                    // hyper has not seen a head that has only begun, and would close over it.
+                    if let Some(ended) = until(|| !told.has_begun(), connection.as_mut()).await {
+                        return ended;
+                    }
+                    connection.as_mut().graceful_shutdown();
+                    connection.await
                 }
-                connection.as_mut().graceful_shutdown();
-                connection.await
-            }
+            },
         };
         if let Some(tunnel) = peer.take_tunnel() {
             self.carry(*tunnel).await;
@@ -412,7 +408,7 @@ impl Acceptor {
 
     /// Carries what follows the last answer of a connection.
     async fn carry(&self, tunnel: Tunnel) {
-        let metrics = &self.worker.live.metrics;
+        let metrics = Arc::clone(&self.current.worker().live.metrics);
         let [http1, _, websockets] = &metrics.connections;
         metrics.connections_accepted.inc(crate::metrics::PROTOCOLS[2]);
         (http1.dec(), websockets.inc());
@@ -428,15 +424,16 @@ impl Acceptor {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let metrics = &self.worker.live.metrics;
-        let limits = self.worker.live.settings.limits;
-        let (worker, peer) = (Rc::clone(&self.worker), Rc::new(peer));
+        let worker = self.current.worker();
+        let metrics = Arc::clone(&worker.live.metrics);
+        let limits = worker.live.settings.limits;
+        let (current, peer) = (Rc::clone(&self.current), Rc::new(peer));
         let begun = Rc::new(Cell::new(false));
         let seen = Rc::clone(&begun);
         let ending = Rc::new(Ending::default());
         let stream = Http2::new(stream, limits.http2_resets, limits.body_idle_timeout, Rc::clone(&ending));
         let streams = Rc::new(Streams::new(limits.body_idle_timeout));
-        let executor = StreamExecutor { streams: Rc::clone(&streams), awaited: Rc::clone(&self.worker.awaited) };
+        let executor = StreamExecutor { streams: Rc::clone(&streams), awaited: Rc::clone(&worker.awaited) };
         let connection = http2::Builder::new(executor)
             .timer(TokioTimer::new())
             .max_concurrent_streams(limits.http2_streams)
@@ -452,7 +449,7 @@ impl Acceptor {
                 TokioIo::new(stream),
                 service_fn(move |request| {
                     seen.set(true);
-                    Rc::clone(&worker).serve(Rc::clone(&peer), request)
+                    current.worker().serve(Rc::clone(&peer), request)
                 }),
             );
         let mut connection = pin!(connection);
@@ -500,6 +497,11 @@ impl Acceptor {
 // === impl Closing ===
 
 impl Closing {
+    /// Whether connections are to end with what they carry.
+    pub(crate) const fn has_begun(&self) -> bool {
+        self.begun.get()
+    }
+
     /// Tells every connection of this worker to finish what it carries.
     pub(crate) fn begin(&self) {
         self.begun.set(true);
@@ -568,10 +570,10 @@ async fn until<F: Future>(holds: impl Fn() -> bool, mut connection: Pin<&mut F>)
 }
 
 /// Whether a plain connection begins with HTTP/2's preface. Reads nothing: it looks.
-async fn speaks_http2(stream: &TcpStream, allowed: bool) -> std::io::Result<bool> {
+async fn speaks_http2(stream: &impl Connected, allowed: bool) -> std::io::Result<bool> {
     let mut seen = [0; PREFACE.len()];
     loop {
-        let length = stream.peek(&mut seen).await?;
+        let length = stream.look(&mut seen).await?;
         let begun = &seen[..length];
         if begun.is_empty() || !PREFACE.starts_with(begun) {
             return Ok(false);

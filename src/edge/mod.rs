@@ -2,7 +2,8 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | `listener` | connections: accepting, bounds, deadlines, drain |
+//! | `accept` | connections taken, until a worker closes |
+//! | `listener` | connections kept: bounds, deadlines, drain |
 //! | `tls` | certificates and versions |
 //! | `handler` | one request from end to end |
 //! | `headers` | what ends here, what is added, what an upstream may say |
@@ -25,6 +26,7 @@
 //! | `server` | workers, and their life |
 //! | `wire` | a client's bytes before hyper reads them |
 
+mod accept;
 mod access_log;
 pub(crate) mod admin;
 pub(crate) mod assertion;

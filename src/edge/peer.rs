@@ -12,8 +12,10 @@ use std::{
 use http::{HeaderMap, HeaderName, HeaderValue, header::FORWARDED};
 
 use super::{
+    handler::Live,
     headers::X_REQUEST_ID,
     settings::Proxies,
+    tls::place_of,
     tunnel::Tunnel,
     wire::told::{Turn, Turns},
 };
@@ -28,9 +30,15 @@ pub(crate) struct Peer {
     shown: HeaderValue,
     tls: Option<&'static str>,
     pub(super) last: LastCredential,
-    /// Of several certificates, the place of the one whose host the client named in its handshake.
-    pub(super) certificate: Option<usize>,
-    trusted: bool,
+    /// The host that the client named in its handshake.
+    named: Option<Box<str>>,
+    /// Of several certificates, the place of the one that is for that host.
+    certificate: Cell<Option<usize>>,
+    trusted: Cell<bool>,
+    /// The configuration that these two are of.
+    version: Cell<u64>,
+    /// The configuration under which it shook hands.
+    since: u64,
     /// Of HTTP/1: which of its requests were judged before hyper read them.
     turns: Option<Turns>,
     /// What follows its last answer.
@@ -66,16 +74,48 @@ impl Peer {
             shown: shown(address.ip()),
             tls: None,
             last: LastCredential::default(),
-            certificate: None,
-            trusted: false,
+            named: None,
+            certificate: Cell::new(None),
+            trusted: Cell::new(false),
+            version: Cell::new(u64::MAX),
+            since: 0,
             turns: None,
             tunnel: Cell::new(None),
         }
     }
 
-    /// The same over TLS of this version; of several certificates, with the place of the one whose host it named.
-    pub(crate) fn over_tls(self, version: &'static str, certificate: Option<usize>) -> Self {
-        Self { tls: Some(version), certificate, ..self }
+    /// Of a connection by a socket in the file system, which has no address.
+    pub(crate) fn local() -> Self {
+        let shown = HeaderValue::from_static("unknown");
+        Self { shown, ..Self::new(SocketAddr::from(([0, 0, 0, 0], 0))) }
+    }
+
+    /// The same over TLS of this version; with the host it named, and the configuration it shook hands under.
+    pub(crate) fn over_tls(self, version: &'static str, named: Option<Box<str>>, since: u64) -> Self {
+        Self { tls: Some(version), named, since, ..self }
+    }
+
+    /// Judges it by what is served by now, which may have changed since its last request.
+    pub(super) fn under(&self, live: &Live) {
+        if self.version.replace(live.version) == live.version {
+            return;
+        }
+        self.trusted.set(live.settings.proxies.trusted.contain(self.address.ip()));
+        let certificates = live.settings.tls.as_ref().map(|tls| tls.certificates.as_slice());
+        // With one certificate there is nothing to tell apart.
+        let certificates = certificates.filter(|certificates| certificates.len() > 1);
+        let place = self.named.as_deref().zip(certificates).map(|(name, all)| place_of(all, name));
+        self.certificate.set(place);
+    }
+
+    /// Of several certificates, the place of the one whose host it named.
+    pub(super) const fn certificate(&self) -> Option<usize> {
+        self.certificate.get()
+    }
+
+    /// Whether it shook hands under the rules for certificates of clients that hold now.
+    pub(super) fn showed_certificate(&self, live: &Live) -> bool {
+        live.client_auth_since.is_none_or(|since| self.since >= since)
     }
 
     /// The same at the other end of a connection of a proxy's, who speaks the PROXY protocol.
@@ -85,7 +125,7 @@ impl Peer {
 
     /// The same, which is listened to if these proxies hold it.
     pub(crate) fn among(self, proxies: &Proxies) -> Self {
-        Self { trusted: proxies.trusted.contain(self.address.ip()), ..self }
+        Self { trusted: Cell::new(proxies.trusted.contain(self.address.ip())), ..self }
     }
 
     /// The same, on a connection of HTTP/1.
@@ -130,7 +170,7 @@ impl Peer {
 
     /// What this peer says of a request, if it is one that is listened to.
     pub(super) fn relayed(&self, proxies: &Proxies, headers: &HeaderMap) -> Option<Box<Relayed>> {
-        if !self.trusted {
+        if !self.trusted.get() {
             return None;
         }
         let field = match proxies.field {

@@ -6,61 +6,54 @@
 //! 3. The end has an order: told to drain, workers go on for a while so that balancers notice; then listeners
 //!    close and connections finish what they carry; then what is left is cut.
 
+mod changes;
+mod live;
+mod sockets;
+mod worker;
+
 use std::{
     net::{SocketAddr, TcpListener},
+    path::PathBuf,
     rc::Rc,
-    sync::{Arc, atomic::Ordering::Relaxed},
+    sync::{Arc, Weak, atomic::Ordering::Relaxed},
     thread::JoinHandle,
     time::{Duration, Instant},
 };
 
-use rustls::{ClientConfig, pki_types::ServerName};
 use thiserror::Error;
-use tokio::{runtime::LocalOptions, sync::watch, task::LocalSet};
-use tokio_rustls::{TlsAcceptor, TlsConnector};
+use tokio::{
+    sync::{mpsc, watch},
+    task::LocalSet,
+};
 
 use super::{
+    accept::Listener,
     access_log::Writer,
     admin::{Admin, Readiness},
-    assertion::Assertions,
-    handler::{Live, RequestIds, Worker},
-    headers::HeaderRules,
-    listener::{Acceptor, Bounds, Closing, Connections, Phase, listen},
-    settings::{Settings, UpstreamScheme, UpstreamSettings},
-    tls::{self, TlsError},
-    upstream::{Endpoint, Pool, Upstream},
+    handler::{Live, RequestIds},
+    listener::{Connections, Phase, listen},
+    settings::Listen,
+    tls::TlsError,
+    upstream::Upstream,
 };
-use crate::{
-    credential::Authorization,
-    gate::{Gate, keys::Keys},
-    metrics::{Metrics, OwnStripe},
-    secret::Secret,
-    session::keys::KeyRing,
-    siwx::origin::Origin,
-    store::Store,
-    time::Clock,
-};
+use crate::{metrics::Metrics, secret::Secret, store::Store, time::Clock};
+
+pub use super::admin::Reload;
+pub use changes::{Changes, Prepared};
+pub use live::Served;
+pub(crate) use live::{UpstreamParts, header_rules};
+pub use sockets::Handed;
+pub(crate) use worker::Current;
+use worker::{Bound, News, Seed, work};
 
 /// What a server is made of.
 pub struct Parts {
-    /// Listeners, limits, log.
-    pub settings: Settings,
-    /// The origin that clients use.
-    pub public_url: Origin,
-    /// What signs assertions, where there are any.
-    pub assertion_keys: Option<Arc<KeyRing>>,
-    /// The keys that the store keeps, where any are used.
-    pub keys: Option<Arc<Keys>>,
+    /// What requests are served by at first.
+    pub served: Served,
     /// Makes a secret that nobody can foresee.
     pub fresh_secret: fn() -> std::io::Result<Secret<[u8; 32]>>,
-    /// The services behind.
-    pub upstreams: Vec<UpstreamSettings>,
-    /// Who judges.
-    pub gate: Arc<Gate>,
     /// The store, for the admin API and readiness.
     pub store: Store,
-    /// Names of plans that may be granted.
-    pub plans: Vec<String>,
     /// All counters.
     pub metrics: Arc<Metrics>,
     /// The wall clock.
@@ -71,6 +64,10 @@ pub struct Parts {
     pub duration: fn(&str) -> Option<Duration>,
     /// Where access lines go.
     pub access_log: Box<dyn std::io::Write + Send>,
+    /// Where reloads are asked for.
+    pub reloads: mpsc::UnboundedSender<Reload>,
+    /// Listeners that whoever started this process had open.
+    pub handed: Vec<Handed>,
     /// A source of randomness for the ids of requests.
     pub random: fn() -> Result<[u8; 8], std::io::Error>,
 }
@@ -82,7 +79,7 @@ pub enum BindError {
     #[error("cannot listen on {address}: {cause}")]
     Listen {
         /// Its address.
-        address: SocketAddr,
+        address: Listen,
         /// What the system says.
         cause: std::io::Error,
     },
@@ -107,29 +104,22 @@ pub enum BindError {
 
 /// A server with its sockets bound, not serving yet.
 pub struct Server {
-    live: Arc<Live>,
-    workers: Vec<Bound>,
+    changes: Changes,
+    workers: Vec<(Bound, mpsc::UnboundedReceiver<News>)>,
     addresses: Vec<SocketAddr>,
+    redirect_address: Option<SocketAddr>,
+    /// Sockets in the file system, which go with the listeners.
+    files: Vec<PathBuf>,
     admin: Option<(Admin, TcpListener)>,
     admin_address: Option<SocketAddr>,
-    tls: Option<TlsAcceptor>,
     connections: Arc<Connections>,
     readiness: Arc<Readiness>,
     store: Store,
     log: Writer,
 }
 
-/// What one worker starts with.
-struct Bound {
-    listeners: Vec<TcpListener>,
-    random: [u8; 8],
-}
-
 /// How often the store is asked whether it is there.
 const STORE_CHECK: Duration = Duration::from_secs(5);
-
-/// How often unused upstream connections are looked for.
-const POOL_CHECK: Duration = Duration::from_secs(5);
 
 /// How often the end of a drain is looked for.
 const DRAIN_CHECK: Duration = Duration::from_millis(20);
@@ -138,41 +128,20 @@ impl Server {
     /// Binds every socket and reads every certificate.
     pub fn bind(parts: Parts) -> Result<Self, BindError> {
         let Parts {
-            settings,
-            public_url,
-            assertion_keys,
-            keys,
+            served,
             fresh_secret,
-            upstreams,
-            gate,
             store,
-            plans,
             metrics,
             clock,
             version,
             duration,
             access_log,
+            reloads,
+            handed,
             random,
         } = parts;
-        let tls = match &settings.tls {
-            Some(tls) => tls::server_config(tls, settings.http2)?.map(TlsAcceptor::from),
-            None => None,
-        };
-        let upstreams = upstreams.into_iter().map(|settings| upstream(settings, &metrics)).collect::<Result<_, _>>()?;
-        let mut headers = header_rules(&settings, &public_url)?;
-        if let Some(sessions) = gate.sessions()
-            && let Some(cookie) = sessions.cookie()
-        {
-            headers = headers.with_sessions(cookie.clone(), Some(sessions.ring()));
-        }
-        let assertions = settings
-            .assertion
-            .as_ref()
-            .zip(assertion_keys)
-            .map(|(settings, ring)| Assertions::new(ring, public_url.as_str().to_owned(), settings.ttl_secs));
-        if assertions.is_some() {
-            headers = headers.with_assertions();
-        }
+        let live = Arc::new(live::first(served, metrics, clock)?);
+        let settings = &live.settings;
 
         let count = match settings.workers {
             0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
@@ -182,48 +151,53 @@ impl Server {
         for _ in 0..count {
             workers.push(Bound { listeners: Vec::new(), random: random()? });
         }
-        let mut addresses = Vec::new();
-        for address in &settings.listen {
-            let refused = |cause| BindError::Listen { address: *address, cause };
-            let address = free(*address).map_err(refused)?;
-            let mut bound = address;
+        let (mut addresses, mut files) = (Vec::new(), Vec::new());
+        let mut handed = handed;
+        for listen in &settings.listen {
+            let bound = sockets::bind(listen, workers.len(), &mut handed)
+                .map_err(|cause| BindError::Listen { address: listen.clone(), cause })?;
+            addresses.extend(bound.address);
+            files.extend(bound.file);
+            for (worker, listener) in workers.iter_mut().zip(bound.listeners) {
+                worker.listeners.push(listener);
+            }
+        }
+        let mut redirect_address = None;
+        if let Some(address) = settings.http_redirect {
+            let refused = |cause| BindError::Listen { address: Listen::Tcp(address), cause };
+            let mut bound = free(address).map_err(refused)?;
             for worker in &mut workers {
                 let listener = listen(bound).map_err(refused)?;
                 bound = listener.local_addr().map_err(refused)?;
-                worker.listeners.push(listener);
+                worker.listeners.push(Listener::Redirect(listener));
             }
-            addresses.push(bound);
+            redirect_address = Some(bound);
+        }
+        for socket in handed {
+            tracing::warn!(%socket, "a socket that was handed over is in no list of this configuration; it is closed");
         }
 
         if let Some(tls) = &settings.tls {
-            count_handshakes(&metrics, tls.tls12);
+            count_handshakes(&live.metrics, tls.tls12);
         }
         let connections = Arc::new(Connections::default());
         let readiness = Arc::new(Readiness::default());
-        let live =
-            Arc::new(Live { settings, gate, headers, assertions, upstreams, tunnels: Arc::default(), metrics, clock });
+        let (news, heard): (Vec<_>, Vec<_>) = workers.iter().map(|_| mpsc::unbounded_channel()).unzip();
+        let changes = Changes::new(Arc::clone(&live), news);
         let admin = match live.settings.admin.clone() {
             None => None,
             Some(settings) => {
-                let refused = |cause| BindError::Listen { address: settings.listen, cause };
+                let refused = |cause| BindError::Listen { address: Listen::Tcp(settings.listen), cause };
                 let listener = TcpListener::bind(settings.listen).map_err(refused)?;
                 listener.set_nonblocking(true).map_err(refused)?;
-                let tls = match &live.settings.tls {
-                    Some(tls) if !settings.listen.ip().to_canonical().is_loopback() => {
-                        tls::server_config(tls, false)?.map(TlsAcceptor::from)
-                    }
-                    _ => None,
-                };
                 let admin = Admin {
-                    settings,
-                    tls,
-                    live: Arc::clone(&live),
+                    off_loopback: !settings.listen.ip().to_canonical().is_loopback(),
+                    live: changes.subscribe(),
+                    reloads,
                     store: store.clone(),
-                    keys,
                     fresh_secret,
                     connections: Arc::clone(&connections),
                     readiness: Arc::clone(&readiness),
-                    plans,
                     ids: RequestIds::new(random()?),
                     started: Instant::now(),
                     version,
@@ -235,12 +209,35 @@ impl Server {
         let admin_address = admin.as_ref().and_then(|(_, listener)| listener.local_addr().ok());
         let log = Writer::start(access_log)?;
         readiness.listeners.store(true, Relaxed);
-        Ok(Self { live, workers, addresses, admin, admin_address, tls, connections, readiness, store, log })
+        let workers = workers.into_iter().zip(heard).collect();
+        Ok(Self {
+            changes,
+            workers,
+            addresses,
+            redirect_address,
+            files,
+            admin,
+            admin_address,
+            connections,
+            readiness,
+            store,
+            log,
+        })
+    }
+
+    /// What changes it while it serves.
+    pub const fn changes(&self) -> &Changes {
+        &self.changes
     }
 
     /// The addresses it listens on, ports known.
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
+    }
+
+    /// The address that sends everybody to `public_url`.
+    pub const fn redirect_address(&self) -> Option<SocketAddr> {
+        self.redirect_address
     }
 
     /// The address of the private listener.
@@ -256,21 +253,15 @@ impl Server {
     }
 
     async fn serve(self, stop: impl Future<Output = ()>) -> std::io::Result<()> {
-        let Self { live, workers, admin, tls, connections, readiness, store, log, .. } = self;
-        let limits = live.settings.limits;
-        let bounds = Bounds {
-            connections: limits.connections,
-            connections_per_ip: limits.connections_per_ip,
-            handshakes: limits.handshakes,
-        };
+        let Self { changes, workers, files, admin, connections, readiness, store, log, .. } = self;
+        let metrics = Arc::clone(&changes.live().metrics);
         let (phase, phases) = watch::channel(Phase::Serving);
         let mut threads = Vec::with_capacity(workers.len());
-        for (number, bound) in workers.into_iter().enumerate() {
+        for (number, (bound, news)) in workers.into_iter().enumerate() {
             let seed = Seed {
-                live: Arc::clone(&live),
-                tls: tls.clone(),
+                live: changes.live(),
+                news,
                 connections: Arc::clone(&connections),
-                bounds,
                 phase: phases.clone(),
                 log: log.handle(),
             };
@@ -282,17 +273,19 @@ impl Server {
             let listener = tokio::net::TcpListener::from_std(listener)?;
             tokio::task::spawn_local(Rc::new(admin).run(listener));
         }
-        for upstream in &live.upstreams {
-            upstream.begin_checks();
-        }
-        tokio::task::spawn_local(watch_store(store, Arc::clone(&readiness), Arc::clone(&live.metrics)));
+        tokio::task::spawn_local(check_upstreams(changes.subscribe()));
+        tokio::task::spawn_local(watch_store(store, Arc::clone(&readiness), Arc::clone(&metrics)));
 
         stop.await;
         readiness.draining.store(true, Relaxed);
-        live.metrics.draining.set(1);
-        tokio::time::sleep(live.settings.drain_delay).await;
+        metrics.draining.set(1);
+        tokio::time::sleep(changes.live().settings.drain_delay).await;
+        for file in files {
+            // Somebody may have taken it away already.
+            let _ = std::fs::remove_file(file);
+        }
         let _ = phase.send(Phase::Closing);
-        let deadline = Instant::now() + live.settings.drain_timeout;
+        let deadline = Instant::now() + changes.live().settings.drain_timeout;
         while connections.open() > 0 && Instant::now() < deadline {
             tokio::time::sleep(DRAIN_CHECK).await;
         }
@@ -316,61 +309,6 @@ fn count_handshakes(metrics: &Metrics, tls12: bool) {
     }
 }
 
-/// What a worker's thread is given.
-struct Seed {
-    live: Arc<Live>,
-    tls: Option<TlsAcceptor>,
-    connections: Arc<Connections>,
-    bounds: Bounds,
-    phase: watch::Receiver<Phase>,
-    log: super::access_log::Handle,
-}
-
-/// One worker, from its first connection to its last.
-fn work(seed: Seed, bound: Bound) -> std::io::Result<()> {
-    let _stripe = OwnStripe::take();
-    // A runtime whose tasks never leave this thread; a `LocalSet` on an ordinary one would keep a second queue.
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
-    let log = runtime.block_on(async move {
-        let Seed { live, tls, connections, bounds, mut phase, log } = seed;
-        let log = log.log(live.settings.access_log, &live.metrics);
-        let pools: Vec<_> = live.upstreams.iter().map(|upstream| Pool::new(Arc::clone(upstream))).collect();
-        let worker = Rc::new(Worker {
-            live,
-            pools: pools.clone(),
-            log: Rc::clone(&log),
-            ids: RequestIds::new(bound.random),
-            awaited: Rc::default(),
-        });
-        let closing = Rc::new(Closing::default());
-        let acceptor =
-            Acceptor { worker, tls, connections, bounds, phase: phase.clone(), closing: Rc::clone(&closing) };
-        for listener in bound.listeners {
-            tokio::task::spawn_local(acceptor.clone().run(listener));
-        }
-        drop(acceptor);
-        let lines = Rc::clone(&log);
-        tokio::task::spawn_local(async move { lines.hand_over_each_turn().await });
-        tokio::task::spawn_local(async move {
-            loop {
-                tokio::time::sleep(POOL_CHECK).await;
-                for pool in &pools {
-                    pool.close_unused();
-                }
-            }
-        });
-        let _ = phase.wait_for(|phase| *phase >= Phase::Closing).await;
-        closing.begin();
-        // The sender lives as long as the server; if it is gone, so is everything else.
-        let _ = phase.wait_for(|phase| *phase == Phase::Ended).await;
-        log
-    });
-    // Requests that are cut end here, and each has its line.
-    drop(runtime);
-    log.hand_over();
-    Ok(())
-}
-
 fn join(threads: Vec<JoinHandle<std::io::Result<()>>>) -> std::io::Result<()> {
     for thread in threads {
         thread.join().map_err(|_| std::io::Error::other("a worker panicked"))??;
@@ -384,7 +322,7 @@ async fn watch_store(store: Store, readiness: Arc<Readiness>, metrics: Arc<Metri
     loop {
         let answer = store.check().await;
         let works = answer.is_ok();
-        readiness.store.store(works, Relaxed);
+        readiness.heard_of_store(works);
         match answer {
             Err(error) if known != Some(false) => {
                 tracing::warn!(%error, "the store does not answer; requests that need it get 503");
@@ -413,56 +351,22 @@ fn free(address: SocketAddr) -> std::io::Result<SocketAddr> {
     Ok(address)
 }
 
-/// How header fields are treated on their way through.
-pub(crate) fn header_rules(settings: &Settings, public_url: &Origin) -> Result<HeaderRules, BindError> {
-    let default_port = if public_url.scheme() == "https" { 443 } else { 80 };
-    let rules = HeaderRules::new(
-        &settings.identity_prefix,
-        settings.identity_preset,
-        Authorization::new(settings.schemes.clone()),
-        settings.keep_odd_header_names,
-        settings.forward_credential,
-        public_url.scheme(),
-        public_url.port().unwrap_or(default_port),
-    )
-    .map_err(|_| BindError::IdentityPrefix(settings.identity_prefix.clone()))?;
-    Ok(rules.with_via(settings.via))
-}
-
-fn upstream(settings: UpstreamSettings, metrics: &Metrics) -> Result<Arc<Upstream>, BindError> {
-    let mut endpoints = Vec::with_capacity(settings.urls.len());
-    for url in &settings.urls {
-        let name = settings.server_name.as_ref().unwrap_or(&url.host);
-        let no_name = |_| BindError::ServerName { upstream: settings.name.clone(), name: name.clone() };
-        let name = match url.scheme {
-            UpstreamScheme::Https => Some(ServerName::try_from(name.clone()).map_err(no_name)?),
-            UpstreamScheme::H2c | UpstreamScheme::Http => None,
-        };
-        let up = metrics.endpoint(&settings.name, &format!("{}:{}", url.host, url.port));
-        endpoints.push(Endpoint::new(url.clone(), name, up));
+/// Begins the checks of upstreams: of those at the start, and of those that reloads bring.
+async fn check_upstreams(mut live: watch::Receiver<Arc<Live>>) {
+    let mut begun: Vec<Weak<Upstream>> = Vec::new();
+    loop {
+        begun.retain(|upstream| upstream.strong_count() > 0);
+        let now = Arc::clone(&live.borrow_and_update());
+        for upstream in &now.upstreams {
+            if !begun.iter().any(|known| std::ptr::eq(known.as_ptr(), Arc::as_ptr(upstream))) {
+                upstream.begin_checks();
+                begun.push(Arc::downgrade(upstream));
+            }
+        }
+        // What is served by no more ends with its last request.
+        drop(now);
+        if live.changed().await.is_err() {
+            return;
+        }
     }
-    let is_tls = settings.urls.iter().any(|url| url.scheme == UpstreamScheme::Https);
-    let tls = if is_tls { Some(TlsConnector::from(upstream_tls(&settings)?)) } else { None };
-    metrics.unverified(&settings.name).set(i64::from(settings.insecure_skip_verify));
-    if settings.insecure_skip_verify {
-        tracing::warn!(
-            upstream = settings.name,
-            "the upstream's certificate is not verified: whoever is in between can read and change everything"
-        );
-    }
-    let counted = metrics.upstream(&settings.name);
-    Ok(Arc::new(Upstream::new(settings, counted, tls, endpoints)))
-}
-
-/// TLS towards an upstream, with HTTP/2 offered where that is wanted.
-fn upstream_tls(settings: &UpstreamSettings) -> Result<Arc<ClientConfig>, TlsError> {
-    let mut config = if settings.insecure_skip_verify {
-        tls::unverified_client_config()?
-    } else {
-        tls::client_config(settings.ca.as_ref())?
-    };
-    if settings.http2 {
-        Arc::make_mut(&mut config).alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    }
-    Ok(config)
 }

@@ -13,7 +13,9 @@ use crate::{
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// Addresses to listen on.
-    pub listen: Vec<SocketAddr>,
+    pub listen: Vec<Listen>,
+    /// Answers 308 to `public_url`, and nothing else.
+    pub http_redirect: Option<SocketAddr>,
     /// Hosts served, in lower case and without port; any other is 421.
     pub hosts: Vec<String>,
     /// What `WWW-Authenticate` names as realm, and `X-Forwarded-*` where the request does not say: the
@@ -33,6 +35,8 @@ pub struct Settings {
     pub drain_delay: Duration,
     /// From closing listeners until what is left is cut.
     pub drain_timeout: Duration,
+    /// Whether the configuration is read again when a file of it changes.
+    pub watch: bool,
     /// Certificates; nothing: plain HTTP.
     pub tls: Option<TlsSettings>,
     /// Limits of connections and requests.
@@ -64,6 +68,15 @@ pub struct Proxies {
     pub protocol: Option<Versions>,
 }
 
+/// Where clients connect to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Listen {
+    /// An address and a port.
+    Tcp(SocketAddr),
+    /// A socket in the file system.
+    Unix(PathBuf),
+}
+
 /// Who a request is, told under our signature.
 #[derive(Debug, Clone)]
 pub struct AssertionSettings {
@@ -85,12 +98,23 @@ pub enum IdentityPreset {
 }
 
 /// TLS of the public listeners.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TlsSettings {
     /// Whether TLS 1.2 is spoken beside 1.3.
     pub tls12: bool,
     /// Certificates; the first also serves clients that name no host.
     pub certificates: Vec<CertificateFiles>,
+    /// Certificates of clients; nothing: none is asked for.
+    pub client_auth: Option<ClientAuth>,
+}
+
+/// Certificates that clients show.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClientAuth {
+    /// Whether nobody comes in without.
+    pub required: bool,
+    /// PEM file of the authorities that vouch for them.
+    pub ca: PathBuf,
 }
 
 /// A certificate chain, its key and the hosts it is for.
@@ -203,7 +227,7 @@ pub enum AccountShown {
 }
 
 /// A service behind the gateway.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UpstreamSettings {
     /// Its name; a metric label.
     pub name: String,
@@ -274,6 +298,15 @@ impl UpstreamScheme {
         match self {
             Self::H2c | Self::Http => 80,
             Self::Https => 443,
+        }
+    }
+}
+
+impl std::fmt::Display for Listen {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Tcp(address) => address.fmt(f),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
         }
     }
 }

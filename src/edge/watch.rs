@@ -48,6 +48,8 @@ impl Watch {
         let mut unknown = false;
         loop {
             tokio::time::sleep(look).await;
+            // A reload may have come meanwhile: the rules are those of the moment.
+            self.worker = self.worker.latest();
             let now = self.worker.live.clock.now();
             let over = self.until.is_some_and(|until| now >= until);
             if !over && Instant::now() < next {

@@ -135,6 +135,11 @@ impl Facilitators {
         self.0.iter().find(|facilitator| facilitator.name() == name)
     }
 
+    /// Whether these are the very same, with what they said.
+    pub fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     /// Who is asked about payments in a scheme on a network: the first that lists it; else the first that never said
     /// what it supports, because a gateway that could not ask yet still takes payments; else nobody.
     pub fn choose(&self, scheme: &str, network: &str) -> Option<&Arc<Facilitator>> {

@@ -37,7 +37,7 @@ pub(super) struct Entry {
 pub(super) struct Proofs {
     cache: Cache<Digest, Arc<Entry>, std::hash::BuildHasherDefault<DigestHasher>>,
     settings: CacheSettings,
-    /// How often everything was forgotten.
+    /// How often everything was forgotten; begins where no memory before this one came to.
     flushes: AtomicU64,
 }
 
@@ -54,6 +54,9 @@ struct Last {
 
 /// Bytes of a credential that a connection remembers: most have 700.
 const LAST_BYTES_MAX: usize = 1024;
+
+/// How often one memory is emptied at most: once a millisecond for 49 days.
+const FLUSHES_MAX: u64 = u32::MAX as u64;
 
 /// A digest is a uniform hash already: eight of its bytes serve. An attacker who wanted two digests to meet in
 /// one bucket would need as many good signatures as tries.
@@ -74,7 +77,9 @@ impl Entry {
 // === impl Proofs ===
 
 impl Proofs {
-    pub(super) fn new(settings: CacheSettings, metrics: &Arc<Metrics>) -> Self {
+    /// An empty memory. Of one that came `before` no connection's last credential counts.
+    pub(super) fn new(before: Option<&Self>, settings: CacheSettings, metrics: &Arc<Metrics>) -> Self {
+        let flushes = before.map_or(0, |before| (before.flushes() | FLUSHES_MAX) + 1);
         let metrics = Arc::clone(metrics);
         let cache = Cache::builder()
             .max_capacity(settings.entries)
@@ -82,7 +87,12 @@ impl Proofs {
             .expire_after(UntilItsEnd)
             .eviction_listener(move |_, _, cause| metrics.cache_evictions[0].inc(cause_word(cause)))
             .build_with_hasher(std::hash::BuildHasherDefault::default());
-        Self { cache, settings, flushes: AtomicU64::default() }
+        Self { cache, settings, flushes: flushes.into() }
+    }
+
+    /// Its bound and life.
+    pub(super) const fn settings(&self) -> CacheSettings {
+        self.settings
     }
 
     pub(super) fn find(&self, digest: &Digest) -> Option<Arc<Entry>> {

@@ -47,10 +47,10 @@ pub(super) struct Contracts {
     rpc: Rpc,
     outbound: Outbound,
     cache: Cache<ContractKey, Said>,
-    ttl: Duration,
+    settings: CacheSettings,
     negative_ttl: Duration,
     /// How often an address may have one asked.
-    budget: Option<Allowances<IpAddr>>,
+    budget: Option<Arc<Allowances<IpAddr>>>,
     flights: Mutex<HashMap<ContractKey, Flight>>,
     numbers: AtomicU64,
     /// How often everything was forgotten.
@@ -98,33 +98,44 @@ struct UntilItsEnd;
 // === impl Contracts ===
 
 impl Contracts {
-    /// Asks these nodes. Nothing is remembered.
+    /// Asks these nodes. Nothing is remembered but what addresses have used of their budget `before`.
     pub(super) fn new(
+        before: Option<&Self>,
         rpc: Rpc,
         outbound: Outbound,
         settings: &Settings,
         metrics: &Arc<Metrics>,
-        origin: Instant,
+        now: Instant,
     ) -> Self {
-        let CacheSettings { entries, ttl } = settings.contracts;
+        let CacheSettings { entries, .. } = settings.contracts;
         let counted = Arc::clone(metrics);
         let cache = Cache::builder()
             .max_capacity(entries)
             .expire_after(UntilItsEnd)
             .eviction_listener(move |_, _, cause| counted.cache_evictions[CACHE].inc(cause_word(cause)))
             .build();
+        let spent = before.and_then(|before| before.budget.as_ref());
+        let budget = settings.rpc_per_ip.map(|rate| match spent {
+            Some(spent) => spent.at_rate(rate, now),
+            None => Arc::new(Allowances::new(rate, now)),
+        });
         Self {
             rpc,
             outbound,
             cache,
-            ttl: ttl.min(YES_MAX),
+            settings: settings.contracts,
             negative_ttl: settings.contracts_negative_ttl,
-            budget: settings.rpc_per_ip.map(|rate| Allowances::new(rate, origin)),
+            budget,
             flights: Mutex::default(),
             numbers: AtomicU64::default(),
             flushes: AtomicU64::default(),
             metrics: Arc::clone(metrics),
         }
+    }
+
+    /// Whether these settings would make the same of what is remembered. Nodes and budget are of `[chains]`.
+    pub(super) fn is_for(&self, settings: &Settings) -> bool {
+        self.settings == settings.contracts && self.negative_ttl == settings.contracts_negative_ttl
     }
 
     /// Whether contracts on this chain can be asked.
@@ -205,7 +216,7 @@ impl Contracts {
         let flushes = self.flushes.load(Ordering::Acquire);
         let asked = Instant::now();
         let verdict = self.rpc.ask(call).await.map_err(Arc::new)?;
-        let life = if verdict.is_yes() { self.ttl } else { self.negative_ttl };
+        let life = if verdict.is_yes() { self.settings.ttl.min(YES_MAX) } else { self.negative_ttl };
         let said = Said { verdict, until: asked + life };
         self.cache.insert(key, said);
         // Forgotten while it was asked: then this is forgotten too, by whoever sees the other.

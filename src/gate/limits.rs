@@ -52,20 +52,21 @@ pub(super) struct Allowances<K> {
 
 /// What the requests that were let in may use.
 pub(super) struct Limits {
-    /// By the place of the route.
+    /// By the place of the route, which has a name.
     routes: Vec<Option<RouteLimit>>,
+    names: Vec<String>,
     plans: Vec<PlanRate>,
     pub(super) quotas: Option<Quotas>,
 }
 
 enum RouteLimit {
-    Account(Allowances<AccountKey>),
-    Address(Allowances<IpAddr>),
+    Account(Arc<Allowances<AccountKey>>),
+    Address(Arc<Allowances<IpAddr>>),
 }
 
 struct PlanRate {
     name: String,
-    allowances: Allowances<AccountKey>,
+    allowances: Arc<Allowances<AccountKey>>,
 }
 
 /// A request that is let in, as far as limits go.
@@ -113,6 +114,21 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static> Allowances<K> {
         let whole_again = Duration::from_nanos(ahead).max(Duration::from_secs(1));
         let spent = Cache::builder().max_capacity(KEPT_MAX).time_to_idle(whole_again).build();
         Self { origin, cost, ahead, spent }
+    }
+
+    /// The same allowances by another rate from `now` on. What was spent stays spent, as far as the rate knows of such
+    /// a debt.
+    pub(super) fn at_rate(self: &Arc<Self>, rate: Rate, now: Instant) -> Arc<Self> {
+        let next = Self::new(rate, self.origin);
+        if (next.cost, next.ahead) == (self.cost, self.ahead) {
+            return Arc::clone(self);
+        }
+        let most = next.elapsed(now).saturating_add(next.ahead);
+        for (whose, until) in &self.spent {
+            let until = until.load(Ordering::Relaxed).min(most);
+            next.spent.insert((*whose).clone(), Arc::new(AtomicU64::new(until)));
+        }
+        Arc::new(next)
     }
 
     /// Whether there is nothing left, and how long that lasts.
@@ -165,32 +181,54 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static> Allowances<K> {
 // === impl Limits ===
 
 impl Limits {
-    /// What routes and plans say; nothing if they say nothing.
+    /// What routes and plans say; nothing if they say nothing. What was spent `before` under the same names is spent
+    /// still. `now` is a moment before the first request of theirs.
     pub(super) fn new(
+        before: Option<&Self>,
         rules: &[Rule],
         plans: &[PlanLimits],
         usage: Arc<dyn UsageStore>,
         metrics: &Metrics,
-        origin: Instant,
+        now: Instant,
     ) -> Option<Self> {
         let of_route = |rule: &Rule| {
             let limit = rule.rate?;
-            Some(match limit.by {
-                CountedBy::Account => RouteLimit::Account(Allowances::new(limit.rate, origin)),
-                CountedBy::Address => RouteLimit::Address(Allowances::new(limit.rate, origin)),
+            let known = before.and_then(|before| before.of_route(&rule.name));
+            Some(match (limit.by, known) {
+                (CountedBy::Account, Some(RouteLimit::Account(known))) => {
+                    RouteLimit::Account(known.at_rate(limit.rate, now))
+                }
+                (CountedBy::Address, Some(RouteLimit::Address(known))) => {
+                    RouteLimit::Address(known.at_rate(limit.rate, now))
+                }
+                (CountedBy::Account, _) => RouteLimit::Account(Arc::new(Allowances::new(limit.rate, now))),
+                (CountedBy::Address, _) => RouteLimit::Address(Arc::new(Allowances::new(limit.rate, now))),
             })
         };
         let of_plan = |plan: &PlanLimits| {
-            Some(PlanRate { name: plan.name.clone(), allowances: Allowances::new(plan.rate?, origin) })
+            let known = before.and_then(|before| before.plans.iter().find(|known| known.name == plan.name));
+            let rate = plan.rate?;
+            let allowances = match known {
+                Some(known) => known.allowances.at_rate(rate, now),
+                None => Arc::new(Allowances::new(rate, now)),
+            };
+            Some(PlanRate { name: plan.name.clone(), allowances })
         };
+        let quotas = before.and_then(|before| before.quotas.as_ref());
         let limits = Self {
             routes: rules.iter().map(of_route).collect(),
+            names: rules.iter().map(|rule| rule.name.clone()).collect(),
             plans: plans.iter().filter_map(of_plan).collect(),
-            quotas: Quotas::new(plans, usage, metrics),
+            quotas: Quotas::new(quotas, plans, usage, metrics),
         };
         let says_something =
             limits.routes.iter().any(Option::is_some) || !limits.plans.is_empty() || limits.quotas.is_some();
         says_something.then_some(limits)
+    }
+
+    fn of_route(&self, name: &str) -> Option<&RouteLimit> {
+        let place = self.names.iter().position(|known| known == name)?;
+        self.routes.get(place)?.as_ref()
     }
 
     /// Takes what a request uses, all of it or nothing.
@@ -363,7 +401,8 @@ mod tests {
     #[test]
     fn addresses_are_counted_as_subscribers() {
         let by_address = Allowances::new(ONE, Instant::now());
-        let limits = Limits { routes: vec![Some(RouteLimit::Address(by_address))], plans: Vec::new(), quotas: None };
+        let routes = vec![Some(RouteLimit::Address(Arc::new(by_address)))];
+        let limits = Limits { routes, names: Vec::new(), plans: Vec::new(), quotas: None };
         let over = Some(RateScope::Address);
         let rows = [
             ("the first", "2001:db8:1:2::1", None),
@@ -381,8 +420,9 @@ mod tests {
     #[test]
     fn all_is_taken_or_nothing() {
         let [by_route, by_plan] = [Rate { burst: 2, ..ONE }, ONE].map(|rate| Allowances::new(rate, Instant::now()));
-        let plans = vec![PlanRate { name: "nano".into(), allowances: by_plan }];
-        let limits = Limits { routes: vec![Some(RouteLimit::Account(by_route))], plans, quotas: None };
+        let plans = vec![PlanRate { name: "nano".into(), allowances: Arc::new(by_plan) }];
+        let routes = vec![Some(RouteLimit::Account(Arc::new(by_route)))];
+        let limits = Limits { routes, names: Vec::new(), plans, quotas: None };
         let alice = AccountKey::new("eip155", "0xa");
         let starts_at = UnixTime::from_millis(0);
         let nano = Subscription { plan: "nano".into(), starts_at, expires_at: None, chain: None, shares: Vec::new() };

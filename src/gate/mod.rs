@@ -20,6 +20,7 @@
 //! 9. What was presented does not open a route that is for sale, or nothing was: a payment that came along is judged
 //!    on its own, and without one the client is told what it may pay (`payment`).
 
+mod after;
 mod cache;
 mod contracts;
 mod identify;
@@ -82,11 +83,11 @@ pub struct Gate {
     payments: OnceLock<Arc<Payments>>,
     contracts: OnceLock<Arc<Contracts>>,
     sessions: OnceLock<Arc<Sessions>>,
-    proofs: Proofs,
-    accounts: Accounts,
+    proofs: Arc<Proofs>,
+    accounts: Arc<Accounts>,
     nonces: Arc<dyn NonceStore>,
     /// By address: refused credentials.
-    failures: Option<Allowances<IpAddr>>,
+    failures: Option<Arc<Allowances<IpAddr>>>,
     /// What may be used by those who are let in; nothing: any amount.
     limits: Option<Limits>,
     metrics: Arc<Metrics>,
@@ -94,6 +95,14 @@ pub struct Gate {
     no_route: RouteMetrics,
     schemes: Vec<(Scheme, SchemeMetrics)>,
     nonce_claims: OperationMetrics,
+}
+
+/// What a gate remembers and counts, apart from what contracts and sessions do.
+struct Kept {
+    accounts: Arc<Accounts>,
+    failures: Option<Arc<Allowances<IpAddr>>>,
+    limits: Option<Limits>,
+    proofs: Arc<Proofs>,
 }
 
 /// The stores a gate asks.
@@ -208,6 +217,23 @@ pub struct Sizes {
 impl Gate {
     /// A gate over routes and stores, with nothing remembered.
     pub fn new(settings: Settings, routes: Routes, stores: Stores, metrics: &Arc<Metrics>, origin: Instant) -> Self {
+        let accounts = Arc::new(Accounts::of(&settings, &stores, metrics));
+        let proofs = Arc::new(Proofs::new(None, settings.proofs, metrics));
+        let failures = settings.auth_failures.map(|rate| Arc::new(Allowances::new(rate, origin)));
+        let limits =
+            Limits::new(None, routes.rules(), &settings.plan_limits, Arc::clone(&stores.usage), metrics, origin);
+        Self::with(Kept { accounts, failures, limits, proofs }, settings, routes, stores.nonces, metrics)
+    }
+
+    /// A gate that remembers and counts what is given.
+    fn with(
+        kept: Kept,
+        settings: Settings,
+        routes: Routes,
+        nonces: Arc<dyn NonceStore>,
+        metrics: &Arc<Metrics>,
+    ) -> Self {
+        let Kept { accounts, failures, limits, proofs } = kept;
         let asks_contracts = settings.accepts.eip1271 || settings.accepts.eip6492;
         let rpc = (asks_contracts && settings.rpc_per_ip.is_some()).then_some(RateScope::Contracts.as_str());
         let series = |route: &str, takes_money: bool, scopes: &[&'static str]| {
@@ -232,11 +258,11 @@ impl Gate {
             payments: OnceLock::new(),
             contracts: OnceLock::new(),
             sessions: OnceLock::new(),
-            proofs: Proofs::new(settings.proofs, metrics),
-            accounts: Accounts::new(&settings, stores.subscriptions, stores.foreign_writes, stores.backend, metrics),
-            nonces: stores.nonces,
-            failures: settings.auth_failures.map(|rate| Allowances::new(rate, origin)),
-            limits: Limits::new(routes.rules(), &settings.plan_limits, stores.usage, metrics, origin),
+            proofs,
+            accounts,
+            nonces,
+            failures,
+            limits,
             route_metrics,
             no_route: series("none", false, &[]),
             schemes: Scheme::ALL.iter().map(|scheme| (*scheme, metrics.scheme(scheme.as_str()))).collect(),
@@ -249,7 +275,7 @@ impl Gate {
 
     /// Asks contracts on these chains from now on; once. `origin` is a moment before the first request.
     pub fn ask_contracts(&self, rpc: Rpc, outbound: Outbound, origin: Instant) {
-        let contracts = Contracts::new(rpc, outbound, &self.settings, &self.metrics, origin);
+        let contracts = Contracts::new(None, rpc, outbound, &self.settings, &self.metrics, origin);
         let _ = self.contracts.set(Arc::new(contracts));
     }
 

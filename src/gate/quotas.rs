@@ -43,10 +43,16 @@ const ASK_AGAIN: Duration = Duration::from_secs(1);
 pub(super) struct Quotas {
     plans: Vec<PlanQuota>,
     store: Arc<dyn UsageStore>,
+    ledger: Arc<Ledger>,
+    metrics: OperationMetrics,
+}
+
+/// What is still to be handed over, whichever configuration it was counted under.
+#[derive(Default)]
+struct Ledger {
     unwritten: Unwritten,
     /// One handing over at a time: what the store says of a window must not arrive out of order.
     handing: tokio::sync::Mutex<()>,
-    metrics: OperationMetrics,
 }
 
 struct PlanQuota {
@@ -63,8 +69,6 @@ pub(super) struct Tally {
     account: AccountKey,
     plan: String,
     window: Window,
-    /// Requests that the quota has in a window.
-    requests: u64,
     count: Mutex<Count>,
     /// Held by the one request that asks the store; the others wait here.
     asking: tokio::sync::Mutex<()>,
@@ -113,18 +117,29 @@ enum Turn {
 // === impl Quotas ===
 
 impl Quotas {
-    /// Those of these plans; nothing if none has one.
-    pub(super) fn new(plans: &[PlanLimits], store: Arc<dyn UsageStore>, metrics: &Metrics) -> Option<Self> {
+    /// Those of these plans, with what was counted `before`; nothing if none has one or had.
+    pub(super) fn new(
+        before: Option<&Self>,
+        plans: &[PlanLimits],
+        store: Arc<dyn UsageStore>,
+        metrics: &Metrics,
+    ) -> Option<Self> {
         let of_plan = |plan: &PlanLimits| {
-            let tallies = Cache::builder().max_capacity(TALLIES_MAX).time_to_idle(TALLY_IDLE).build();
-            Some(PlanQuota { name: plan.name.clone(), quota: plan.quota?, tallies })
+            let quota = plan.quota?;
+            // A window of another length is another window, whose tallies the store is asked for.
+            let same = |known: &&PlanQuota| known.name == plan.name && known.quota.window == quota.window;
+            let tallies = match before.and_then(|before| before.plans.iter().find(same)) {
+                Some(known) => known.tallies.clone(),
+                None => Cache::builder().max_capacity(TALLIES_MAX).time_to_idle(TALLY_IDLE).build(),
+            };
+            Some(PlanQuota { name: plan.name.clone(), quota, tallies })
         };
         let plans: Vec<_> = plans.iter().filter_map(of_plan).collect();
-        if plans.is_empty() {
+        if plans.is_empty() && before.is_none() {
             return None;
         }
-        let (unwritten, handing) = (Unwritten::default(), tokio::sync::Mutex::default());
-        Some(Self { plans, store, unwritten, handing, metrics: metrics.operation(QUOTA) })
+        let ledger = before.map(|before| Arc::clone(&before.ledger)).unwrap_or_default();
+        Some(Self { plans, store, ledger, metrics: metrics.operation(QUOTA) })
     }
 
     /// Takes one request of the plan that an account holds; nothing if that has no quota.
@@ -139,7 +154,7 @@ impl Quotas {
             return Ok(None);
         };
         let tally = plan.tally(account, Window::at(held.starts_at, plan.quota.window, now));
-        match tally.take(at, &self.unwritten) {
+        match tally.take(plan.quota.requests, at, &self.ledger.unwritten) {
             Turn::Taken => Ok(Some(Ticket(tally))),
             Turn::Ask => Err(Short::Ask(tally)),
             Turn::UsedUp => Err(Short::Over(tally.used_up(now))),
@@ -182,8 +197,8 @@ impl Quotas {
 
     /// Hands over what was counted since the last time.
     pub(super) async fn hand_over(&self, now: UnixTime) {
-        let _turn = self.handing.lock().await;
-        let tallies = mem::take(&mut *lock(&self.unwritten));
+        let _turn = self.ledger.handing.lock().await;
+        let tallies = mem::take(&mut *lock(&self.ledger.unwritten));
         for tallies in tallies.chunks(USAGE_MAX) {
             let deltas: Vec<_> = tallies.iter().map(|tally| tally.delta()).collect();
             let begun = Instant::now();
@@ -200,7 +215,7 @@ impl Quotas {
             for (place, tally) in tallies.iter().enumerate() {
                 let mut count = tally.count();
                 count.handed_over(&answer, place);
-                tally.list(count, &self.unwritten);
+                tally.list(count, &self.ledger.unwritten);
             }
         }
     }
@@ -220,7 +235,6 @@ impl PlanQuota {
                 account: account.clone(),
                 plan: self.name.clone(),
                 window,
-                requests: self.quota.requests,
                 count: Mutex::default(),
                 asking: tokio::sync::Mutex::default(),
             })
@@ -236,9 +250,10 @@ impl Tally {
         lock(&self.count)
     }
 
-    fn take(self: &Arc<Self>, at: Instant, unwritten: &Unwritten) -> Turn {
+    /// Takes one of the `requests` that the quota has in a window.
+    fn take(self: &Arc<Self>, requests: u64, at: Instant, unwritten: &Unwritten) -> Turn {
         let mut count = self.count();
-        let turn = count.take(self.requests, at);
+        let turn = count.take(requests, at);
         self.list(count, unwritten);
         turn
     }
@@ -450,7 +465,7 @@ mod tests {
     fn quotas(store: &Store, requests: u64) -> Quotas {
         let quota = Some(Quota { requests, window: Duration::from_secs(3600) });
         let plans = [PlanLimits { name: "nano".into(), rate: None, quota }];
-        Quotas::new(&plans, store.usage(), &Metrics::new()).expect("a plan with a quota")
+        Quotas::new(None, &plans, store.usage(), &Metrics::new()).expect("a plan with a quota")
     }
 
     fn held(starts: i64) -> Subscription {

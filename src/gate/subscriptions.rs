@@ -26,6 +26,7 @@ use moka::sync::Cache;
 use tokio::sync::Mutex;
 
 use super::{
+    Stores,
     cache::cause_word,
     settings::{CacheSettings, Settings},
 };
@@ -72,7 +73,7 @@ struct Epoch {
 /// The subscriptions cache.
 pub(super) struct Accounts {
     cache: Cache<AccountKey, Arc<Account>>,
-    ttl: Duration,
+    settings: CacheSettings,
     negative_ttl: Duration,
     stale_if_error: Duration,
     all: AtomicU64,
@@ -100,14 +101,8 @@ impl Account {
 // === impl Accounts ===
 
 impl Accounts {
-    /// An empty memory of a store. `foreign_writes` is the store's count of changes made by others.
-    pub(super) fn new(
-        settings: &Settings,
-        store: Arc<dyn SubscriptionStore>,
-        foreign_writes: Arc<AtomicU64>,
-        backend: &'static str,
-        metrics: &Arc<Metrics>,
-    ) -> Self {
+    /// An empty memory of a store.
+    pub(super) fn of(settings: &Settings, stores: &Stores, metrics: &Arc<Metrics>) -> Self {
         let CacheSettings { entries, ttl } = settings.subscriptions;
         let counted = Arc::clone(metrics);
         let cache = Cache::builder()
@@ -118,17 +113,24 @@ impl Accounts {
             .build();
         Self {
             cache,
-            ttl,
+            settings: settings.subscriptions,
             negative_ttl: settings.negative_ttl,
             stale_if_error: settings.stale_if_error,
             all: AtomicU64::default(),
-            foreign: foreign_writes,
+            foreign: Arc::clone(&stores.foreign_writes),
             groups: std::iter::repeat_with(AtomicU64::default).take(GROUPS).collect(),
             hasher: RandomState::new(),
-            store,
+            store: Arc::clone(&stores.subscriptions),
             metrics: Arc::clone(metrics),
-            lookups: metrics.lookups(backend),
+            lookups: metrics.lookups(stores.backend),
         }
+    }
+
+    /// Whether these settings would make the same of what is remembered.
+    pub(super) fn is_for(&self, settings: &Settings) -> bool {
+        self.settings == settings.subscriptions
+            && self.negative_ttl == settings.negative_ttl
+            && self.stale_if_error == settings.stale_if_error
     }
 
     /// The account behind a key, if something was verified of it lately.
@@ -187,7 +189,7 @@ impl Accounts {
         }
         let age = at.saturating_duration_since(snapshot.asked);
         let active = snapshot.held.has_active(now);
-        let (life, word) = if active { (self.ttl, "hit") } else { (self.negative_ttl, "negative") };
+        let (life, word) = if active { (self.settings.ttl, "hit") } else { (self.negative_ttl, "negative") };
         (age < life).then(|| (Arc::clone(&snapshot.held), word))
     }
 
@@ -247,7 +249,7 @@ impl Accounts {
         let Some(snapshot) = snapshot.as_ref() else {
             return Err(error);
         };
-        let served_until = self.ttl.saturating_add(self.stale_if_error);
+        let served_until = self.settings.ttl.saturating_add(self.stale_if_error);
         let allowed = !self.stale_if_error.is_zero()
             && at.saturating_duration_since(snapshot.asked) < served_until
             && snapshot.epoch == self.epoch(account)

@@ -58,9 +58,11 @@ pub const CONNECTIONS_REJECTED: [&str; 5] = ["global_cap", "ip_cap", "handshake_
 /// Why a client's HTTP/2 connection was told to go away.
 pub const GOAWAYS: [&str; 8] =
     ["rapid_reset", "local_resets", "header_list", "continuation", "ping", "settings", "protocol", "drain"];
+/// What comes of reading the configuration again.
+pub const RELOADS: [&str; 2] = ["ok", "failed"];
 
 /// Ends of a TLS handshake that failed; those that succeed have their version beside them.
-pub const HANDSHAKES_FAILED: [&str; 2] = ["timeout", "error"];
+pub const HANDSHAKES_FAILED: [&str; 3] = ["client_cert", "timeout", "error"];
 
 /// Ends of a TLS handshake that succeeded.
 pub const HANDSHAKES_DONE: [&str; 2] = ["ok", "resumed"];
@@ -75,7 +77,7 @@ pub const PAYMENT_STATUSES: [&str; 4] = ["settled", "refused", "unknown", "repla
 pub const OPEN_STATUSES: [&str; 3] = ["reserved", "settling", "unknown"];
 
 /// Checks of readiness.
-pub const READY_CHECKS: [&str; 4] = ["configuration", "listeners", "store", "not_draining"];
+pub const READY_CHECKS: [&str; 5] = ["configuration", "listeners", "certificates", "store", "not_draining"];
 
 const METHODS: [&str; 10] = ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", "CONNECT", "other"];
 
@@ -126,6 +128,7 @@ pub struct Metrics {
     rpc_requests: Family<Counter>,
     rpc_duration: Family<Histogram>,
     tls_handshakes: Family<Counter>,
+    certificate_not_after: Family<Gauge>,
     build_info: Family<Gauge>,
     ready: Family<Gauge>,
     pub http_requests_in_flight: Gauge,
@@ -141,6 +144,9 @@ pub struct Metrics {
     pub connections_rejected: Words<5>,
     pub goaways: Words<8>,
     pub draining: Gauge,
+    pub config_last_reload_successful: Gauge,
+    pub config_last_reload_success_timestamp: Gauge,
+    pub config_reloads: Words<2>,
     pub log_dropped: Counter,
     pub panics: Counter,
 }
@@ -232,6 +238,7 @@ impl Metrics {
         let goaways =
             counters(&r, "h2_goaways_total", "HTTP/2 connections of clients that were ended, by why", &["reason"]);
         let refused = counters(&r, "connections_rejected_total", "client connections not taken", &["reason"]);
+        let reloads = counters(&r, "config_reloads_total", "readings of the configuration while it ran", &["result"]);
         let tls_handshakes = counters(&r, "tls_handshakes_total", "TLS handshakes", &["result", "version"]);
         for result in HANDSHAKES_FAILED {
             tls_handshakes.with_label_values(&[result, "none"]);
@@ -380,6 +387,12 @@ impl Metrics {
                 &RPC_BUCKETS,
             ),
             tls_handshakes,
+            certificate_not_after: gauges(
+                &r,
+                "tls_certificate_not_after_timestamp_seconds",
+                "when the certificate that is shown for a host ends",
+                &["host"],
+            ),
             build_info: gauges(&r, "build_info", "1, with the build in its labels", &["version", "revision", "rustc"]),
             ready: gauges(&r, "ready", "1 if a readiness check holds", &["check"]),
             http_requests_in_flight: gauge(&r, "http_requests_in_flight", "requests being served"),
@@ -393,6 +406,17 @@ impl Metrics {
             connections_accepted: Words::new(&accepted, &[], &PROTOCOLS),
             connections_rejected: Words::new(&refused, &[], &CONNECTIONS_REJECTED),
             goaways: Words::new(&goaways, &[], &GOAWAYS),
+            config_last_reload_successful: gauge(
+                &r,
+                "config_last_reload_successful",
+                "1 if the configuration that was read last is in force",
+            ),
+            config_last_reload_success_timestamp: gauge(
+                &r,
+                "config_last_reload_success_timestamp_seconds",
+                "when the configuration in force was read",
+            ),
+            config_reloads: Words::new(&reloads, &[], &RELOADS),
             draining: gauge(&r, "draining", "1 while connections are drained"),
             log_dropped: counter(&r, "log_dropped_total", "access log lines that found no room"),
             panics: counter(&r, "panics_total", "panics that were caught"),
@@ -507,6 +531,11 @@ impl Metrics {
     /// failures, which have no version.
     pub fn handshakes(&self, result: &'static str, version: &'static str) -> Counter {
         self.tls_handshakes.with_label_values(&[result, version])
+    }
+
+    /// Says when the certificate for a configured host ends.
+    pub fn certificate_ends(&self, host: &str, at: i64) {
+        self.certificate_not_after.with_label_values(&[host]).set(at);
     }
 
     /// Says what was built.

@@ -85,7 +85,11 @@ impl Desk {
 
     /// Starts a gateway whose configuration listens on port 0.
     pub(crate) fn serve(&self, arguments: &[&str]) -> Running {
-        let mut command = self.command(arguments);
+        self.serving(self.command(arguments))
+    }
+
+    /// The same by a command that becomes a gateway.
+    pub(crate) fn serving(&self, mut command: Command) -> Running {
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("a process");
         let mut lines = BufReader::new(child.stderr.take().expect("a pipe")).lines();
         let mut address = || loop {
@@ -131,6 +135,27 @@ impl Running {
         }
     }
 
+    /// The next line of this level in the log.
+    pub(crate) fn logged(&self, level: &str) -> Value {
+        loop {
+            let line = self.log.recv_timeout(PATIENCE).expect("a line of the log");
+            let json: Value = serde_json::from_str(&line).expect("a line of JSON");
+            if json["level"] == level {
+                break json;
+            }
+        }
+    }
+
+    /// Sends a signal.
+    pub(crate) fn signal(&self, signal: &str) {
+        kill(&self.child, signal);
+    }
+
+    /// Sends a signal, waits for the end and gives the exit code.
+    pub(crate) fn end(&mut self, signal: &str) -> Option<i32> {
+        end(&mut self.child, signal)
+    }
+
     /// Asks for an end in good order and gives the exit code.
     pub(crate) fn stop(mut self) -> Option<i32> {
         end(&mut self.child, "TERM")
@@ -139,8 +164,7 @@ impl Running {
 
 /// Sends a signal and waits for the end; gives the exit code.
 pub(crate) fn end(child: &mut Child, signal: &str) -> Option<i32> {
-    let sent = Command::new("sh").args(["-c", &format!("kill -{signal} {}", child.id())]).status().expect("a shell");
-    assert!(sent.success());
+    kill(child, signal);
     let begun = Instant::now();
     loop {
         if let Some(status) = child.try_wait().expect("a child") {
@@ -149,6 +173,11 @@ pub(crate) fn end(child: &mut Child, signal: &str) -> Option<i32> {
         assert!(begun.elapsed() < PATIENCE, "it does not end");
         std::thread::sleep(Duration::from_millis(10));
     }
+}
+
+fn kill(child: &Child, signal: &str) {
+    let sent = Command::new("sh").args(["-c", &format!("kill -{signal} {}", child.id())]).status().expect("a shell");
+    assert!(sent.success());
 }
 
 impl Drop for Running {

@@ -4,6 +4,7 @@ mod contracts;
 mod harness;
 mod journey;
 mod keys;
+mod life;
 #[path = "../rpc/node.rs"]
 #[allow(dead_code, reason = "the tests of the room use it too, and other parts of it")]
 mod node;

@@ -7,6 +7,7 @@
 pub(crate) mod client;
 pub(crate) mod frames;
 pub(crate) mod http2;
+pub(crate) mod reload;
 pub(crate) mod shop;
 pub(crate) mod tls;
 pub(crate) mod upstream;
@@ -28,7 +29,7 @@ use serde_json::Value;
 use siwx_gateway::{
     app::{App, World},
     caip::{AccountId, AccountKey},
-    config::{self, Config, Inputs, Override, Report},
+    config::{Config, Override, Report},
     gate::Gate,
     store::{self, Grant, Store, Term},
     time::{Clock, UnixTime},
@@ -94,12 +95,14 @@ pub(crate) struct Setup {
 pub(crate) struct Gateway {
     pub(crate) address: SocketAddr,
     pub(crate) admin_address: SocketAddr,
+    pub(crate) redirect_address: Option<SocketAddr>,
     pub(crate) store: Store,
     pub(crate) gate: Arc<Gate>,
     pub(crate) secrets: Arc<Secrets>,
     clock: Arc<TestClock>,
     log: Buffer,
     expects_panics: bool,
+    pub(crate) configuration: reload::Configuration,
     stop: Option<tokio::sync::oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
     runtime: tokio::runtime::Runtime,
@@ -217,32 +220,32 @@ impl Setup {
 
     /// The configuration read; faults are a mistake of the test.
     pub(crate) fn config(&self) -> (Config, Report) {
-        let text = self.text();
-        let flags: Vec<Override> = self
-            .overrides
-            .iter()
-            .map(|(key, value)| Override { key: key.clone(), value: value.clone(), flag: format!("--{key}") })
-            .collect();
-        let inputs = Inputs {
-            text: &text,
-            name: "test.toml",
-            environment: &BTreeMap::new(),
-            flags: &flags,
-            files: &|path| std::fs::read_to_string(path),
+        self.configuration().read().unwrap_or_else(|report| panic!("{}", report.render(false)))
+    }
+
+    /// The configuration as it can be read again and again.
+    fn configuration(&self) -> reload::Configuration {
+        let flag = |(key, value): &(String, String)| Override {
+            key: key.clone(),
+            value: value.clone(),
+            flag: format!("--{key}"),
         };
-        config::resolve(&inputs).unwrap_or_else(|report| panic!("{}", report.render(false)))
+        reload::Configuration::new(self.text(), self.overrides.iter().map(flag).collect())
     }
 
     /// Binds and serves.
     pub(crate) fn start(self) -> Gateway {
+        let configuration = self.configuration();
         let (config, report) = self.config();
         let store = self.store.unwrap_or_else(|| store::open(&config.store).expect("the store opens"));
         let clock = Arc::new(TestClock(AtomicI64::new(time(NOW).millis())));
         let log = Buffer::default();
         let world = World { clock: Arc::clone(&clock) as Arc<dyn Clock>, access_log: Box::new(log.clone()) };
         let app = App::bind_with_store(config, report, world, store.clone()).unwrap_or_else(|error| panic!("{error}"));
+        let app = app.read_again_from(configuration.clone());
         let (address, gate) = (app.addresses()[0], Arc::clone(app.gate()));
         let admin_address = app.admin_address().expect("an admin listener");
+        let redirect_address = app.redirect_address();
         let (stop, stopped) = tokio::sync::oneshot::channel();
         let thread = std::thread::spawn(move || {
             let served = runtime().block_on(app.run(async {
@@ -253,12 +256,14 @@ impl Setup {
         Gateway {
             address,
             admin_address,
+            redirect_address,
             store,
             gate,
             secrets: Arc::default(),
             clock,
             log,
             expects_panics: self.expects_panics,
+            configuration,
             stop: Some(stop),
             thread: Some(thread),
             runtime: runtime(),

@@ -29,6 +29,7 @@ mod headers;
 mod http2_upstreams;
 mod identity;
 mod keys;
+mod life;
 mod limits;
 mod logs;
 mod metrics;

@@ -66,6 +66,7 @@ fn at_zero() -> BTreeSet<String> {
     by("connections", "protocol", &["h1", "h2", "ws"]);
     by("connections_total", "protocol", &["h1", "h2", "ws"]);
     let refused = ["global_cap", "ip_cap", "handshake_cap", "handshake_timeout", "draining"];
+    by("config_reloads_total", "result", &["ok", "failed"]);
     by("connections_rejected_total", "reason", &refused);
     let goaways =
         ["rapid_reset", "local_resets", "header_list", "continuation", "ping", "settings", "protocol", "drain"];
@@ -106,7 +107,7 @@ fn at_zero() -> BTreeSet<String> {
     by_two("rate_limited_total", "route", &ROUTES, "scope", &["auth_failures"]);
     by_two("upstream_requests_total", "code", &["200"], "upstream", &["api"]);
     by_two("tls_handshakes_total", "result", &["ok", "resumed"], "version", &["1.2", "1.3"]);
-    by_two("tls_handshakes_total", "result", &["timeout", "error"], "version", &["none"]);
+    by_two("tls_handshakes_total", "result", &["client_cert", "timeout", "error"], "version", &["none"]);
     for route in ROUTES {
         for (decision, reason) in REASONS {
             add(format!("siwx_auth_decisions_total{{decision=\"{decision}\",reason=\"{reason}\",route=\"{route}\"}}"));
@@ -163,14 +164,16 @@ fn everything_is_there_at_zero_before_the_first_request() {
         assert_eq!(metrics.0.get(series), Some(&0.0), "{series}");
     }
     // Beyond the list: what is set from the start.
-    let ready =
-        ["configuration", "listeners", "not_draining", "store"].map(|check| format!("siwx_ready{{check=\"{check}\"}}"));
+    let ready = ["certificates", "configuration", "listeners", "not_draining", "store"]
+        .map(|check| format!("siwx_ready{{check=\"{check}\"}}"));
     let others: Vec<&String> =
         metrics.0.keys().filter(|series| !expected.contains(*series) && !series.starts_with("process_")).collect();
     let (build, rest): (Vec<_>, Vec<_>) = others.into_iter().partition(|series| series.starts_with("siwx_build_info{"));
     let up = format!("siwx_upstream_endpoint_up{{endpoint=\"{}\",upstream=\"api\"}}", upstream.address);
     assert_eq!(metrics.value(&up), 1.0);
-    assert_eq!(rest, ready.iter().chain([&up]).collect::<Vec<_>>(), "series the specification does not name");
+    let reloaded = ["siwx_config_last_reload_success_timestamp_seconds", "siwx_config_last_reload_successful"];
+    let named: Vec<&str> = reloaded.into_iter().chain(ready.iter().map(String::as_str)).chain([up.as_str()]).collect();
+    assert_eq!(rest, named, "series the specification does not name");
     let version = env!("CARGO_PKG_VERSION");
     assert!(
         build[0].contains(&format!("version=\"{version}\""))

@@ -66,6 +66,7 @@ fn examine_certificate(tls: &TlsSettings, files: &CertificateFiles, places: &(Pl
     if let Err(error) = tls::server_config(&alone, false) {
         let place = match &error {
             TlsError::File { path, .. } if *path == files.cert => &places.0,
+            TlsError::Ended { .. } => &places.0,
             TlsError::File { .. } | TlsError::Pair { .. } | TlsError::Settings(_) => &places.1,
         };
         report.error(place, error.to_string(), "");

@@ -54,7 +54,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
         }
         say(narration(&cast, &stage, &scenes))?;
         let signals = Signals::catch().map_err(Failure::failed)?;
-        stage.app.run(signals.stop()).await.map_err(Failure::failed)?;
+        stage.app.run(signals.stop(|| {})).await.map_err(Failure::failed)?;
         Ok(ExitCode::SUCCESS)
     })
 }

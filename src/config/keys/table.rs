@@ -83,14 +83,24 @@ pub(crate) const ROOT: &[Key] = &[
 ];
 
 const SERVER: &[Key] = &[
-    texts("listen", &[], "Addresses and ports to listen on.").required(Fallback::Texts(&["0.0.0.0:8443"])),
+    texts(
+        "listen",
+        &[],
+        "Addresses and ports to listen on, or \"unix:/path\". Who comes by a socket in the file system has no address: \
+         limits of addresses count all of them as one.",
+    )
+    .required(Fallback::Texts(&["0.0.0.0:8443"])),
     texts(
         "hosts",
         &[],
         "Further hosts that are served, \"name\" or \"name:port\", each with the scheme of public_url. Messages may \
          name them. Any other Host is answered 421.",
     ),
-    later("http_redirect"),
+    text_or(
+        "http_redirect",
+        "",
+        "An address and port that answers 308 to public_url and nothing else, such as \"0.0.0.0:8080\"; \"\": none.",
+    ),
     flag("http2", true, "HTTP/2: by ALPN with TLS, by prior knowledge without."),
     choice(
         "proxy_protocol",
@@ -121,7 +131,7 @@ const SERVER: &[Key] = &[
     whole("workers", 0, 1024, 0, "Threads that serve; 0 is one for every core."),
     duration("drain_delay", 0, DAY_MILLIS, "5s", "From the signal to stop until the listeners close."),
     duration("drain_timeout", 0, DAY_MILLIS, "30s", "From then until what is left is cut off."),
-    later("watch"),
+    flag("watch", true, "Whether the configuration is read again when this file or a certificate changes."),
 ];
 
 const ADMIN: &[Key] = &[
@@ -143,7 +153,12 @@ const TLS: &[Key] = &[
         Fallback::Required,
         "At least one. The first also serves clients that name no host.",
     ),
-    later("client_auth"),
+    section("client_auth", CLIENT_AUTH, "Certificates of clients. Where they are asked for, no session is resumed."),
+];
+
+const CLIENT_AUTH: &[Key] = &[
+    choice("mode", &["off", "request", "require"], "off", "Whether one may be shown, or must be."),
+    text_or("ca", "", "PEM file of the authorities that vouch for clients."),
 ];
 
 const CERTIFICATE: &[Key] = &[

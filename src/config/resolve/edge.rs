@@ -14,8 +14,8 @@ use crate::{
         assertion::JWKS_PATH,
         proxy_protocol::Versions,
         settings::{
-            AccessLog, AccountShown, AdminSettings, AssertionSettings, CertificateFiles, IdentityPreset, Limits,
-            Proxies, QueryShown, ResetLimits, Settings, TlsSettings,
+            AccessLog, AccountShown, AdminSettings, AssertionSettings, CertificateFiles, ClientAuth, IdentityPreset,
+            Limits, Listen, Proxies, QueryShown, ResetLimits, Settings, TlsSettings,
         },
     },
     policy::{
@@ -34,7 +34,8 @@ const ADMIN_TOKEN_CHARS_MIN: usize = 32;
 pub(super) struct Parts<'a> {
     pub(super) public_url: &'a Origin,
     pub(super) hosts: Vec<Served>,
-    pub(super) listen: Vec<SocketAddr>,
+    pub(super) listen: Vec<Listen>,
+    pub(super) http_redirect: Option<SocketAddr>,
     pub(super) tls: Option<TlsSettings>,
     pub(super) admin: Option<AdminSettings>,
     pub(super) proxies: Proxies,
@@ -65,6 +66,7 @@ pub(super) fn settings(root: &Section, parts: Parts<'_>) -> Settings {
     }
     Settings {
         listen: parts.listen,
+        http_redirect: parts.http_redirect,
         hosts,
         realm: parts.public_url.authority().to_owned(),
         http2: server.flag("http2"),
@@ -74,6 +76,7 @@ pub(super) fn settings(root: &Section, parts: Parts<'_>) -> Settings {
         workers: server.count("workers"),
         drain_delay: server.duration("drain_delay"),
         drain_timeout: server.duration("drain_timeout"),
+        watch: server.flag("watch"),
         tls: parts.tls,
         limits: limits(root.section("limits")),
         identity_prefix: parts.identity_prefix,
@@ -153,32 +156,71 @@ pub(super) fn proxies(server: &Section, report: &mut Report) -> Proxies {
 }
 
 /// The addresses to listen on and where each stands.
-pub(super) fn listeners(server: &Section, tls: bool, report: &mut Report) -> (Vec<SocketAddr>, Vec<Place>) {
+pub(super) fn listeners(server: &Section, tls: bool, report: &mut Report) -> (Vec<Listen>, Vec<Place>) {
     let texts = server.texts("listen");
     if let Some(field) = server.field("listen").filter(|_| texts.is_empty()) {
         report.error(&field.place, "`server.listen` is empty", "expected an address such as `0.0.0.0:8443`");
     }
-    let mut listen: Vec<SocketAddr> = Vec::new();
+    let mut listen: Vec<Listen> = Vec::new();
     let mut places = Vec::new();
     for text in texts {
+        if let Some(path) = text.value.strip_prefix("unix:") {
+            let address = Listen::Unix(path.into());
+            if path.is_empty() {
+                report.error(&text.place, "`unix:` names no socket", "expected something like `unix:/run/siwx.sock`");
+            } else if listen.contains(&address) {
+                report.error(&text.place, format!("`{address}` stands twice in the list"), "");
+            }
+            listen.push(address);
+            places.push(text.place.clone());
+            continue;
+        }
         let Some(address) = address(text, report) else {
             continue;
         };
-        if let Some(earlier) = listen.iter().find(|earlier| collide(earlier, &address)) {
+        if let Some(earlier) = listen.iter().find(|earlier| taken(earlier, &address)) {
             report.error(&text.place, format!("`{address}` is taken by `{earlier}` of the same list"), "");
         }
         if !tls && !address.ip().to_canonical().is_loopback() {
             let hint = "wallets' tokens can be read on the way, unless TLS ends in front; add [tls]";
             report.warn(&text.place, format!("`{address}` speaks plain HTTP and is not on loopback"), hint);
         }
-        listen.push(address);
+        listen.push(Listen::Tcp(address));
         places.push(text.place.clone());
     }
     (listen, places)
 }
 
+/// The listener that sends everybody to `public_url`, if there is one.
+pub(super) fn http_redirect(
+    server: &Section,
+    public_url: Option<&Origin>,
+    listen: &[Listen],
+    report: &mut Report,
+) -> Option<SocketAddr> {
+    let text = server.text("http_redirect");
+    if text.value.is_empty() {
+        return None;
+    }
+    let address = address(text, report)?;
+    if let Some(other) = listen.iter().find(|other| taken(other, &address)) {
+        let title = format!("`server.http_redirect` `{address}` is taken by `{other}` of `server.listen`");
+        report.error(&text.place, title, "");
+    }
+    if public_url.is_some_and(|origin| origin.scheme() != "https") {
+        let title = "`server.http_redirect` would send clients to plain HTTP";
+        report.warn(&text.place, title, "it is meant for a `public_url` of `https://`");
+    }
+    Some(address)
+}
+
+/// Whether a listener of the list has an address that another wants.
+fn taken(by: &Listen, address: &SocketAddr) -> bool {
+    matches!(by, Listen::Tcp(other) if collide(other, address))
+}
+
 /// The admin listener, if there is one.
-pub(super) fn admin(root: &Section, listen: &[SocketAddr], report: &mut Report) -> Option<AdminSettings> {
+pub(super) fn admin(root: &Section, listen: &[Listen], report: &mut Report) -> Option<AdminSettings> {
     let section = root.section("admin");
     let (text, token) = (section.text("listen"), section.text("token"));
     let chars = token.value.chars().count();
@@ -190,7 +232,7 @@ pub(super) fn admin(root: &Section, listen: &[SocketAddr], report: &mut Report) 
         return None;
     }
     let address = address(text, report)?;
-    if let Some(other) = listen.iter().find(|other| collide(other, &address)) {
+    if let Some(other) = listen.iter().find(|other| taken(other, &address)) {
         report.error(&text.place, format!("`admin.listen` `{address}` is taken by `{other}` of `server.listen`"), "");
     }
     if !address.ip().to_canonical().is_loopback() {
@@ -262,10 +304,6 @@ fn key_hint(error: KeyError, algorithm: Algorithm) -> String {
 }
 
 fn address(text: &Text, report: &mut Report) -> Option<SocketAddr> {
-    if text.value.starts_with("unix:") {
-        report.error(&text.place, "listening on `unix:` is not built yet", "expected an address and a port");
-        return None;
-    }
     let address = text.value.parse().ok();
     if address.is_none() {
         let title = format!("`{}` is no address to listen on", text.shown);
@@ -304,7 +342,21 @@ pub(super) fn tls(
         }
     }
     let tls12 = section.text("min_version").value == "1.2";
-    (Some(TlsSettings { tls12, certificates }), places)
+    let client_auth = client_auth(section.section("client_auth"), report);
+    (Some(TlsSettings { tls12, certificates, client_auth }), places)
+}
+
+fn client_auth(section: &Section, report: &mut Report) -> Option<ClientAuth> {
+    let (mode, ca) = (section.text("mode"), section.text("ca"));
+    if mode.value == "off" {
+        return None;
+    }
+    if ca.value.is_empty() {
+        let title = format!("`tls.client_auth.mode` is `{}`, and nobody vouches for clients", mode.shown);
+        report.error(&mode.place, title, "expected `ca`, a PEM file of authorities");
+        return None;
+    }
+    Some(ClientAuth { required: mode.value == "require", ca: (&ca.value).into() })
 }
 
 fn certificate(section: &Section, report: &mut Report) -> Option<(CertificateFiles, (Place, Place))> {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::{
-    edge::settings::{AccountShown, Balance, HealthSettings, QueryShown, UpstreamScheme, UpstreamUrl},
+    edge::settings::{AccountShown, Balance, HealthSettings, Listen, QueryShown, UpstreamScheme, UpstreamUrl},
     gate::settings::{CacheSettings, PlanLimits, Quota, Rate},
     policy::rule::{AllowEncoded, CountedBy, Pattern, Requirement, RouteRate},
     siwx::{
@@ -19,7 +19,7 @@ fn the_smallest_file_has_the_defaults_of_the_contract() {
     assert_eq!(config.public_url.authority(), "127.0.0.1:8080");
 
     let edge = &config.edge;
-    assert_eq!(edge.listen, ["127.0.0.1:8080".parse().expect("an address")]);
+    assert_eq!(edge.listen, [Listen::Tcp("127.0.0.1:8080".parse().expect("an address"))]);
     assert_eq!(edge.hosts, ["127.0.0.1"]);
     assert_eq!(edge.realm, "127.0.0.1:8080");
     assert_eq!((edge.http2, edge.keep_odd_header_names, edge.workers), (true, false, 0));

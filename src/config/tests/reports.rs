@@ -94,7 +94,7 @@ sockets = 5
  --> siwx-gateway.toml:3:1
   |
 3 | sockets = 5
-  | ^^^^^^^ known keys are: listen, hosts, http2, proxy_protocol, trusted_proxies, forwarded_source, via, headers_with_underscore, workers, drain_delay, drain_timeout
+  | ^^^^^^^ known keys are: listen, hosts, http_redirect, http2, proxy_protocol, trusted_proxies, forwarded_source, via, headers_with_underscore, workers, drain_delay, drain_timeout, watch
 "#,
     ),
     (
@@ -137,23 +137,52 @@ listen = ["#,
         r#"[forward_auth]
 listen = ""
 [server]
-http_redirect = "0.0.0.0:80"
-listen = ["unix:/run/siwx.sock", "#,
+listen = ["#,
         r#"error: `forward_auth` is not built yet
  --> siwx-gateway.toml:2:2
   |
 2 | [forward_auth]
   |  ^^^^^^^^^^^^ leave it out
-error: `server.http_redirect` is not built yet
- --> siwx-gateway.toml:5:1
+"#,
+    ),
+    (
+        "listeners that get in each other's way",
+        r#"[server]
+listen = ["#,
+        r#"[server]
+http_redirect = "127.0.0.1:8080"
+listen = ["unix:/run/siwx.sock", "unix:/run/siwx.sock", "unix:", "#,
+        r#"error: `server.http_redirect` `127.0.0.1:8080` is taken by `127.0.0.1:8080` of `server.listen`
+ --> siwx-gateway.toml:3:17
   |
-5 | http_redirect = "**********"
-  | ^^^^^^^^^^^^^ leave it out
-error: listening on `unix:` is not built yet
- --> siwx-gateway.toml:6:11
+3 | http_redirect = "127.0.0.1:8080"
+  |                 ^^^^^^^^^^^^^^^^
+warning: `server.http_redirect` would send clients to plain HTTP
+ --> siwx-gateway.toml:3:17
   |
-6 | listen = ["unix:/run/siwx.sock", "127.0.0.1:8080"]
-  |           ^^^^^^^^^^^^^^^^^^^^^ expected an address and a port
+3 | http_redirect = "127.0.0.1:8080"
+  |                 ^^^^^^^^^^^^^^^^ it is meant for a `public_url` of `https://`
+error: `unix:/run/siwx.sock` stands twice in the list
+ --> siwx-gateway.toml:4:34
+  |
+4 | listen = ["unix:/run/siwx.sock", "unix:/run/siwx.sock", "unix:", "127.0.0.1:8080"]
+  |                                  ^^^^^^^^^^^^^^^^^^^^^
+error: `unix:` names no socket
+ --> siwx-gateway.toml:4:57
+  |
+4 | listen = ["unix:/run/siwx.sock", "unix:/run/siwx.sock", "unix:", "127.0.0.1:8080"]
+  |                                                         ^^^^^^^ expected something like `unix:/run/siwx.sock`
+"#,
+    ),
+    (
+        "clients' certificates that nobody vouches for",
+        "[server]\n",
+        "[tls.client_auth]\nmode = \"require\"\n[[tls.certificate]]\nhosts = [\"127.0.0.1\"]\ncert = \"a\"\nkey = \"b\"\n[server]\n",
+        r#"error: `tls.client_auth.mode` is `require`, and nobody vouches for clients
+ --> siwx-gateway.toml:3:8
+  |
+3 | mode = "require"
+  |        ^^^^^^^^^ expected `ca`, a PEM file of authorities
 "#,
     ),
     (

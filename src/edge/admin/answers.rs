@@ -23,6 +23,8 @@ pub(super) struct Problem {
     pub(super) code: &'static str,
     pub(super) detail: String,
     pub(super) retry_after_secs: Option<u64>,
+    /// What is wrong with a configuration.
+    pub(super) faults: Option<Value>,
 }
 
 /// What a handler gives.
@@ -35,11 +37,11 @@ const BODY_MAX: usize = 64 * 1024;
 
 impl Problem {
     pub(super) fn new(status: StatusCode, code: &'static str, detail: &str) -> Self {
-        Self { status, code, detail: detail.to_owned(), retry_after_secs: None }
+        Self { status, code, detail: detail.to_owned(), retry_after_secs: None, faults: None }
     }
 
     pub(super) fn respond(self, request_id: HeaderValue) -> Response<Full<Bytes>> {
-        let body = json!({
+        let mut body = json!({
             "type": "about:blank",
             "title": self.status.canonical_reason().unwrap_or("Error"),
             "status": self.status.as_u16(),
@@ -47,6 +49,9 @@ impl Problem {
             "detail": self.detail,
             "request_id": request_id.to_str().unwrap_or(""),
         });
+        if let Some(faults) = self.faults {
+            body["faults"] = faults;
+        }
         let mut response = json_answer(self.status, &body);
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         response.headers_mut().insert(X_REQUEST_ID, request_id);

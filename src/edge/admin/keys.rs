@@ -3,7 +3,7 @@
 //! 1. A key is shown by its name, which is published with its public half, and by nothing else of it.
 //! 2. A new one is one `audit` event in the log, also when it was not heard whether the store has it.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, sync::Arc};
 
 use http::StatusCode;
 use serde_json::{Value, json};
@@ -20,13 +20,13 @@ use crate::{
 
 impl Admin {
     pub(super) fn list_keys(&self) -> Answered {
-        let now = self.live.clock.now();
+        let now = self.live().clock.now();
         let keys = self.kept_keys()?.list(now);
         Ok(json_answer(StatusCode::OK, &json!({ "keys": as_json(&keys) })))
     }
 
     pub(super) async fn rotate_keys(&self, peer: IpAddr) -> Answered {
-        let (keys, now) = (self.kept_keys()?, self.live.clock.now());
+        let (keys, now) = (self.kept_keys()?, self.live().clock.now());
         let fresh = (self.fresh_secret)()
             .map_err(|error| Problem::new(StatusCode::SERVICE_UNAVAILABLE, "store_unavailable", &error.to_string()))?;
         let rotated = keys.rotate(fresh, now).await;
@@ -39,8 +39,8 @@ impl Admin {
         }
     }
 
-    fn kept_keys(&self) -> Result<&Keys, Problem> {
-        self.keys.as_deref().ok_or_else(|| nothing_here("the store keeps no keys that are in use here"))
+    fn kept_keys(&self) -> Result<Arc<Keys>, Problem> {
+        self.live().keys.clone().ok_or_else(|| nothing_here("the store keeps no keys that are in use here"))
     }
 }
 

@@ -72,12 +72,13 @@ impl Admin {
         let (id, word) = (payment_id(id)?, word(body(request).await?)?);
         let before = self.find_payment(&id).await?;
         let how = word.resolution(&before)?;
+        let live = self.live();
         let changing = match &how {
             Resolution::Released => None,
-            Resolution::Settled(settlement) => Some(Changing { gate: &self.live.gate, account: settlement.payer() }),
+            Resolution::Settled(settlement) => Some(Changing { gate: &live.gate, account: settlement.payer() }),
         };
         let mut audit = Audit { before: &before, how: &how, peer, heard: None };
-        let resolved = self.store.payments().resolve(&id, &how, self.live.clock.now()).await?;
+        let resolved = self.store.payments().resolve(&id, &how, live.clock.now()).await?;
         drop(changing);
         let is_news = match &resolved {
             Resolved::Released => true,
@@ -103,9 +104,10 @@ impl Admin {
     }
 
     fn count(&self, before: &Payment, receipt: &Receipt) {
-        self.live.metrics.payment(&before.sale.route, "settled");
+        let live = self.live();
+        live.metrics.payment(&before.sale.route, "settled");
         if let Some(plan) = receipt.scope.as_plan() {
-            self.live.metrics.purchase(plan);
+            live.metrics.purchase(plan);
         }
     }
 

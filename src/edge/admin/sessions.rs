@@ -35,7 +35,7 @@ impl Admin {
                 _ => return Err(bad_request("expected `account` and `after` alone in the query")),
             }
         }
-        let now = self.live.clock.now();
+        let now = self.live().clock.now();
         let page = self.store.sessions().list(&filter, after.as_ref(), PAGE, now).await?;
         let sessions: Vec<Value> = page.sets.iter().map(as_json).collect();
         let next = page.next.map(|cursor| cursor.to_string());
@@ -44,7 +44,8 @@ impl Admin {
 
     pub(super) async fn end_session(&self, sid: &str, peer: IpAddr) -> Answered {
         let sid = decoded(sid)?;
-        let mut audit = Audit { gate: &self.live.gate, sid: Some(&sid), account: None, peer, heard: None };
+        let live = self.live();
+        let mut audit = Audit { gate: &live.gate, sid: Some(&sid), account: None, peer, heard: None };
         let ended = self.store.sessions().end_sid(&sid).await?;
         audit.heard = Some(ended.into());
         drop(audit);
@@ -60,7 +61,8 @@ impl Admin {
             _ => return Err(bad_request("expected `account` once in the query, and nothing else")),
         };
         let shown = account.to_string();
-        let mut audit = Audit { gate: &self.live.gate, sid: None, account: Some(&shown), peer, heard: None };
+        let live = self.live();
+        let mut audit = Audit { gate: &live.gate, sid: None, account: Some(&shown), peer, heard: None };
         let ended = self.store.sessions().end_all(&[account]).await?;
         audit.heard = Some(ended);
         drop(audit);

@@ -47,7 +47,7 @@ impl Admin {
             }
         }
         let page = self.store.subscriptions().list(&filter, after.as_ref(), PAGE).await?;
-        let now = self.live.clock.now();
+        let now = self.live().clock.now();
         let held: Vec<Value> = page.held.iter().map(|held| shown(held, now)).collect();
         let next = page.next.map(|cursor| cursor.to_string());
         Ok(json_answer(StatusCode::OK, &json!({ "subscriptions": held, "next": next })))
@@ -55,8 +55,9 @@ impl Admin {
 
     pub(super) async fn grant(&self, request: Request<Incoming>, peer: IpAddr) -> Answered {
         let body: GrantBody = body(request).await?;
+        let live = self.live();
         let Named { key: account, chain } = named(&body.account)?;
-        if body.plan != "default" && !self.plans.contains(&body.plan) {
+        if body.plan != "default" && !live.plans.contains(&body.plan) {
             return Err(Problem::new(
                 StatusCode::NOT_FOUND,
                 "unknown_plan",
@@ -82,17 +83,18 @@ impl Admin {
             None => Ok(grant),
         });
         let grant = grant.map_err(|error| bad_request(&error.to_string()))?;
-        let changing = Changing { gate: &self.live.gate, account: &account };
-        let subscription = self.store.subscriptions().grant(&grant, self.live.clock.now()).await?;
+        let changing = Changing { gate: &live.gate, account: &account };
+        let subscription = self.store.subscriptions().grant(&grant, live.clock.now()).await?;
         drop(changing);
         tracing::info!(event = "audit", action = "grant", account = %account, plan = %subscription.plan, peer = %peer, "subscription granted");
         let held = Held { account, subscription };
-        Ok(json_answer(StatusCode::OK, &shown(&held, self.live.clock.now())))
+        Ok(json_answer(StatusCode::OK, &shown(&held, live.clock.now())))
     }
 
     pub(super) async fn revoke(&self, account: &str, plan: &str, peer: IpAddr) -> Answered {
         let (account, plan) = (account_key(&decoded(account)?)?, decoded(plan)?);
-        let changing = Changing { gate: &self.live.gate, account: &account };
+        let live = self.live();
+        let changing = Changing { gate: &live.gate, account: &account };
         let revoked = self.store.subscriptions().revoke(&account, &plan).await?;
         drop(changing);
         if !revoked {

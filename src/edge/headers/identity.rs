@@ -12,6 +12,7 @@ use super::{HeaderRules, IdentityPreset};
 use crate::policy::decision::Permit;
 
 /// Names under which an upstream is told who a request is.
+#[derive(Clone)]
 pub(super) struct IdentityNames {
     account: HeaderName,
     address: HeaderName,

@@ -77,7 +77,7 @@ pub struct Sessions {
     accepts: Accepts,
     /// Cookie and bearer.
     carriers: Carriers,
-    memory: Memory,
+    memory: Arc<Memory>,
     operations: OperationMetrics,
 }
 
@@ -158,6 +158,37 @@ impl Sessions {
         reading: Reading,
         accepts: Accepts,
     ) -> Arc<Self> {
+        let memory = Memory::new(settings.cache, Arc::clone(&means.foreign_writes), &means.metrics);
+        Self::remembering(Arc::new(memory), settings, means, tokens, reading, accepts)
+    }
+
+    /// The same, after others: what they remember is remembered still, if it holds. What ends with them ends here too.
+    pub fn after(
+        before: &Self,
+        holds: bool,
+        settings: SessionSettings,
+        means: Means,
+        tokens: &Expectation,
+        reading: Reading,
+        accepts: Accepts,
+    ) -> Arc<Self> {
+        if holds && before.settings.cache == settings.cache {
+            let memory = Arc::clone(&before.memory);
+            return Self::remembering(memory, settings, means, tokens, reading, accepts);
+        }
+        let next = Self::new(settings, means, tokens, reading, accepts);
+        before.memory.is_followed_by(&next.memory);
+        next
+    }
+
+    fn remembering(
+        memory: Arc<Memory>,
+        settings: SessionSettings,
+        means: Means,
+        tokens: &Expectation,
+        reading: Reading,
+        accepts: Accepts,
+    ) -> Arc<Self> {
         let carriers =
             Carriers { bearer: Some(Bearer), cookie: Some(Cookie::new(&settings.cookie.name)), ..Carriers::default() };
         Arc::new(Self {
@@ -166,7 +197,7 @@ impl Sessions {
             // Wallets of browsers sign short forms too (decision 5).
             accepts: Accepts { compact: true, ..accepts },
             carriers,
-            memory: Memory::new(settings.cache, Arc::clone(&means.foreign_writes), &means.metrics),
+            memory,
             operations: means.metrics.operation("session"),
             settings,
             means,

@@ -11,7 +11,7 @@
 use std::{
     hash::BuildHasherDefault,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicI64, AtomicU64, Ordering},
     },
 };
@@ -72,6 +72,8 @@ pub(super) struct Memory {
     /// How many sets were ended or changed here.
     ends: AtomicU64,
     foreign: Arc<AtomicU64>,
+    /// What came after this memory: what is ended by somebody who still uses this one is ended there too.
+    next: OnceLock<Arc<Self>>,
     metrics: Arc<Metrics>,
 }
 
@@ -175,7 +177,13 @@ impl Memory {
             Cache::builder().max_capacity(entries).time_to_idle(ttl).build_with_hasher(BuildHasherDefault::default());
         let successors =
             Cache::builder().max_capacity(entries).time_to_live(ttl).build_with_hasher(BuildHasherDefault::default());
-        Self { sets, tokens, successors, ends: AtomicU64::default(), foreign, metrics: Arc::clone(metrics) }
+        let (ends, next, metrics) = (AtomicU64::default(), OnceLock::new(), Arc::clone(metrics));
+        Self { sets, tokens, successors, ends, foreign, next, metrics }
+    }
+
+    /// Says which memory comes after this one; once.
+    pub(super) fn is_followed_by(&self, next: &Arc<Self>) {
+        let _ = self.next.set(Arc::clone(next));
     }
 
     /// What is remembered under a key and not too old.
@@ -205,6 +213,9 @@ impl Memory {
             self.sets.invalidate(&next);
             last = next;
         }
+        if let Some(next) = self.next.get() {
+            next.forget(key);
+        }
     }
 
     /// The same where the set goes on under another key.
@@ -212,6 +223,9 @@ impl Memory {
         self.ends.fetch_add(1, Ordering::AcqRel);
         self.sets.invalidate(old);
         self.successors.insert(*old, *new);
+        if let Some(next) = self.next.get() {
+            next.replaced(old, new);
+        }
     }
 
     /// Forgets the sets in which these accounts are, whatever opens them. It walks through all that is remembered, on a
@@ -236,6 +250,9 @@ impl Memory {
         self.ends.fetch_add(1, Ordering::AcqRel);
         self.sets.invalidate_all();
         self.tokens.invalidate_all();
+        if let Some(next) = self.next.get() {
+            next.flush();
+        }
     }
 
     fn entries(&self) -> u64 {

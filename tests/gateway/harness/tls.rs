@@ -6,7 +6,7 @@ use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair}
 use rustls::{
     ClientConfig, ClientConnection, RootCertStore, StreamOwned, SupportedProtocolVersion,
     crypto::aws_lc_rs::default_provider,
-    pki_types::{CertificateDer, ServerName},
+    pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject as _},
 };
 
 /// An authority with its files in a directory of its own.
@@ -41,6 +41,40 @@ impl Authority {
             self.write(&format!("{name}.crt"), &certificate.pem()),
             self.write(&format!("{name}.key"), &key.serialize_pem()),
         )
+    }
+
+    /// The same with an end: year, month and day.
+    pub(crate) fn issue_until(
+        &self,
+        name: &str,
+        hosts: &[&str],
+        (year, month, day): (i32, u8, u8),
+    ) -> (PathBuf, PathBuf) {
+        let hosts: Vec<String> = hosts.iter().map(|host| (*host).to_owned()).collect();
+        let key = KeyPair::generate().expect("a key");
+        let mut params = CertificateParams::new(hosts).expect("names");
+        params.not_after = rcgen::date_time_ymd(year, month, day);
+        let certificate = params.signed_by(&key, &self.issuer).expect("a certificate");
+        (
+            self.write(&format!("{name}.crt"), &certificate.pem()),
+            self.write(&format!("{name}.key"), &key.serialize_pem()),
+        )
+    }
+
+    /// The settings of a client that shows a certificate of another authority, or of this.
+    pub(crate) fn client_showing(&self, of: &Self) -> Arc<ClientConfig> {
+        let (cert, key) = of.issue("client", &["client.example.com"]);
+        let chain = CertificateDer::pem_file_iter(cert).expect("a chain").collect::<Result<_, _>>().expect("a chain");
+        let key = PrivateKeyDer::from_pem_file(key).expect("a key");
+        let mut roots = RootCertStore::empty();
+        roots.add(self.issuer.der().clone()).expect("a certificate");
+        let config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
+            .with_protocol_versions(&[&rustls::version::TLS13])
+            .expect("versions")
+            .with_root_certificates(roots)
+            .with_client_auth_cert(chain, key)
+            .expect("a certificate");
+        Arc::new(config)
     }
 
     /// The `[tls]` part of a configuration with one certificate for each list of hosts.

@@ -1,0 +1,232 @@
+//! Taking connections off the listeners of a worker, until it closes.
+//!
+//! 1. A listener that closes takes what waits on it first: a connection that the kernel has accepted, and that is dropped
+//!    with its listener, is a request that is lost. So newcomers are turned away before (a filter lets no first packet
+//!    through), and who is under way still comes in. What comes later than that is counted as `draining`.
+//! 2. A socket that was handed over is let go as it is: what waits there is for whoever has it next.
+//! 3. A socket in the file system has clients without an address: they all count as the address `0.0.0.0`.
+//! 4. The listener of `server.http_redirect` answers 308 and reads no further; each connection has one answer.
+
+use std::{
+    convert::Infallible,
+    io,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    os::unix::net::UnixListener as StdUnixListener,
+    rc::Rc,
+    task::Poll,
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::{
+    HeaderValue, Request, Response, StatusCode,
+    header::{CONNECTION, LOCATION},
+};
+use http_body_util::Empty;
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use socket2::{SockFilter, SockRef};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, Interest},
+    net::{TcpListener, TcpStream, UnixListener, UnixStream},
+    time::{Instant, timeout_at},
+};
+
+use super::{
+    listener::{Acceptor, Bounds, Phase},
+    peer::Peer,
+    settings::Limits,
+};
+
+/// A listener of one worker.
+pub(crate) enum Listener {
+    /// Sends everybody to `public_url`.
+    Redirect(std::net::TcpListener),
+    /// An address and a port; whether whoever started us has it too.
+    Tcp { listener: std::net::TcpListener, handed: bool },
+    /// A socket in the file system.
+    Unix { listener: StdUnixListener, handed: bool },
+}
+
+/// A connection as the kernel gives it.
+pub(super) trait Connected: AsyncRead + AsyncWrite + Unpin + Send + 'static {
+    /// Lets answers leave at once: they are written whole, waiting for more would only delay them.
+    fn without_delay(&self);
+
+    /// Looks at the first bytes, which stay where they are.
+    async fn look(&self, into: &mut [u8]) -> io::Result<usize>;
+}
+
+/// How long a listener that turns newcomers away still takes those who are under way.
+const LAST_ONES: Duration = Duration::from_millis(50);
+
+/// Turns a connection away before it begins: drops TCP segments with SYN and without ACK, and lets all others pass.
+/// The filter sees a segment from its TCP header on, whose 14th byte holds the flags (RFC 9293 section 3.1).
+const NO_NEWCOMERS: [SockFilter; 5] = [
+    SockFilter::new(0x30, 0, 0, 13),       // load the byte at 13
+    SockFilter::new(0x54, 0, 0, 0x12),     // of it, SYN and ACK
+    SockFilter::new(0x15, 0, 1, 0x02),     // SYN alone?
+    SockFilter::new(0x06, 0, 0, 0),        // drop
+    SockFilter::new(0x06, 0, 0, u32::MAX), // let pass
+];
+
+impl Connected for TcpStream {
+    fn without_delay(&self) {
+        let _ = self.set_nodelay(true);
+    }
+
+    async fn look(&self, into: &mut [u8]) -> io::Result<usize> {
+        self.peek(into).await
+    }
+}
+
+impl Connected for UnixStream {
+    fn without_delay(&self) {}
+
+    async fn look(&self, into: &mut [u8]) -> io::Result<usize> {
+        let peeked = || {
+            let flags = rustix::net::RecvFlags::PEEK;
+            rustix::net::recv(self, &mut *into, flags).map(|(length, _)| length).map_err(io::Error::from)
+        };
+        self.async_io(Interest::READABLE, peeked).await
+    }
+}
+
+impl Acceptor {
+    /// Accepts until the worker closes.
+    pub(crate) async fn run(self, listener: Listener) -> io::Result<()> {
+        match listener {
+            Listener::Redirect(listener) => {
+                let listener = TcpListener::from_std(listener)?;
+                self.accept_tcp(&listener, false, |stream, address| self.redirect(stream, address)).await;
+            }
+            Listener::Tcp { listener, handed } => {
+                let listener = TcpListener::from_std(listener)?;
+                self.accept_tcp(&listener, handed, |stream, address| self.accepted(stream, address)).await;
+            }
+            Listener::Unix { listener, handed } => {
+                let listener = UnixListener::from_std(listener)?;
+                let accept = async || listener.accept().await.map(|(stream, _)| stream);
+                self.until_closing(accept, |stream| self.local(stream)).await;
+                // Its name is gone by now, so that nobody comes any more.
+                let waiting = || ready(|cx| listener.poll_accept(cx));
+                while !handed && let Some(Ok((stream, _))) = waiting().await {
+                    self.local(stream);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn accept_tcp(&self, listener: &TcpListener, handed: bool, take: impl Fn(TcpStream, SocketAddr)) {
+        self.until_closing(|| listener.accept(), |(stream, address)| take(stream, address)).await;
+        if handed {
+            return;
+        }
+        // Where there are no filters, the last ones have less luck.
+        let _ = SockRef::from(listener).attach_filter(&NO_NEWCOMERS);
+        let end = Instant::now() + LAST_ONES;
+        while let Ok(accepted) = timeout_at(end, listener.accept()).await {
+            if let Ok((stream, address)) = accepted {
+                take(stream, address);
+            }
+        }
+        while let Some(Ok(_)) = ready(|cx| listener.poll_accept(cx)).await {
+            self.current.worker().live.metrics.connections_rejected.inc("draining");
+        }
+    }
+
+    async fn until_closing<T, F: Future<Output = io::Result<T>>>(&self, accept: impl Fn() -> F, take: impl Fn(T)) {
+        let mut phase = self.phase.clone();
+        loop {
+            let accepted = tokio::select! {
+                biased;
+                _ = phase.wait_for(|phase| *phase >= Phase::Closing) => return,
+                accepted = accept() => accepted,
+            };
+            match accepted {
+                Ok(stream) => take(stream),
+                // Out of file descriptors, or a connection that was gone before it was taken. Wait a moment, so
+                // that the loop does not spin while there is nothing to be had.
+                Err(error) => {
+                    tracing::warn!(%error, "cannot accept a connection");
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+            }
+        }
+    }
+
+    /// A connection by a socket in the file system.
+    fn local(&self, stream: UnixStream) {
+        let live = &self.current.worker().live;
+        let (metrics, bounds) = (live.metrics.clone(), Bounds::of(&live.settings.limits));
+        let entered = self.connections.enter(bounds).and_then(|open| open.of(NOWHERE, bounds));
+        match entered {
+            Err(reason) => metrics.connections_rejected.inc(reason),
+            Ok(open) => {
+                let this = self.clone();
+                tokio::task::spawn_local(async move {
+                    this.connection(stream, Peer::local(), &metrics).await;
+                    drop(open);
+                });
+            }
+        }
+    }
+
+    /// A connection that is sent to `public_url`.
+    fn redirect(&self, stream: TcpStream, address: SocketAddr) {
+        let live = Rc::clone(&self.current.worker()).live.clone();
+        let bounds = Bounds::of(&live.settings.limits);
+        match self.connections.enter(bounds).and_then(|open| open.of(address.ip(), bounds)) {
+            Err(reason) => live.metrics.connections_rejected.inc(reason),
+            Ok(open) => {
+                tokio::task::spawn_local(async move {
+                    let Limits { header_timeout, head_bytes, .. } = live.settings.limits;
+                    let service = service_fn(|request| {
+                        let answer = elsewhere(&live.public_url, &request);
+                        async move { Ok::<_, Infallible>(answer) }
+                    });
+                    // A client that goes away is no event here.
+                    let _ = http1::Builder::new()
+                        .timer(TokioTimer::new())
+                        .header_read_timeout(header_timeout)
+                        .max_header_size(head_bytes)
+                        .serve_connection(TokioIo::new(stream), service)
+                        .await;
+                    drop(open);
+                });
+            }
+        }
+    }
+}
+
+/// Whose connections by sockets in the file system are.
+const NOWHERE: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+
+/// The same path and query at the public origin.
+fn elsewhere(public_url: &str, request: &Request<Incoming>) -> Response<Empty<Bytes>> {
+    let target = request.uri().path_and_query().map_or("/", |target| target.as_str());
+    let target = if target.starts_with('/') { target } else { "/" };
+    let location = HeaderValue::from_str(&format!("{public_url}{target}"));
+    let mut response = Response::new(Empty::new());
+    match location {
+        Ok(location) => {
+            *response.status_mut() = StatusCode::PERMANENT_REDIRECT;
+            response.headers_mut().insert(LOCATION, location);
+        }
+        Err(_) => *response.status_mut() = StatusCode::BAD_REQUEST,
+    }
+    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    response
+}
+
+/// What is there without waiting for it.
+async fn ready<T>(mut poll: impl FnMut(&mut std::task::Context<'_>) -> Poll<T>) -> Option<T> {
+    std::future::poll_fn(|cx| {
+        Poll::Ready(match poll(cx) {
+            Poll::Ready(value) => Some(value),
+            Poll::Pending => None,
+        })
+    })
+    .await
+}

@@ -2,7 +2,8 @@
 //!
 //! 1. Every worker has a listener of its own on each address (SO_REUSEPORT): the kernel spreads connections, and
 //!    nothing is shared between workers on a request's way but caches and counters.
-//! 2. Connections are bounded in all and by address (IPv6: by /64) before a byte is read; handshakes too.
+//! 2. Connections are bounded in all and by address (IPv6: by /64) before a byte is read; handshakes too. The last
+//!    quarter of the file descriptors is not for clients: upstreams, the store and the private listener need some.
 //! 3. Everything that waits for a client has a deadline: handshake, finding the protocol, and each head.
 //! 4. Drain has two steps: first requests go on while balancers notice; then listeners close, connections finish
 //!    what they carry, and what is left at the end of the time is cut.
@@ -11,6 +12,7 @@ use std::{
     cell::{Cell, RefCell},
     collections::HashMap,
     net::{IpAddr, SocketAddr},
+    os::fd::AsRawFd as _,
     pin::{Pin, pin},
     rc::Rc,
     sync::{
@@ -78,6 +80,8 @@ pub(crate) struct Bounds {
     pub(crate) connections: usize,
     pub(crate) connections_per_ip: usize,
     pub(crate) handshakes: usize,
+    /// File descriptors from this number on are not for clients.
+    pub(crate) descriptors: i32,
 }
 
 /// An open connection; it is counted until this is dropped.
@@ -110,6 +114,19 @@ const H2_PING_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The first bytes of HTTP/2 by prior knowledge; no HTTP/1 method begins so.
 const PREFACE: &[u8] = b"PRI";
+
+/// The number that file descriptors of clients stay below, by this process's limit. The system gives the lowest number
+/// that is free, so a number says how many are in use. Nothing is known of systems without procfs.
+pub(crate) fn descriptors_for_clients() -> i32 {
+    let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
+    client_descriptors(&limits).unwrap_or(i32::MAX)
+}
+
+fn client_descriptors(limits: &str) -> Option<i32> {
+    let limit = limits.lines().find_map(|line| line.strip_prefix("Max open files"))?;
+    let limit: i32 = limit.split_whitespace().next()?.parse().ok()?;
+    Some(limit - limit / 4)
+}
 
 /// Opens a listener that shares its address with those of other workers.
 pub(crate) fn listen(address: SocketAddr) -> std::io::Result<std::net::TcpListener> {
@@ -224,6 +241,9 @@ impl Acceptor {
 
     fn accepted(&self, mut stream: TcpStream, address: SocketAddr) {
         let metrics = Arc::clone(&self.worker.live.metrics);
+        if stream.as_raw_fd() >= self.bounds.descriptors {
+            return metrics.connections_rejected.inc("global_cap");
+        }
         let trusted = self.worker.live.settings.proxies.trusted.contain(address.ip());
         let entered = self.connections.enter(self.bounds);
         let entered = entered.and_then(|open| if trusted { Ok(open) } else { open.of(address.ip(), self.bounds) });
@@ -522,7 +542,7 @@ fn rejected(error: &hyper::Error) -> Option<&'static str> {
 mod tests {
     use super::*;
 
-    const BOUNDS: Bounds = Bounds { connections: 3, connections_per_ip: 2, handshakes: 1 };
+    const BOUNDS: Bounds = Bounds { connections: 3, connections_per_ip: 2, handshakes: 1, descriptors: i32::MAX };
 
     #[test]
     fn connections_are_bounded_in_all_and_by_address() {
@@ -539,6 +559,16 @@ mod tests {
         assert_eq!(connections.open(), 0);
         assert!(connections.by_address.lock().expect("not poisoned").is_empty(), "addresses are forgotten");
         assert!(enter(one).is_ok());
+    }
+
+    #[test]
+    fn a_quarter_of_the_file_descriptors_is_not_for_clients() {
+        let limits =
+            |files| format!("Limit  Soft Limit  Hard Limit  Units\nMax open files   {files}   524288   files\n");
+        assert_eq!(client_descriptors(&limits("1024")), Some(768));
+        assert_eq!(client_descriptors(&limits("unlimited")), None);
+        assert_eq!(client_descriptors(""), None);
+        assert!(descriptors_for_clients() > 0);
     }
 
     #[test]

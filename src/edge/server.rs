@@ -24,7 +24,7 @@ use super::{
     admin::{Admin, Readiness},
     handler::{Live, RequestIds, Worker},
     headers::HeaderRules,
-    listener::{Acceptor, Bounds, Closing, Connections, Phase, listen},
+    listener::{Acceptor, Bounds, Closing, Connections, Phase, descriptors_for_clients, listen},
     settings::{Settings, UpstreamSettings},
     tls::{self, TlsError},
     upstream::{Pool, Upstream},
@@ -239,6 +239,7 @@ impl Server {
             connections: limits.connections,
             connections_per_ip: limits.connections_per_ip,
             handshakes: limits.handshakes,
+            descriptors: descriptors_for_clients(),
         };
         let (phase, phases) = watch::channel(Phase::Serving);
         let mut threads = Vec::with_capacity(workers.len());

@@ -236,6 +236,8 @@ fn storm() {
     let Stage { mut gateway, world, records, mut nginx, judge, directory } =
         Stage::set(seed, |file| Start::default().gateway(file));
     let begun = Instant::now();
+    let ready = |gateway: &Gateway| gateway.ask_admin("GET", "/readyz", "").is_ok_and(|(status, _)| status == 200);
+    assert!(gateway.wait_until(process::PATIENCE, ready), "it is not ready");
     let (files, sockets) = (gateway.open_files(), gateway.sockets());
     let mut early = None;
     std::thread::scope(|scope| {

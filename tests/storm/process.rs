@@ -2,6 +2,7 @@
 //! outside.
 
 use std::{
+    collections::BTreeSet,
     io::{BufRead as _, BufReader, Read as _, Write as _},
     net::{SocketAddr, TcpStream},
     os::unix::process::CommandExt as _,
@@ -133,9 +134,10 @@ impl Gateway {
         line.trim().trim_end_matches(" kB").parse().expect("a number")
     }
 
-    /// Sockets that are open, in each direction.
+    /// Sockets that are open; one with several descriptors is one.
     pub(crate) fn sockets(&self) -> usize {
-        self.open_files().iter().filter(|file| file.starts_with("socket:")).count()
+        let files = self.open_files();
+        files.iter().filter(|file| file.starts_with("socket:")).collect::<BTreeSet<_>>().len()
     }
 
     /// What its file descriptors are.

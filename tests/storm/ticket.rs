@@ -135,6 +135,9 @@ fn told(headers: &[(String, String)]) -> Result<Option<&str>, String> {
     Ok(account)
 }
 
+/// Names and values.
+type Fields<'a> = &'a [(&'a str, &'a str)];
+
 #[test]
 fn a_judge_tells_what_may_not_be() {
     let judge = Judge::new(7, vec!["a:b:c".to_owned(), "a:b:d".to_owned()]);
@@ -146,7 +149,7 @@ fn a_judge_tells_what_may_not_be() {
     let told = [("x-siwx-account", "a:b:d")];
     assert_eq!(look(format!("/paid/{}?a=b", of(1, Kind::Honest)), &told), Ok(()));
     assert_eq!(look(format!("/public/{}", of(2, Kind::Public)), &[]), Ok(()));
-    let rows: [(String, &[(&str, &str)], &str); 9] = [
+    let rows: [(String, Fields<'_>, &str); 9] = [
         (format!("/paid/{}", of(1, Kind::Honest)), &told, "a second time"),
         (format!("/paid/{}", of(3, Kind::Honest)), &[], "Honest as None"),
         (format!("/paid/{}", of(3, Kind::Honest)), &[("x-siwx-account", "a:b:c")], "told as a:b:c"),

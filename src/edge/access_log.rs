@@ -3,7 +3,8 @@
 //! 1. Never a token, a signature, a message or, by default, a whole account or the value of a query parameter.
 //! 2. One event is one line: every text of a stranger is escaped, and cut at a bound.
 //! 3. Writing never holds up a request. A worker collects the lines of one turn of its loop and hands them over
-//!    as one piece; a thread of its own writes. When that queue is full, lines are dropped and counted.
+//!    as one piece; a thread of its own writes. When that queue is full, lines are dropped and counted. Nor does it
+//!    hold up the end of the process for longer than a few seconds.
 
 use std::{
     cell::{Cell, RefCell},
@@ -14,6 +15,7 @@ use std::{
         Arc,
         mpsc::{Receiver, SyncSender, sync_channel},
     },
+    time::Duration,
 };
 
 use sha2::{Digest as _, Sha256};
@@ -25,6 +27,9 @@ use crate::{caip::AccountId, metrics::Metrics, time::UnixTime};
 /// Pieces that wait for the writer; at about 16 KiB each a few megabytes.
 const QUEUE: usize = 256;
 
+/// How long the last lines may take: a process that has drained must end, though nobody reads its log any more.
+const LAST_LINES: Duration = Duration::from_secs(5);
+
 /// Bytes of a path, a user agent, a host and a method that are shown.
 const PATH_SHOWN: usize = 1024;
 const AGENT_SHOWN: usize = 256;
@@ -34,7 +39,8 @@ const METHOD_SHOWN: usize = 32;
 /// The thread that writes.
 pub(crate) struct Writer {
     queue: SyncSender<Piece>,
-    thread: Option<std::thread::JoinHandle<()>>,
+    /// Nothing is ever sent here; it ends with the thread.
+    ended: Receiver<()>,
 }
 
 /// The right to make an end of the log on another thread.
@@ -69,9 +75,12 @@ impl Writer {
     /// Starts a thread that writes to `out` and flushes after each piece.
     pub(crate) fn start(out: Box<dyn Write + Send>) -> std::io::Result<Self> {
         let (queue, pieces) = sync_channel(QUEUE);
-        let thread =
-            std::thread::Builder::new().name("access-log".to_owned()).spawn(move || write_all(&pieces, out))?;
-        Ok(Self { queue, thread: Some(thread) })
+        let (end, ended) = sync_channel(0);
+        std::thread::Builder::new().name("access-log".to_owned()).spawn(move || {
+            write_all(&pieces, out);
+            drop(end);
+        })?;
+        Ok(Self { queue, ended })
     }
 
     /// For a worker's thread.
@@ -79,13 +88,13 @@ impl Writer {
         Handle { queue: self.queue.clone() }
     }
 
-    /// Waits until everything handed over is written; the workers' ends must be gone.
-    pub(crate) fn finish(mut self) {
-        let thread = self.thread.take();
-        drop(self.queue);
-        if let Some(thread) = thread {
-            let _ = thread.join();
-        }
+    /// Waits until everything handed over is written, or for a while where nobody reads the log; the workers' ends
+    /// must be gone.
+    pub(crate) fn finish(self) {
+        let Self { queue, ended } = self;
+        drop(queue);
+        // An error either way: the thread has ended, or its time is over.
+        let _ = ended.recv_timeout(LAST_LINES);
     }
 }
 
@@ -215,7 +224,7 @@ impl Line {
     }
 
     /// A time span in milliseconds, to a microsecond.
-    pub(crate) fn millis(&mut self, name: &str, value: std::time::Duration) {
+    pub(crate) fn millis(&mut self, name: &str, value: Duration) {
         let micros = value.as_micros();
         self.name(name);
         let _ = write!(self.text, "{}.{:03}", micros / 1000, micros % 1000);

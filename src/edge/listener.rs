@@ -2,7 +2,8 @@
 //!
 //! 1. Every worker has a listener of its own on each address (SO_REUSEPORT): the kernel spreads connections, and
 //!    nothing is shared between workers on a request's way but caches and counters.
-//! 2. Connections are bounded in all and by address (IPv6: by /64) before a byte is read; handshakes too.
+//! 2. Connections are bounded in all and by address (IPv6: by /64) before a byte is read; handshakes too. The last
+//!    quarter of the file descriptors is not for clients: upstreams, the store and the private listener need some.
 //! 3. Everything that waits for a client has a deadline: handshake, finding the protocol, and each head.
 //! 4. Drain has two steps: first requests go on while balancers notice; then listeners close, connections finish
 //!    what they carry, and what is left at the end of the time is cut.
@@ -11,6 +12,7 @@ use std::{
     cell::{Cell, RefCell},
     collections::HashMap,
     net::{IpAddr, SocketAddr},
+    os::fd::AsRawFd as _,
     pin::{Pin, pin},
     rc::Rc,
     sync::{
@@ -69,6 +71,8 @@ pub(crate) enum Phase {
 pub(crate) struct Connections {
     open: AtomicUsize,
     handshakes: AtomicUsize,
+    /// File descriptors from this number on are not for clients; nothing: all are.
+    descriptors: Option<i32>,
     by_address: Mutex<HashMap<IpAddr, usize>>,
 }
 
@@ -140,6 +144,18 @@ const H2_PING_TIMEOUT: Duration = Duration::from_secs(10);
 /// The first bytes of HTTP/2 by prior knowledge; no HTTP/1 method begins so.
 const PREFACE: &[u8] = b"PRI";
 
+/// The number that file descriptors of clients stay below, by this process's limit. The system gives the lowest number
+/// that is free, so a number says how many are in use. Nothing is known of systems without procfs.
+fn descriptors_for_clients() -> Option<i32> {
+    client_descriptors(&std::fs::read_to_string("/proc/self/limits").ok()?)
+}
+
+fn client_descriptors(limits: &str) -> Option<i32> {
+    let limit = limits.lines().find_map(|line| line.strip_prefix("Max open files"))?;
+    let limit: i32 = limit.split_whitespace().next()?.parse().ok()?;
+    Some(limit - limit / 4)
+}
+
 /// Opens a listener that shares its address with those of other workers.
 pub(crate) fn listen(address: SocketAddr) -> std::io::Result<std::net::TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
@@ -157,6 +173,16 @@ pub(crate) fn listen(address: SocketAddr) -> std::io::Result<std::net::TcpListen
 // === impl Connections ===
 
 impl Connections {
+    /// None yet, within the file descriptors of this process.
+    pub(crate) fn of_this_process() -> Self {
+        Self { descriptors: descriptors_for_clients(), ..Self::default() }
+    }
+
+    /// Whether a client may have this file descriptor.
+    fn may_have(&self, descriptor: i32) -> bool {
+        self.descriptors.is_none_or(|first| descriptor < first)
+    }
+
     /// Counts a connection in, or says which bound it breaks.
     pub(super) fn enter(self: &Arc<Self>, bounds: Bounds) -> Result<Open, &'static str> {
         if self.open.fetch_add(1, Ordering::Relaxed) >= bounds.connections {
@@ -231,6 +257,9 @@ impl Acceptor {
     pub(super) fn accepted(&self, mut stream: TcpStream, address: SocketAddr) {
         let live = &self.current.worker().live;
         let metrics = Arc::clone(&live.metrics);
+        if !self.connections.may_have(stream.as_raw_fd()) {
+            return metrics.connections_rejected.inc("global_cap");
+        }
         let trusted = live.settings.proxies.trusted.contain(address.ip());
         let bounds = Bounds::of(&live.settings.limits);
         let entered = self.connections.enter(bounds);
@@ -628,6 +657,16 @@ mod tests {
         assert_eq!(connections.open(), 0);
         assert!(connections.by_address.lock().expect("not poisoned").is_empty(), "addresses are forgotten");
         assert!(enter(one).is_ok());
+    }
+
+    #[test]
+    fn a_quarter_of_the_file_descriptors_is_not_for_clients() {
+        let limits =
+            |files| format!("Limit  Soft Limit  Hard Limit  Units\nMax open files   {files}   524288   files\n");
+        assert_eq!(client_descriptors(&limits("1024")), Some(768));
+        assert_eq!(client_descriptors(&limits("unlimited")), None);
+        assert_eq!(client_descriptors(""), None);
+        assert!(descriptors_for_clients().is_none_or(|first| first > 0));
     }
 
     #[test]

@@ -127,13 +127,20 @@ fn purchases(
 
 fn secret(on: &Connection, name: &str, fresh: &Secret<[u8; 32]>) -> Result<Secret<[u8; 32]>, StoreError> {
     let doing = "cannot keep a secret";
-    on.execute(
-        "INSERT INTO siwx_secrets (name, secret) VALUES (?1, ?2) ON CONFLICT (name) DO NOTHING",
-        params![name, fresh.expose()],
-    )
-    .map_err(|error| failed(doing, error))?;
-    let kept = on.query_row("SELECT secret FROM siwx_secrets WHERE name = ?1", [name], |row| row.get::<_, Vec<u8>>(0));
-    let kept = kept.map_err(|error| failed(doing, error))?;
+    let find = || {
+        let sql = "SELECT secret FROM siwx_secrets WHERE name = ?1";
+        let found = on.query_row(sql, [name], |row| row.get::<_, Vec<u8>>(0)).optional();
+        found.map_err(|error| failed(doing, error))
+    };
+    // One that is there is read and no more, which a file that cannot be written allows.
+    let kept = match find()? {
+        Some(kept) => kept,
+        None => {
+            let sql = "INSERT INTO siwx_secrets (name, secret) VALUES (?1, ?2) ON CONFLICT (name) DO NOTHING";
+            on.execute(sql, params![name, fresh.expose()]).map_err(|error| failed(doing, error))?;
+            find()?.ok_or_else(|| StoreError::Corrupt("a secret is gone again".to_owned()))?
+        }
+    };
     let length = kept.len();
     let kept = <[u8; 32]>::try_from(kept);
     kept.map(Secret::new).map_err(|_| StoreError::Corrupt(format!("expected a secret of 32 bytes, found {length}")))

@@ -17,7 +17,10 @@ use tokio::sync::oneshot;
 
 use crate::{
     config::{Config, LogLevel, LogSettings, Report, amounts},
-    edge::server::{BindError, Parts, Server},
+    edge::{
+        server::{BindError, Parts, Server},
+        settings::AssertionSettings,
+    },
     facilitator::{self, Facilitators},
     gate::{
         Gate, Stores,
@@ -30,7 +33,7 @@ use crate::{
     policy::routes::Routes,
     rpc::{self, Rpc},
     secret::Secret,
-    session::keys::{Algorithm, SigningKey, SigningKeys},
+    session::keys::{Algorithm, KeyRing, SigningKey, SigningKeys},
     siwx::origin::Origin,
     store::{self, Store, StoreError},
     time::{Clock, UnixTime},
@@ -129,13 +132,21 @@ impl App {
         let sessions = config.gate.sessions.clone();
         let gate = Arc::new(gate(config.gate, routes, &store, &metrics));
         // One thread for all outside services, and none where there are none.
-        let asks = payments.is_some() || config.rpc.is_some() || sessions.is_some();
+        // A key that is not configured is the store's.
+        let signs = config.edge.assertion.as_ref().is_some_and(|assertion| assertion.key.is_none());
+        let asks = payments.is_some() || config.rpc.is_some() || sessions.is_some() || signs;
         let outbound = if asks { Some(outbound()?) } else { None };
         if let (Some(settings), Some(outbound)) = (config.rpc, &outbound) {
             gate.ask_contracts(Rpc::new(settings, outbound, &metrics)?, outbound.clone(), Instant::now());
         }
-        if let (Some(settings), Some(outbound)) = (sessions, &outbound) {
-            open_sessions(&gate, settings, outbound, &store, &metrics)?;
+        let kept = match &outbound {
+            Some(outbound) if sessions.is_some() || signs => Some(kept_secret("token", outbound, &store)?),
+            _ => None,
+        };
+        let assertion_keys =
+            config.edge.assertion.as_ref().and_then(|settings| assertion_keys(settings, kept.as_ref()));
+        if let (Some(settings), Some(outbound), Some(kept)) = (sessions, &outbound, &kept) {
+            open_sessions(&gate, settings, kept, outbound, &store, &metrics)?;
         }
         if let (Some(settings), Some(outbound)) = (payments, outbound) {
             let facilitators = config.facilitators;
@@ -146,6 +157,7 @@ impl App {
         let server = Server::bind(Parts {
             settings: config.edge,
             public_url: config.public_url,
+            assertion_keys,
             upstreams: config.upstreams,
             gate,
             store,
@@ -283,10 +295,21 @@ fn take_payments(
     Ok(())
 }
 
-/// Lets a gate open sessions. Blocks until the store has given the secrets of nonces and of tokens.
+/// The keys of assertions: the one that is configured, or one of what the store keeps.
+fn assertion_keys(settings: &AssertionSettings, kept: Option<&Secret<[u8; 32]>>) -> Option<Arc<KeyRing>> {
+    let key = match &settings.key {
+        Some(key) => key.clone(),
+        None => SigningKey::derive(kept?, settings.algorithm),
+    };
+    Some(KeyRing::new(SigningKeys::new(key)))
+}
+
+/// Lets a gate open sessions, with tokens of the secret that the store keeps. Blocks until the store has given that of
+/// nonces.
 fn open_sessions(
     gate: &Gate,
     settings: SessionSettings,
+    kept: &Secret<[u8; 32]>,
     outbound: &Outbound,
     store: &Store,
     metrics: &Arc<Metrics>,
@@ -295,12 +318,12 @@ fn open_sessions(
         Some(secret) => secret.clone(),
         None => nonce_secret(outbound, store)?,
     };
-    let key = SigningKey::derive(&kept_secret("token", outbound, store)?, Algorithm::EdDsa);
+    let key = SigningKey::derive(kept, Algorithm::EdDsa);
     let means = sessions::Means {
         store: store.sessions(),
         foreign_writes: store.foreign_writes(),
         issuer: NonceIssuer::new(secret),
-        keys: SigningKeys::new(key),
+        keys: KeyRing::new(SigningKeys::new(key)),
         random: |bytes| getrandom::fill(bytes).map_err(io::Error::other),
         metrics: Arc::clone(metrics),
     };

@@ -227,6 +227,6 @@ mod tests {
             }
             count
         }
-        assert_eq!(walk("", ROOT), 188);
+        assert_eq!(walk("", ROOT), 199);
     }
 }

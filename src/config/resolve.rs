@@ -58,6 +58,7 @@ pub(crate) fn config(root: &Section, report: &mut Report) -> Option<Config> {
     let admin = edge::admin(root, &listen, report);
     let proxies = edge::proxies(root.section("server"), report);
     let identity_prefix = gate::identity_prefix(root.section("auth"), report);
+    let assertion = edge::assertion(root.section("auth"), report);
     let mut gate = gate::settings(root, &hosts, report);
     if let Some(section) = x402 {
         let allowed = gate.expectation.chains.clone();
@@ -66,6 +67,9 @@ pub(crate) fn config(root: &Section, report: &mut Report) -> Option<Config> {
     if let (Some(section), Some(public_url)) = (root.section_if_given("session"), &public_url) {
         let nonce_secret = gate.payments.as_ref().and_then(|payments| payments.nonce_secret.clone());
         gate.sessions = Some(session::settings(section, root, public_url, &routed, nonce_secret, report));
+    }
+    if assertion.is_some() {
+        edge::check_assertions(&routed, &names, root.section_if_given("session").is_none(), report);
     }
     let contracts = rpc::contracts(root.section("chains").section("eip155"), &gate.expectation.chains, report);
     (gate.accepts.eip1271, gate.accepts.eip6492) = (contracts.eip1271, contracts.eip6492);
@@ -85,6 +89,7 @@ pub(crate) fn config(root: &Section, report: &mut Report) -> Option<Config> {
             admin,
             proxies,
             identity_prefix,
+            assertion,
             schemes: &gate.schemes,
             json,
         },

@@ -1,5 +1,6 @@
 //! The configuration as a whole.
 
+mod assertions;
 mod contracts;
 mod hostile;
 mod meaning;

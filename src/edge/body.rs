@@ -62,7 +62,8 @@ struct Receiving {
 /// A body on its way to a client.
 pub(crate) struct ResponseBody {
     kind: Kind,
-    record: Record,
+    /// Nothing, where what follows the head is no body, and is counted elsewhere.
+    record: Option<Record>,
 }
 
 enum Kind {
@@ -196,30 +197,39 @@ impl Body for RequestBody {
 impl ResponseBody {
     /// A body of our own.
     pub(crate) fn own(bytes: Bytes, record: Record) -> Self {
-        Self { kind: Kind::Own(Full::new(bytes)), record }
+        Self { kind: Kind::Own(Full::new(bytes)), record: Some(record) }
+    }
+
+    /// None: a tunnel follows the head.
+    pub(crate) fn none() -> Self {
+        Self { kind: Kind::Own(Full::default()), record: None }
     }
 
     /// The body of an upstream's answer; `lease` is its connection.
     pub(crate) fn upstream(inner: Incoming, lease: Lease, idle: Duration, mut record: Record) -> Self {
         let mut lease = Some(lease);
         if inner.is_end_stream() {
-            give_back(&mut lease, &mut record);
+            give_back(&mut lease, Some(&mut record));
         }
-        Self { kind: Kind::Upstream { inner, lease, silence: Silence::new(idle) }, record }
+        Self { kind: Kind::Upstream { inner, lease, silence: Silence::new(idle) }, record: Some(record) }
     }
 }
 
 /// The answer ended well: its connection may carry another request, and the time is taken for both.
-fn give_back(lease: &mut Option<Lease>, record: &mut Record) {
+fn give_back(lease: &mut Option<Lease>, record: Option<&mut Record>) {
     if let Some(lease) = lease.take() {
         let now = std::time::Instant::now();
         lease.give_back(now);
-        record.ended(now);
+        if let Some(record) = record {
+            record.ended(now);
+        }
     }
 }
 
-fn broke_off(record: &mut Record, lease: Option<&Lease>) {
-    record.upstream_broke_off();
+fn broke_off(record: Option<&mut Record>, lease: Option<&Lease>) {
+    if let Some(record) = record {
+        record.upstream_broke_off();
+    }
     if let Some(lease) = lease {
         lease.broke_off();
     }
@@ -239,39 +249,44 @@ impl Body for ResponseBody {
             },
             Kind::Upstream { inner, lease, silence } => match Pin::new(&mut *inner).poll_frame(cx) {
                 Poll::Ready(Some(Ok(mut frame))) => {
-                    if let Some(trailers) = frame.trailers_mut() {
-                        this.record.worker().live.headers.answer_trailers(trailers);
+                    if let (Some(trailers), Some(record)) = (frame.trailers_mut(), &this.record) {
+                        record.worker().live.headers.answer_trailers(trailers);
                     }
                     silence.broken();
                     if inner.is_end_stream() {
-                        give_back(lease, &mut this.record);
+                        give_back(lease, this.record.as_mut());
                     }
                     Some(frame)
                 }
                 Poll::Ready(None) => {
-                    give_back(lease, &mut this.record);
+                    give_back(lease, this.record.as_mut());
                     None
                 }
                 Poll::Ready(Some(Err(_))) => {
-                    broke_off(&mut this.record, lease.as_ref());
+                    broke_off(this.record.as_mut(), lease.as_ref());
                     return Poll::Ready(Some(Err(BodyError::Broken)));
                 }
                 Poll::Pending => {
                     ready!(silence.poll(cx));
-                    broke_off(&mut this.record, lease.as_ref());
+                    broke_off(this.record.as_mut(), lease.as_ref());
                     return Poll::Ready(Some(Err(BodyError::Stalled)));
                 }
             },
         };
         let Some(frame) = frame else {
-            this.record.completed();
+            if let Some(record) = this.record.as_mut() {
+                record.completed();
+            }
             return Poll::Ready(None);
         };
-        if let Some(data) = frame.data_ref() {
-            this.record.sent(data.remaining() as u64);
-        }
-        if this.is_end_stream() {
-            this.record.completed();
+        let ended = this.is_end_stream();
+        if let Some(record) = this.record.as_mut() {
+            if let Some(data) = frame.data_ref() {
+                record.sent(data.remaining() as u64);
+            }
+            if ended {
+                record.completed();
+            }
         }
         Poll::Ready(Some(Ok(frame)))
     }

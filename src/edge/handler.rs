@@ -8,6 +8,7 @@
 //! 4. A panic ends one request with 500, not the worker.
 
 use std::{
+    cell::Cell,
     convert::Infallible,
     panic::AssertUnwindSafe,
     pin::{Pin, pin},
@@ -19,14 +20,18 @@ use std::{
 
 use bytes::Bytes;
 use http::{
-    HeaderMap, HeaderValue, Request, Response, Uri, Version,
+    HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, Version,
     header::{CONTENT_LENGTH, EXPECT, HOST, TRANSFER_ENCODING, USER_AGENT},
     uri::PathAndQuery,
 };
-use hyper::body::{Body as _, Incoming};
+use hyper::{
+    body::{Body as _, Incoming},
+    upgrade::OnUpgrade,
+};
 
 use super::{
     access_log::{Line, Log},
+    assertion::{self, Assertions, JWKS_PATH},
     body::{BodyError, Breach, RequestBody, ResponseBody},
     cors,
     headers::{HeaderRules, Origin, Seen, holds_our_name_too_often, transfer_encoding_is_plain},
@@ -36,15 +41,17 @@ use super::{
     session::{self, LoginWanted, Visit},
     settings::Settings,
     shop, tls,
+    tunnel::{self, Full, Opening, Tunnels},
     upstream::{Lease, Pool, Upstream},
+    watch::Watch,
 };
 use crate::{
     caip::AccountId,
-    gate::{Gate, Judged, Verdict, payment::Due, view::RequestView},
+    gate::{Gate, Judged, Verdict, payment::Due, recheck::Standing, view::RequestView},
     metrics::Metrics,
     policy::{
-        decision::{Decision, Permit},
-        identity::Known,
+        decision::{Decision, Permit, RateScope, Refusal},
+        identity::{Identity, Known},
         routes::Found,
         rule::Rule,
         target::{self, Asked, CanonicalPath, Host, Target as RequestTarget, TargetError},
@@ -57,7 +64,9 @@ pub(crate) struct Live {
     pub(crate) settings: Settings,
     pub(crate) gate: Arc<Gate>,
     pub(crate) headers: HeaderRules,
+    pub(crate) assertions: Option<Assertions>,
     pub(crate) upstreams: Vec<Arc<Upstream>>,
+    pub(crate) tunnels: Arc<Tunnels>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) clock: Arc<dyn Clock>,
 }
@@ -73,7 +82,7 @@ pub(crate) struct Worker {
 /// Ids of requests: unique, not secret.
 pub(crate) struct RequestIds {
     prefix: [u8; 16],
-    next: std::cell::Cell<u64>,
+    next: Cell<u64>,
 }
 
 /// A request whose head is in order.
@@ -89,7 +98,7 @@ impl RequestIds {
     pub(crate) fn new(random: [u8; 8]) -> Self {
         let mut prefix = [0; 16];
         data_encoding::HEXLOWER.encode_mut(&random, &mut prefix);
-        Self { prefix, next: std::cell::Cell::new(0) }
+        Self { prefix, next: Cell::new(0) }
     }
 
     /// The number of the next request.
@@ -133,7 +142,7 @@ impl Worker {
             caught(handling.as_mut()).await
         };
         Ok(match handled {
-            Ok(Ok(forwarded)) => forwarded.into_response(record),
+            Ok(Ok(forwarded)) => forwarded.into_response(record, &peer),
             Ok(Err(answer)) => self.answer_here(&answer, &arrival, record),
             Err(Panicked) => {
                 self.live.metrics.panics.inc();
@@ -148,7 +157,7 @@ impl Worker {
 
     /// In two parts, so that what the judgement needs is gone while the upstream is waited for.
     async fn handle(
-        &self,
+        self: &Rc<Self>,
         peer: &Peer,
         request: Request<Incoming>,
         arrival: &Arrival,
@@ -160,7 +169,7 @@ impl Worker {
 
     /// From a request to one that may be sent, and where.
     async fn judge<'w>(
-        &'w self,
+        self: &'w Rc<Self>,
         peer: &Peer,
         request: Request<Incoming>,
         arrival: &Arrival,
@@ -195,10 +204,17 @@ impl Worker {
                 view,
                 query: parts.uri.query().unwrap_or(""),
                 now: arrival.now,
+                others: live.assertions.as_ref().map(Assertions::keys),
                 idle: live.settings.limits.body_idle_timeout,
             };
             // Boxed: few requests are these.
             return Err(Box::pin(visit.answer(door, body, record)).await);
+        }
+        if let Some(assertions) = &live.assertions
+            && view.path.as_str() == JWKS_PATH
+            && live.gate.sessions().is_none()
+        {
+            return Err(session::published(&assertions.keys(), view.method, arrival.now));
         }
         if let Some(door) = live.gate.shop_door(view.path.as_str()) {
             return Err(Box::pin(shop::answer(&live.gate, door, &view, parts.uri.query(), arrival.now)).await);
@@ -229,6 +245,12 @@ impl Worker {
         if !self.log.sampled(arrival.number) {
             record.unlogged();
         }
+        let tunnel = if rule.websocket && seen.upgrade && tunnel::is_asked_for(&parts) && body.is_end_stream() {
+            let upgrade = parts.extensions.get::<OnUpgrade>().cloned();
+            self.open_tunnel(upgrade, rule, &permit, &view).inspect_err(rejected)?
+        } else {
+            None
+        };
         let path_and_query = rewritten(rule, &target.path, &parts.uri)?;
         let limit = rule.body_bytes.unwrap_or(live.settings.limits.body_bytes);
         if limit.is_some_and(|limit| body.size_hint().lower() > limit) {
@@ -251,6 +273,25 @@ impl Worker {
             Origin { client, path, host, request_id: self.id(arrival), http1: parts.version != Version::HTTP_2 };
         live.headers.forward(&mut parts.headers, seen, rule.sessions, origin);
         live.headers.attach_identity(&mut parts.headers, &permit);
+        if let Some(assertions) = &live.assertions {
+            let forwarded = assertion::Forwarded {
+                rule,
+                upstream: pool.upstream().name(),
+                method: &parts.method,
+                path: path_and_query.path(),
+                id: &self.id(arrival),
+            };
+            let sessions = live.gate.sessions().map(|sessions| sessions.settings());
+            // Nothing but a path can make it too long.
+            let made =
+                assertions.make(&permit, &forwarded, sessions, arrival.now).map_err(|_| Answer::TargetTooLong)?;
+            if let Some(assertion) = made {
+                live.headers.attach_assertion(&mut parts.headers, assertion);
+            }
+        }
+        if tunnel.is_some() {
+            tunnel::ask_for(&mut parts.headers);
+        }
         // The client's own passes as it is, where the upstream is to see none of its own.
         if let Some(host) = pool.upstream().host().cloned().or(host_field) {
             parts.headers.insert(HOST, host);
@@ -264,7 +305,44 @@ impl Worker {
             parts.headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
         }
         let private = permit.is_personal() && !rule.shared_cache;
-        Ok(Ready { request: Some(Request::from_parts(parts, body)), permit, due: Some(due), breach, pool, private })
+        Ok(Ready {
+            request: Some(Request::from_parts(parts, body)),
+            permit,
+            due: Some(due),
+            breach,
+            pool,
+            private,
+            tunnel,
+        })
+    }
+
+    /// A tunnel for a request that asks for one and was admitted, if there is room.
+    fn open_tunnel(
+        self: &Rc<Self>,
+        upgrade: Option<OnUpgrade>,
+        rule: &Rule,
+        permit: &Permit,
+        view: &RequestView<'_>,
+    ) -> Result<Option<Box<Opening>>, Answer> {
+        let Some(upgrade) = upgrade else {
+            return Ok(None);
+        };
+        let live = &self.live;
+        let payer = permit.paid().and_then(|paid| paid.payer.as_ref());
+        let account = permit.identity().map(Identity::account).or(payer).map(AccountId::key);
+        let limits = &live.settings.limits;
+        let entered = live.tunnels.enter(account, (limits.tunnels, limits.tunnels_per_account));
+        let entered = entered.map_err(|full| match full {
+            Full::All => Answer::Overloaded,
+            Full::Account => {
+                let scope = RateScope::Account;
+                live.gate.metrics_of(live.gate.routes().rules().element_offset(rule)).limited(scope.as_str());
+                Answer::Refused(Refusal::RateLimited { scope, retry_after_secs: 1 })
+            }
+        })?;
+        let watch = Watch::new(Rc::clone(self), Standing::of(permit, view), permit.valid_until(), rule.recheck);
+        let idle = rule.idle_timeout.unwrap_or(tunnel::IDLE);
+        Ok(Some(Box::new(Opening::new(upgrade, entered, watch, idle))))
     }
 
     /// Sends what may be sent and waits for the head of the answer.
@@ -276,10 +354,10 @@ impl Worker {
         arrival: &Arrival,
         record: &mut Record,
     ) -> Result<Forwarded, Answer> {
-        let Ready { request, permit, due, breach, pool, private } = ready;
+        let Ready { request, permit, due, breach, pool, private, tunnel } = ready;
         let due = due.take().unwrap_or_else(Due::nothing);
         let begun = Instant::now();
-        let answer = match pool.send(request, breach, permit, begun).await {
+        let answer = match pool.send(request, breach, permit, tunnel.is_some(), begun).await {
             Ok(answer) => answer,
             Err(error) => {
                 record.waited(begun.elapsed());
@@ -317,7 +395,15 @@ impl Worker {
         head.version = Version::HTTP_11;
         self.live.headers.answer(&mut head.headers, *private);
         let after = answer.at.saturating_duration_since(arrival.started);
-        Ok(Forwarded { head, body, lease: answer.lease, after, idle })
+        let tunnel = match tunnel.take() {
+            // The answer has agreed to it, or it would have ended above.
+            Some(opening) if head.status == StatusCode::SWITCHING_PROTOCOLS => {
+                tunnel::ask_for(&mut head.headers);
+                head.extensions.remove::<OnUpgrade>().map(|upgrade| Box::new((opening, upgrade)))
+            }
+            _ => None,
+        };
+        Ok(Forwarded { head, body, lease: answer.lease, after, idle, tunnel })
     }
 
     /// Judges method, target, host and framing (hardening.md section 3, steps 1 and 2, and rows S2, S7, S11).
@@ -379,7 +465,8 @@ impl Worker {
         let status = response.status();
         let outcome = if status.is_server_error() { Outcome::Error } else { Outcome::Denied };
         if let Some(line) = record.line() {
-            line.text("code", answer.code());
+            let code = answer.code();
+            line.optional("code", (!code.is_empty()).then_some(code));
         }
         if record.is_head() {
             // HTTP/1 would leave the body out by itself, HTTP/2 would send it.
@@ -457,6 +544,8 @@ struct Ready<'w> {
     pool: &'w Rc<Pool>,
     /// Whether no shared cache may keep the answer.
     private: bool,
+    /// Taken when the answer is there.
+    tunnel: Option<Box<Opening>>,
 }
 
 /// An answer of an upstream, on its way.
@@ -466,10 +555,12 @@ struct Forwarded {
     lease: Lease,
     after: Duration,
     idle: Duration,
+    /// The tunnel that it opens, and the upstream's side of it.
+    tunnel: Option<Box<(Box<Opening>, OnUpgrade)>>,
 }
 
 impl Forwarded {
-    fn into_response(self, mut record: Record) -> Response<ResponseBody> {
+    fn into_response(self, mut record: Record, peer: &Peer) -> Response<ResponseBody> {
         let mut head = self.head;
         if let Some(origin) = record.take_reader() {
             cors::allow(&mut head.headers, origin);
@@ -477,6 +568,11 @@ impl Forwarded {
         let status = head.status.as_u16();
         let bodiless = self.body.is_end_stream();
         record.head(&Head { status, outcome: Outcome::Allowed, after: self.after, bodiless });
+        if let Some(tunnel) = self.tunnel {
+            let (opening, upgrade) = *tunnel;
+            peer.tunnel.set(Some(Box::new(opening.agreed(upgrade, self.lease, record))));
+            return Response::from_parts(head, ResponseBody::none());
+        }
         if let Some(line) = record.line() {
             line.null("code");
         }

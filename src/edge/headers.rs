@@ -13,24 +13,27 @@
 
 mod caching;
 mod cookies;
+mod identity;
 mod trace;
 
 use http::{
     HeaderMap, HeaderName, HeaderValue,
     header::{
         AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, EXPECT, Entry, HOST, TE,
-        TRANSFER_ENCODING, VIA,
+        TRANSFER_ENCODING, UPGRADE, VIA,
     },
 };
 
 use caching::{is_for_shared_caches, make_private};
 use cookies::{join_cookies, keep_cookie, remove_cookie};
+use identity::IdentityNames;
+pub(crate) use identity::Told;
 pub(crate) use trace::holds_our_name_too_often;
 use trace::{is_of_trace, keep_trace};
 
+use super::settings::IdentityPreset;
 use crate::{
     credential::{Authorization, Bearer, Cookie},
-    policy::decision::Permit,
     session::id::SessionKey,
 };
 
@@ -44,6 +47,7 @@ pub(crate) struct Seen {
     pub(crate) te: bool,
     pub(crate) trace: bool,
     pub(crate) transfer_encoding: bool,
+    pub(crate) upgrade: bool,
     pub(crate) via: bool,
 }
 
@@ -59,6 +63,7 @@ pub(crate) struct HeaderRules {
     via: bool,
     carrier: Authorization,
     sessions: Option<SessionFields>,
+    added_max: usize,
     proto: HeaderValue,
     port: HeaderValue,
 }
@@ -68,16 +73,6 @@ struct SessionFields {
     cookie: Cookie,
     /// What tokens of ours begin with.
     token_mark: String,
-}
-
-/// Names under which an upstream is told who a request is.
-struct IdentityNames {
-    account: HeaderName,
-    address: HeaderName,
-    chain: HeaderName,
-    expires: HeaderName,
-    plan: HeaderName,
-    scheme: HeaderName,
 }
 
 /// What an upstream is told about where a request came from.
@@ -96,7 +91,7 @@ pub(crate) struct Origin<'r> {
 
 /// Names, in normal form, that a client cannot send through: hop-by-hop fields, and whatever an upstream might
 /// take for identity, source, scheme, method or path (hardening.md rows F1, F5, F6, F8).
-const RESERVED: [&str; 36] = [
+const RESERVED: [&str; 39] = [
     // Hop by hop, and what is made anew here.
     "connection",
     "expect",
@@ -119,6 +114,9 @@ const RESERVED: [&str; 36] = [
     "x-original-url",
     "x-rewrite-url",
     // Where a request came from, and who some proxies say it is.
+    "remote-email",
+    "remote-groups",
+    "remote-name",
     "remote-user",
     "x-remote-user",
     "cf-connecting-ip",
@@ -142,7 +140,7 @@ const RESERVED: [&str; 36] = [
 ];
 
 /// Beginnings of names, in normal form, of which proxies keep inventing more.
-const RESERVED_FAMILIES: [&str; 2] = ["x-envoy-", "x-forwarded-"];
+const RESERVED_FAMILIES: [&str; 3] = ["x-auth-request-", "x-envoy-", "x-forwarded-"];
 
 /// Fields that `Connection` cannot remove, in normal form. The names of ours are added after it was obeyed.
 const UNREMOVABLE: [&str; 6] =
@@ -191,6 +189,15 @@ const NO_TRAILERS: [&str; 21] = [
 /// Fields that are added to a request at most: where it came from, and who it is.
 const ADDED_MAX: usize = 12;
 
+/// One more where there are sessions: which of them it is.
+const ADDED_BY_SESSIONS: usize = 1;
+
+/// Names of another gateway.
+const ADDED_BY_PRESETS: usize = 3;
+
+/// All of it under our signature.
+const ADDED_BY_ASSERTIONS: usize = 1;
+
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
@@ -213,6 +220,7 @@ impl Seen {
                 EXPECT => seen.expect = true,
                 TE => seen.te = true,
                 TRANSFER_ENCODING => seen.transfer_encoding = true,
+                UPGRADE => seen.upgrade = true,
                 VIA => seen.via = true,
                 ref name => seen.trace |= is_of_trace(name.as_str()),
             }
@@ -224,40 +232,30 @@ impl Seen {
 // === impl HeaderRules ===
 
 impl HeaderRules {
-    /// Rules with an identity prefix such as `X-SIWX-`, which the configuration has checked to be part of a name.
+    /// Rules with an identity prefix such as `X-SIWX-`, which the configuration has checked to be part of a name, and the
+    /// names of another gateway beside it.
     /// `proto` and `port` are those of the public URL.
     pub(crate) fn new(
         prefix: &str,
+        preset: Option<IdentityPreset>,
         carrier: Authorization,
         keep_odd: bool,
         forward_credential: bool,
         proto: &str,
         port: u16,
     ) -> Result<Self, http::header::InvalidHeaderName> {
-        // Made once, for the life of the process: what is static is copied without counting references.
-        let name = |word: &str| {
-            let name = format!("{prefix}{word}").to_ascii_lowercase();
-            HeaderName::from_bytes(name.as_bytes())?;
-            Ok(HeaderName::from_static(name.leak()))
-        };
         let proto = if proto == "http" { "http" } else { "https" };
         Ok(Self {
             reserved: Names::new(&RESERVED),
             answer_hop_by_hop: Names::new(&ANSWER_HOP_BY_HOP),
             prefix: normal_form(prefix),
-            names: IdentityNames {
-                account: name("account")?,
-                address: name("address")?,
-                chain: name("chain")?,
-                expires: name("expires")?,
-                plan: name("plan")?,
-                scheme: name("scheme")?,
-            },
+            names: IdentityNames::new(prefix, preset)?,
             keep_odd,
             forward_credential,
             via: false,
             carrier,
             sessions: None,
+            added_max: ADDED_MAX + if preset.is_some() { ADDED_BY_PRESETS } else { 0 },
             proto: HeaderValue::from_static(proto),
             port: HeaderValue::from_static(port.to_string().leak()),
         })
@@ -266,6 +264,13 @@ impl HeaderRules {
     /// The same where there are sessions, in a cookie of this name and in tokens with this beginning.
     pub(crate) fn with_sessions(mut self, cookie: Cookie, token_mark: String) -> Self {
         self.sessions = Some(SessionFields { cookie, token_mark });
+        self.added_max += ADDED_BY_SESSIONS;
+        self
+    }
+
+    /// The same where upstreams are told who asks under our signature.
+    pub(crate) fn with_assertions(mut self) -> Self {
+        self.added_max += ADDED_BY_ASSERTIONS;
         self
     }
 
@@ -279,8 +284,8 @@ impl HeaderRules {
     /// meant for us. Host is set by the caller; the identity is attached
     /// by [`Self::attach_identity`].
     pub(crate) fn forward(&self, headers: &mut HeaderMap, seen: Seen, takes_sessions: bool, origin: Origin<'_>) {
-        // Ours are up to a dozen; room for them is made once.
-        headers.reserve(ADDED_MAX);
+        // Ours are a dozen or so; room for them is made once.
+        headers.reserve(self.added_max);
         let trailers = seen.te && headers.get(TE).is_some_and(|te| te.as_bytes().eq_ignore_ascii_case(b"trailers"));
         let mut doomed = if seen.connection { end_connection(headers) } else { Vec::new() };
         doomed.retain(|name| !UNREMOVABLE.contains(&name.as_str()));
@@ -330,54 +335,6 @@ impl HeaderRules {
         };
         (!self.forward_credential && self.carrier.ours(value).is_some())
             || self.sessions.as_ref().is_some_and(is_sessions)
-    }
-
-    /// Tells the upstream who the request is, by the permit it was given.
-    pub(crate) fn attach_identity(&self, headers: &mut HeaderMap, permit: &Permit) {
-        let Some(identity) = permit.identity() else {
-            return self.attach_payer(headers, permit);
-        };
-        let values = identity.headers();
-        headers.insert(self.names.address.clone(), values.address.clone());
-        headers.insert(self.names.chain.clone(), values.chain.clone());
-        headers.insert(self.names.account.clone(), values.account.clone());
-        headers.insert(self.names.scheme.clone(), values.scheme.clone());
-        let Some(until) = permit.valid_until() else {
-            return;
-        };
-        let opened = identity.opened(until, permit.opened_by().map(|opened| &*opened.plan));
-        headers.insert(self.names.expires.clone(), opened.until);
-        if let Some(plan) = opened.plan {
-            headers.insert(self.names.plan.clone(), plan);
-        }
-    }
-
-    /// Tells the upstream who paid for the request with the request itself.
-    fn attach_payer(&self, headers: &mut HeaderMap, permit: &Permit) {
-        let Some(paid) = permit.paid() else {
-            return;
-        };
-        headers.insert(self.names.scheme.clone(), HeaderValue::from_static("payment"));
-        let Some(payer) = &paid.payer else {
-            return;
-        };
-        let parts = [
-            (&self.names.address, payer.address()),
-            (&self.names.chain, payer.chain_str()),
-            (&self.names.account, payer.as_str()),
-        ];
-        for (name, text) in parts {
-            // A CAIP-10 id is visible ASCII, so this is always the value itself.
-            if let Ok(value) = HeaderValue::from_str(text) {
-                headers.insert(name.clone(), value);
-            }
-        }
-    }
-
-    /// Names of the fields that tell an upstream who a request is; the plan's comes last.
-    pub(crate) const fn identity_names(&self) -> [&HeaderName; 6] {
-        let IdentityNames { account, address, chain, expires, plan, scheme } = &self.names;
-        [account, address, chain, scheme, expires, plan]
     }
 
     /// Makes an upstream's fields into those the client sees. `private`: the answer was for one wallet, and no
@@ -511,7 +468,7 @@ mod tests {
 
     fn rules(keep_odd: bool) -> HeaderRules {
         let carrier = Authorization::new(vec!["SIWX".to_owned()]);
-        HeaderRules::new("X-SIWX-", carrier, keep_odd, false, "https", 443).expect("a prefix of names")
+        HeaderRules::new("X-SIWX-", None, carrier, keep_odd, false, "https", 443).expect("a prefix of names")
     }
 
     fn forwarded(rules: &HeaderRules, sent: &[(&str, &str)]) -> Vec<String> {

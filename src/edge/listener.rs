@@ -36,7 +36,7 @@ use tokio::{
 };
 use tokio_rustls::TlsAcceptor;
 
-use super::{deadline::ConnectionTimer, handler::Worker, peer::Peer, proxy_protocol};
+use super::{deadline::ConnectionTimer, handler::Worker, peer::Peer, proxy_protocol, tunnel::Tunnel};
 use crate::{gate::subscriber, metrics::Metrics};
 
 /// Where a worker is in its life.
@@ -334,7 +334,7 @@ impl Acceptor {
 
     async fn serve<S>(self, stream: S, http2: bool, peer: Peer, metrics: &Metrics)
     where
-        S: AsyncRead + AsyncWrite + Unpin + 'static,
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let protocol = usize::from(http2);
         metrics.connections_accepted.inc(crate::metrics::PROTOCOLS[protocol]);
@@ -351,7 +351,7 @@ impl Acceptor {
 
     async fn serve_http1<S>(&self, stream: S, peer: Peer) -> hyper::Result<()>
     where
-        S: AsyncRead + AsyncWrite + Unpin + 'static,
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let limits = self.worker.live.settings.limits;
         let mut builder = http1::Builder::new();
@@ -367,18 +367,39 @@ impl Acceptor {
             builder.max_headers(limits.headers);
         }
         let (worker, peer) = (Rc::clone(&self.worker), Rc::new(peer));
-        let service = service_fn(move |request| Rc::clone(&worker).serve(Rc::clone(&peer), request));
-        let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
-        if let Some(ended) = self.closing.before(connection.as_mut()).await {
-            return ended;
+        let of_requests = Rc::clone(&peer);
+        let service = service_fn(move |request| Rc::clone(&worker).serve(Rc::clone(&of_requests), request));
+        let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service).with_upgrades());
+        let ended = match self.closing.before(connection.as_mut()).await {
+            Some(ended) => ended,
+            None => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        };
+        if let Some(tunnel) = peer.take_tunnel() {
+            self.carry(*tunnel).await;
         }
-        connection.as_mut().graceful_shutdown();
-        connection.await
+        ended
+    }
+
+    /// Carries what follows the last answer of a connection.
+    async fn carry(&self, tunnel: Tunnel) {
+        let metrics = &self.worker.live.metrics;
+        let [http1, _, websockets] = &metrics.connections;
+        metrics.connections_accepted.inc(crate::metrics::PROTOCOLS[2]);
+        (http1.dec(), websockets.inc());
+        let draining = async {
+            let _ = self.closing.before(pin!(std::future::pending::<()>())).await;
+        };
+        // Boxed: few connections end like this, and all of them would carry the room for it.
+        Box::pin(tunnel.run(draining)).await;
+        (http1.inc(), websockets.dec());
     }
 
     async fn serve_http2<S>(&self, stream: S, peer: Peer) -> hyper::Result<()>
     where
-        S: AsyncRead + AsyncWrite + Unpin + 'static,
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let limits = self.worker.live.settings.limits;
         let (worker, peer) = (Rc::clone(&self.worker), Rc::new(peer));

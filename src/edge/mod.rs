@@ -6,8 +6,10 @@
 //! | `tls` | certificates and versions |
 //! | `handler` | one request from end to end |
 //! | `headers` | what ends here, what is added, what an upstream may say |
+//! | `assertion` | who a request is, under our signature |
 //! | `upstream` | connections to services, and the requests they carry |
 //! | `body` | bodies on their way through |
+//! | `tunnel`, `watch` | WebSockets; what lasts is judged anew |
 //! | `browser` | what a browser gets: the module for dapps, the login page |
 //! | `cors` | requests of scripts of other origins |
 //! | `peer` | who a request comes from: the connection, and what a trusted proxy says |
@@ -23,6 +25,7 @@
 
 mod access_log;
 pub(crate) mod admin;
+pub(crate) mod assertion;
 mod body;
 pub mod browser;
 mod cors;
@@ -40,5 +43,7 @@ mod session;
 pub mod settings;
 mod shop;
 pub mod tls;
+mod tunnel;
 mod unpaid;
 mod upstream;
+mod watch;

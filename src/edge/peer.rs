@@ -4,13 +4,14 @@
 //! 2. Nobody else is listened to, and nothing is read for them (hardening.md section 4).
 
 use std::{
+    cell::Cell,
     fmt::Write as _,
     net::{IpAddr, SocketAddr},
 };
 
 use http::{HeaderMap, HeaderName, HeaderValue, header::FORWARDED};
 
-use super::{headers::X_REQUEST_ID, settings::Proxies};
+use super::{headers::X_REQUEST_ID, settings::Proxies, tunnel::Tunnel};
 use crate::{gate::LastCredential, policy::source::Field};
 
 /// What is known of a connection before its first request.
@@ -25,6 +26,8 @@ pub(crate) struct Peer {
     /// Of several certificates, the place of the one whose host the client named in its handshake.
     pub(super) certificate: Option<usize>,
     trusted: bool,
+    /// What follows its last answer.
+    pub(super) tunnel: Cell<Option<Box<Tunnel>>>,
 }
 
 /// What a trusted proxy says of one request.
@@ -58,6 +61,7 @@ impl Peer {
             last: LastCredential::default(),
             certificate: None,
             trusted: false,
+            tunnel: Cell::new(None),
         }
     }
 
@@ -74,6 +78,11 @@ impl Peer {
     /// The same, which is listened to if these proxies hold it.
     pub(crate) fn among(self, proxies: &Proxies) -> Self {
         Self { trusted: proxies.trusted.contain(self.address.ip()), ..self }
+    }
+
+    /// The tunnel that follows its last answer, taken.
+    pub(crate) fn take_tunnel(&self) -> Option<Box<Tunnel>> {
+        self.tunnel.take()
     }
 
     /// How the listener was spoken to.

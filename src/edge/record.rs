@@ -40,6 +40,8 @@ struct Inner {
     login: Option<LoginWanted>,
     worker: Rc<Worker>,
     line: Option<Line>,
+    /// Bytes that came through a tunnel; nothing: there is none.
+    tunnelled: Option<u64>,
 }
 
 /// How a request ended, for the histogram.
@@ -84,6 +86,7 @@ impl Record {
                 login: None,
                 worker,
                 line,
+                tunnelled: None,
             }),
         }
     }
@@ -166,6 +169,20 @@ impl Record {
         self.inner.completed = true;
     }
 
+    /// The request became a tunnel: it is none of those in flight any more.
+    pub(crate) fn tunnels(&mut self) {
+        self.inner.tunnelled = Some(0);
+        self.inner.worker.live.metrics.http_requests_in_flight.dec();
+    }
+
+    /// The tunnel has ended: what came from the client and from the upstream, and why, if not by one of them.
+    pub(crate) fn tunnelled(&mut self, received: u64, sent: u64, ended: Option<&'static str>) {
+        (self.inner.tunnelled, self.inner.sent) = (Some(received), sent);
+        if let Some(line) = self.inner.line.as_mut() {
+            line.optional("code", ended);
+        }
+    }
+
     /// The upstream broke its answer off.
     pub(crate) fn upstream_broke_off(&mut self) {
         self.inner.upstream_aborted = true;
@@ -182,7 +199,9 @@ impl Inner {
     fn finish(&mut self) {
         let worker = Rc::clone(&self.worker);
         let route = worker.live.gate.metrics_of(self.route);
-        worker.live.metrics.http_requests_in_flight.dec();
+        if self.tunnelled.is_none() {
+            worker.live.metrics.http_requests_in_flight.dec();
+        }
         let duration = self.ended.unwrap_or_else(Instant::now).saturating_duration_since(self.started);
         let answered = self.status != 0;
         if !answered {
@@ -196,12 +215,15 @@ impl Inner {
             Outcome::Denied => &route.denied,
             Outcome::Error => &route.error,
         };
-        histogram.observe(duration);
+        // How long a tunnel was open says nothing about how fast anything is.
+        if self.tunnelled.is_none() {
+            histogram.observe(duration);
+        }
         let overhead = self.head_after.saturating_sub(self.waited);
         if answered {
             route.overhead.observe(overhead);
         }
-        let received = self.received.as_ref().map_or(0, |body| body.bytes());
+        let received = self.tunnelled.unwrap_or_else(|| self.received.as_ref().map_or(0, |body| body.bytes()));
         if received > 0 {
             route.request_bytes.inc_by(received);
         }

@@ -22,6 +22,7 @@ use tokio_rustls::{TlsAcceptor, TlsConnector};
 use super::{
     access_log::Writer,
     admin::{Admin, Readiness},
+    assertion::Assertions,
     handler::{Live, RequestIds, Worker},
     headers::HeaderRules,
     listener::{Acceptor, Bounds, Closing, Connections, Phase, listen},
@@ -33,6 +34,7 @@ use crate::{
     credential::Authorization,
     gate::Gate,
     metrics::{Metrics, OwnStripe},
+    session::keys::KeyRing,
     siwx::origin::Origin,
     store::Store,
     time::Clock,
@@ -44,6 +46,8 @@ pub struct Parts {
     pub settings: Settings,
     /// The origin that clients use.
     pub public_url: Origin,
+    /// What signs assertions, where there are any.
+    pub assertion_keys: Option<Arc<KeyRing>>,
     /// The services behind.
     pub upstreams: Vec<UpstreamSettings>,
     /// Who judges.
@@ -131,6 +135,7 @@ impl Server {
         let Parts {
             settings,
             public_url,
+            assertion_keys,
             upstreams,
             gate,
             store,
@@ -152,6 +157,14 @@ impl Server {
             && let Some(cookie) = sessions.cookie()
         {
             headers = headers.with_sessions(cookie.clone(), sessions.token_mark());
+        }
+        let assertions = settings
+            .assertion
+            .as_ref()
+            .zip(assertion_keys)
+            .map(|(settings, ring)| Assertions::new(ring, public_url.as_str().to_owned(), settings.ttl_secs));
+        if assertions.is_some() {
+            headers = headers.with_assertions();
         }
 
         let count = match settings.workers {
@@ -180,7 +193,8 @@ impl Server {
         }
         let connections = Arc::new(Connections::default());
         let readiness = Arc::new(Readiness::default());
-        let live = Arc::new(Live { settings, gate, headers, upstreams, metrics, clock });
+        let live =
+            Arc::new(Live { settings, gate, headers, assertions, upstreams, tunnels: Arc::default(), metrics, clock });
         let admin = match live.settings.admin.clone() {
             None => None,
             Some(settings) => {
@@ -387,6 +401,7 @@ pub(crate) fn header_rules(settings: &Settings, public_url: &Origin) -> Result<H
     let default_port = if public_url.scheme() == "https" { 443 } else { 80 };
     let rules = HeaderRules::new(
         &settings.identity_prefix,
+        settings.identity_preset,
         Authorization::new(settings.schemes.clone()),
         settings.keep_odd_header_names,
         settings.forward_credential,

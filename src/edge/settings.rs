@@ -6,6 +6,7 @@ use super::proxy_protocol::Versions;
 use crate::{
     policy::source::{Field, Networks},
     secret::Secret,
+    session::keys::{Algorithm, SigningKey},
 };
 
 /// The listeners and what holds for every connection.
@@ -38,6 +39,10 @@ pub struct Settings {
     pub limits: Limits,
     /// First part of the identity headers, such as `X-SIWX-`.
     pub identity_prefix: String,
+    /// Whose names for it an upstream is told as well; nothing: ours alone.
+    pub identity_preset: Option<IdentityPreset>,
+    /// What upstreams are told under our signature; nothing: nothing.
+    pub assertion: Option<AssertionSettings>,
     /// Whether the credential goes on to the upstream.
     pub forward_credential: bool,
     /// Scheme names of `Authorization` that are ours and stay here.
@@ -57,6 +62,26 @@ pub struct Proxies {
     pub field: Field,
     /// The PROXY protocol, which all of them speak if one does.
     pub protocol: Option<Versions>,
+}
+
+/// Who a request is, told under our signature.
+#[derive(Debug, Clone)]
+pub struct AssertionSettings {
+    /// The key; nothing: one of what the store keeps.
+    pub key: Option<SigningKey>,
+    /// How it signs.
+    pub algorithm: Algorithm,
+    /// How many seconds an assertion is good.
+    pub ttl_secs: u32,
+}
+
+/// A gateway whose headers applications know already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IdentityPreset {
+    /// `Remote-User`, `Remote-Name`, `Remote-Groups`.
+    Authelia,
+    /// `X-Forwarded-User`, `X-Auth-Request-User`, `X-Forwarded-Preferred-Username`.
+    Oauth2Proxy,
 }
 
 /// TLS of the public listeners.
@@ -104,6 +129,10 @@ pub struct Limits {
     pub handshake_timeout: Duration,
     /// Requests at once, in all.
     pub in_flight: usize,
+    /// WebSockets at once, in all.
+    pub tunnels: usize,
+    /// WebSockets at once of one account.
+    pub tunnels_per_account: usize,
     /// Streams at once on one HTTP/2 connection.
     pub http2_streams: u32,
     /// Bytes of a decoded HTTP/2 header list.

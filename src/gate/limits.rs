@@ -259,6 +259,7 @@ impl Taken {
 
 /// The words of the limits that requests to a rule can meet, beside that of refused credentials.
 pub(super) fn scopes(rule: &Rule, plans: &[PlanLimits]) -> Vec<&'static str> {
+    let by_tunnels = rule.websocket.then_some(RateScope::Account.as_str());
     let by_route = rule.rate.map(|limit| match limit.by {
         CountedBy::Account => RateScope::Account.as_str(),
         CountedBy::Address => RateScope::Address.as_str(),
@@ -271,7 +272,8 @@ pub(super) fn scopes(rule: &Rule, plans: &[PlanLimits]) -> Vec<&'static str> {
     let opening = || plans.iter().filter(opens);
     let by_plan = opening().any(|plan| plan.rate.is_some()).then_some(RateScope::Plan.as_str());
     let by_quota = opening().any(|plan| plan.quota.is_some()).then_some(QUOTA);
-    [by_route, by_plan, by_quota].into_iter().flatten().collect()
+    let by_tunnels = by_tunnels.filter(|scope| by_route != Some(scope));
+    [by_route, by_tunnels, by_plan, by_quota].into_iter().flatten().collect()
 }
 
 /// The word of quotas in metrics.

@@ -26,6 +26,7 @@ mod identify;
 mod limits;
 pub mod payment;
 mod quotas;
+pub mod recheck;
 pub mod sessions;
 pub mod settings;
 mod subscriptions;

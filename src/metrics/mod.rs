@@ -50,7 +50,7 @@ pub const AUTH_PATHS: [&str; 4] = ["cache_hit", "verify", "verify_store", "deny"
 pub const UPSTREAM_ERRORS: [&str; 6] = ["connect", "tls", "timeout", "reset", "protocol", "body"];
 
 /// Protocols of a connection.
-pub const PROTOCOLS: [&str; 2] = ["h1", "h2"];
+pub const PROTOCOLS: [&str; 3] = ["h1", "h2", "ws"];
 
 /// Why a connection was not taken.
 pub const CONNECTIONS_REJECTED: [&str; 5] = ["global_cap", "ip_cap", "handshake_cap", "handshake_timeout", "draining"];
@@ -130,8 +130,8 @@ pub struct Metrics {
     pub cache_evictions: [Words<4>; 4],
     pub payments_open: [Gauge; 3],
     rate_limited: Family<Counter>,
-    pub connections: [Gauge; 2],
-    pub connections_accepted: Words<2>,
+    pub connections: [Gauge; 3],
+    pub connections_accepted: Words<3>,
     pub connections_rejected: Words<5>,
     pub draining: Gauge,
     pub log_dropped: Counter,

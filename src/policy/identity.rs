@@ -17,7 +17,7 @@ use crate::{
     session::{
         SessionError,
         id::Sid,
-        set::{Life, Session, SessionSet},
+        set::{Life, Revalidation, Session, SessionSet, Standing},
     },
     siwx::claims::{self, ClaimError, Claims, Expectation},
     time::UnixTime,
@@ -39,8 +39,8 @@ pub struct Known {
 enum Proven {
     /// A message that the request brings along, and that is judged on each of them.
     Message(Claims),
-    /// A session, whose message was judged when it was begun.
-    Session(Sid),
+    /// A session, whose message was judged when it was begun, and the set that it is in.
+    Session(Sid, Arc<SessionSet>),
 }
 
 /// What opened a route, and the same as an upstream is told it.
@@ -71,6 +71,8 @@ pub struct IdentityHeaders {
     pub account: HeaderValue,
     /// How the signature was checked.
     pub scheme: HeaderValue,
+    /// What the session is called; nothing where the request brings its own proof.
+    pub session: Option<HeaderValue>,
 }
 
 /// Who a request is. Holding one means that a signature was right and its message allows this request now.
@@ -89,18 +91,28 @@ impl Known {
         Self::of(verified.account().clone(), verified.scheme(), claims)
     }
 
-    /// Keeps whose a session is; nothing if its scheme is none of ours.
-    pub fn of_session(session: &Session) -> Option<Self> {
-        let scheme = Scheme::ALL.iter().find(|scheme| scheme.as_str() == &*session.scheme)?;
-        Some(Self::of(session.account.clone(), *scheme, Proven::Session(session.sid)))
+    /// Keeps whose a session of a set is; nothing if its scheme is none of ours.
+    pub fn of_session(session: &Session, set: &Arc<SessionSet>) -> Option<Self> {
+        let scheme = scheme_of(session)?;
+        Some(Self::of(session.account.clone(), scheme, Proven::Session(session.sid, Arc::clone(set))))
+    }
+
+    /// Whether a session's scheme is one of ours.
+    pub fn is_of_ours(session: &Session) -> bool {
+        scheme_of(session).is_some()
     }
 
     fn of(account: AccountId, scheme: Scheme, proven: Proven) -> Self {
+        let session = match &proven {
+            Proven::Message(_) => None,
+            Proven::Session(sid, _) => Some(header_value(&sid.to_string())),
+        };
         let headers = IdentityHeaders {
             address: header_value(account.address()),
             chain: header_value(account.chain_str()),
             account: header_value(account.as_str()),
             scheme: HeaderValue::from_static(scheme.as_str()),
+            session,
         };
         Self { account, scheme, proven, headers, opened: ArcSwapOption::empty() }
     }
@@ -114,7 +126,7 @@ impl Known {
     pub const fn claims(&self) -> Option<&Claims> {
         match &self.proven {
             Proven::Message(claims) => Some(claims),
-            Proven::Session(_) => None,
+            Proven::Session(..) => None,
         }
     }
 
@@ -122,7 +134,7 @@ impl Known {
     pub const fn session(&self) -> Option<Sid> {
         match &self.proven {
             Proven::Message(_) => None,
-            Proven::Session(sid) => Some(*sid),
+            Proven::Session(sid, _) => Some(*sid),
         }
     }
 
@@ -169,6 +181,25 @@ impl Identity {
         self.known.account()
     }
 
+    /// What its session is called; nothing where the request brings its own proof.
+    pub fn session(&self) -> Option<Sid> {
+        self.known.session()
+    }
+
+    /// All accounts that are signed in with this one, itself among them; without a session it is alone. Of the others a
+    /// contract's that is to be asked again is left out: nobody has asked it for this request.
+    pub fn accounts(&self, life: &Life, revalidation: Option<&Revalidation>, now: UnixTime) -> Vec<&AccountId> {
+        let Proven::Session(sid, set) = &self.known.proven else {
+            return vec![self.account()];
+        };
+        let counts = |session: &&Session| session.sid == *sid || session.standing(revalidation, now) == Standing::Good;
+        let mut accounts: Vec<_> = set.shown(life, now).filter(counts).map(|session| &session.account).collect();
+        if !accounts.contains(&self.account()) {
+            accounts.push(self.account());
+        }
+        accounts
+    }
+
     /// How its signature was checked.
     pub fn scheme(&self) -> Scheme {
         self.known.scheme()
@@ -206,6 +237,10 @@ impl Identity {
     pub const fn valid_until(&self) -> UnixTime {
         self.valid_until
     }
+}
+
+fn scheme_of(session: &Session) -> Option<Scheme> {
+    Scheme::ALL.iter().copied().find(|scheme| scheme.as_str() == &*session.scheme)
 }
 
 /// A CAIP-10 id is ASCII without controls, so this is always the value itself.

@@ -1,5 +1,7 @@
 //! What a route asks of a request. Plain data: it is found by `routes` and judged by `decision`.
 
+use std::time::Duration;
+
 use http::Method;
 
 use super::sale::Sale;
@@ -41,6 +43,12 @@ pub struct Rule {
     pub sessions: bool,
     /// Whether it takes tokens in `Authorization`.
     pub tokens: bool,
+    /// Whether requests for a WebSocket open one.
+    pub websocket: bool,
+    /// Between two pieces of a long answer or of a tunnel; nothing: as its kind has it.
+    pub idle_timeout: Option<Duration>,
+    /// How often what lasts is judged anew.
+    pub recheck: Duration,
 }
 
 /// The paths of a rule. Both are canonical paths that begin with `/`.

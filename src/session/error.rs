@@ -30,6 +30,9 @@ pub enum Class {
 /// Why a sign-in or a session is refused.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum SessionError {
+    /// The account is on the list of those that are not let in.
+    #[error("this account is not let in")]
+    AccountDenied,
     /// The selector names an account that is not among those signed in.
     #[error("expected an account that is signed in, found another one")]
     AccountNotInSession,
@@ -135,6 +138,7 @@ pub struct ItemError {
 impl SessionError {
     /// The codes that are this API's own. Those of a message are [`Code::ALL`](crate::siwx::Code::ALL).
     pub const CODES: &'static [&'static str] = &[
+        "account_denied",
         "account_not_in_session",
         "bad_request",
         "csrf",
@@ -159,6 +163,7 @@ impl SessionError {
     /// The stable code.
     pub const fn code(&self) -> &'static str {
         match self {
+            Self::AccountDenied => "account_denied",
             Self::AccountNotInSession => "account_not_in_session",
             Self::Claim(error) => error.code().as_str(),
             Self::Csrf => "csrf",
@@ -207,7 +212,7 @@ impl SessionError {
             | Self::RpcNotConfigured
             | Self::SchemeUnsupported
             | Self::Unauthenticated => Class::Unauthenticated,
-            Self::AccountNotInSession | Self::Csrf | Self::OriginNotAllowed => Class::Forbidden,
+            Self::AccountDenied | Self::AccountNotInSession | Self::Csrf | Self::OriginNotAllowed => Class::Forbidden,
             Self::RateLimited => Class::Limited,
             Self::RpcUnavailable => Class::Unavailable,
             Self::Claim(error) => class_of(error),
@@ -267,6 +272,7 @@ mod tests {
         let text = |text: &str| -> Box<str> { text.into() };
         let claim = |error| SessionError::Claim(error);
         vec![
+            (SessionError::AccountDenied, "account_denied", Class::Forbidden),
             (SessionError::AccountNotInSession, "account_not_in_session", Class::Forbidden),
             (SessionError::Csrf, "csrf", Class::Forbidden),
             (SessionError::DataMismatch { of: "data", member: "nonce" }, "data_mismatch", Class::Malformed),

@@ -9,7 +9,15 @@
 //! 4. What is published holds no `d` and no `k`: it is written from public halves alone.
 //! 5. Keys are secrets: wiped when dropped, and never shown.
 //!
+//! | file | what |
+//! |---|---|
+//! | `pem` | what a text is that is no key |
+//! | `ring` | keys that change while the gateway runs |
+//!
 //! Signing needs no random bytes: Ed25519 has none (RFC 8032), and ECDSA's are made from key and text (RFC 6979).
+
+mod pem;
+mod ring;
 
 use std::fmt;
 
@@ -21,6 +29,7 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 
+pub use self::{pem::PemFault, ring::KeyRing};
 use crate::{secret::Secret, time::UnixTime};
 
 /// Old keys that are kept at most. Keys are changed by hand or by the month, and tokens live for a week.
@@ -28,9 +37,6 @@ pub const OLD_KEYS_MAX: usize = 8;
 
 /// Bytes of a signature of either algorithm: two numbers of 32 (RFC 7518 section 3.4, RFC 8032 section 5.1.6).
 pub const SIGNATURE_BYTES: usize = 64;
-
-/// Bytes of PEM that are read at most; a key has 300.
-const PEM_BYTES_MAX: usize = 16 * 1024;
 
 /// How tokens are signed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -76,8 +82,13 @@ pub struct OldKey {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum KeyError {
     /// Not PEM of a PKCS #8 key of the algorithm.
-    #[error("expected a PKCS #8 private key of {} as PEM, found something else", .0.curve())]
-    Pem(Algorithm),
+    #[error("expected a PKCS #8 private key of {} as PEM, found {fault}", wanted.curve())]
+    Pem {
+        /// The algorithm.
+        wanted: Algorithm,
+        /// What it is instead.
+        fault: PemFault,
+    },
     /// More old keys than are kept.
     #[error("expected at most {OLD_KEYS_MAX} old keys, found more")]
     TooManyOld,
@@ -102,7 +113,8 @@ impl Algorithm {
         Self::ALL.iter().copied().find(|algorithm| algorithm.as_str() == name)
     }
 
-    const fn curve(self) -> &'static str {
+    /// The curve that its keys are on.
+    pub const fn curve(self) -> &'static str {
         match self {
             Self::EdDsa => "Ed25519",
             Self::Es256 => "P-256",
@@ -131,14 +143,15 @@ impl SigningKey {
 
     /// Reads a key as `openssl genpkey` writes it: PKCS #8 in PEM, of this algorithm.
     pub fn from_pem(pem: &Secret<String>, algorithm: Algorithm) -> Result<Self, KeyError> {
-        let pem = Some(pem.expose().trim()).filter(|pem| pem.len() <= PEM_BYTES_MAX).ok_or(KeyError::Pem(algorithm))?;
+        let refuse = |fault| KeyError::Pem { wanted: algorithm, fault };
+        let pem = pem::bounded(pem.expose()).map_err(refuse)?;
         let half = match algorithm {
             Algorithm::EdDsa => {
                 ed25519_dalek::SigningKey::from_pkcs8_pem(pem).map(|key| Half::EdDsa(Box::new(key))).ok()
             }
             Algorithm::Es256 => p256::ecdsa::SigningKey::from_pkcs8_pem(pem).map(|key| Half::Es256(Box::new(key))).ok(),
         };
-        half.map(Self::of).ok_or(KeyError::Pem(algorithm))
+        half.map(Self::of).ok_or_else(|| refuse(pem::fault(pem, algorithm)))
     }
 
     fn of(half: Half) -> Self {
@@ -270,7 +283,18 @@ impl SigningKeys {
 
     /// The document in which verifiers look keys up: a JSON Web Key Set (RFC 7517 section 5).
     pub fn jwks(&self, now: UnixTime) -> Value {
-        json!({"keys": self.known(now).map(SigningKey::published).collect::<Vec<_>>()})
+        self.jwks_with(None, now)
+    }
+
+    /// The same with the keys of another purpose; one that both have stands there once.
+    pub fn jwks_with(&self, others: Option<&Self>, now: UnixTime) -> Value {
+        let mut keys: Vec<&SigningKey> = self.known(now).collect();
+        for key in others.into_iter().flat_map(|others| others.known(now)) {
+            if keys.iter().all(|known| known.kid() != key.kid()) {
+                keys.push(key);
+            }
+        }
+        json!({"keys": keys.into_iter().map(SigningKey::published).collect::<Vec<_>>()})
     }
 
     fn known(&self, now: UnixTime) -> impl Iterator<Item = &SigningKey> {
@@ -361,17 +385,42 @@ mod tests {
 
     #[test]
     fn what_is_no_key_is_refused() {
+        use PemFault::{Algorithm as Of, Damaged, Holds, NoPem, TooLong};
+        let ed25519 = "MC4CAQAwBQYDK2VwBCIEIJ1hsZ3v/VpguoRK9JLsLMREScVpezJpGXA7rAMcrn9g";
         let rows = [
-            ("nothing", ""),
-            ("words", "a secret"),
+            ("nothing", "", NoPem),
+            ("words", "a secret", NoPem),
             (
                 "no end",
-                "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIJ1hsZ3v/VpguoRK9JLsLMREScVpezJpGXA7rAMcrn9g\n",
+                "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIJ1hsZ3v/VpguoRK9JLsLMREScVpezJpGXA7\n",
+                Damaged,
             ),
+            ("no base64", "-----BEGIN PRIVATE KEY-----\n****\n-----END PRIVATE KEY-----\n", Damaged),
+            ("nothing within", "-----BEGIN PRIVATE KEY-----\n-----END PRIVATE KEY-----\n", Damaged),
+            ("a certificate", "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n", Holds("a certificate")),
+            ("a public key", "-----BEGIN PUBLIC KEY-----\nMCow\n-----END PUBLIC KEY-----\n", Holds("a public key")),
+            (
+                "a password",
+                "-----BEGIN ENCRYPTED PRIVATE KEY-----\nMIGb\n-----END ENCRYPTED PRIVATE KEY-----\n",
+                Holds("a key that a password protects"),
+            ),
+            (
+                "OpenSSH",
+                "-----BEGIN OPENSSH PRIVATE KEY-----\nb3Bl\n-----END OPENSSH PRIVATE KEY-----\n",
+                Holds("a key in the form of OpenSSH"),
+            ),
+            (
+                "SEC 1",
+                "-----BEGIN EC PRIVATE KEY-----\nMHcC\n-----END EC PRIVATE KEY-----\n",
+                Holds("a key in the form of SEC 1, which `openssl pkcs8 -topk8` changes"),
+            ),
+            ("RSA of old", "-----BEGIN RSA PRIVATE KEY-----\nMIIE\n-----END RSA PRIVATE KEY-----\n", Of("RSA")),
+            ("PGP", "-----BEGIN PGP PRIVATE KEY BLOCK-----\n", Holds("PEM of something else")),
             (
                 "a key of X25519",
                 "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VuBCIEIOiLox5IQQ0a1cLQ3t5eZFW1Ev+j6Gc3Azf8ySu/LqZ/\n\
                  -----END PRIVATE KEY-----",
+                Of("X25519"),
             ),
             (
                 "a key of P-384",
@@ -379,21 +428,29 @@ mod tests {
                  nljYOfdFnKeYIYb2KxRMCs6PnhuIIpWfEG1uy4LAKSWJV4yhZANiAATR2EvQ6/Hw\n\
                  7CgrfudOUPpixTJWteDPmZBzSAHr3LAzVATRime0/6F4b4hoTeP1VchYhnfFzfy5\n\
                  jxPvnzMFChaYg3EEr/XnZ+0kyG8H9E7+ooZDVuF7MTIJ/bY65E1/YPs=\n-----END PRIVATE KEY-----",
-            ),
-            (
-                "zero as a key of P-256",
-                "-----BEGIN PRIVATE KEY-----\nMEECAQAwEwYHKoZIzj0CAQYIKoZIzj0DAQcEJzAlAgEBBCAAAAAAAAAAAAAAAAAA\n\
-                 AAAAAAAAAAAAAAAAAAAAAAAAAA==\n-----END PRIVATE KEY-----",
+                Of("P-384"),
             ),
         ];
-        for (name, text) in rows {
-            for algorithm in Algorithm::ALL {
-                let refused = SigningKey::from_pem(&pem(text), *algorithm).err();
-                assert_eq!(refused, Some(KeyError::Pem(*algorithm)), "{name}");
+        for (name, text, fault) in rows {
+            for wanted in Algorithm::ALL {
+                let refused = SigningKey::from_pem(&pem(text), *wanted).err();
+                assert_eq!(refused, Some(KeyError::Pem { wanted: *wanted, fault }), "{name}");
             }
         }
-        let endless = pem(&"-----BEGIN PRIVATE KEY-----\n".repeat(10_000));
-        assert!(SigningKey::from_pem(&endless, Algorithm::EdDsa).is_err());
+        let refused = |text: &str, wanted| match SigningKey::from_pem(&pem(text), wanted) {
+            Err(KeyError::Pem { fault, .. }) => fault,
+            other => panic!("{other:?}"),
+        };
+        let zero = "-----BEGIN PRIVATE KEY-----\nMEECAQAwEwYHKoZIzj0CAQYIKoZIzj0DAQcEJzAlAgEBBCAAAAAAAAAAAAAAAAAA\n\
+                    AAAAAAAAAAAAAAAAAAAAAAAAAA==\n-----END PRIVATE KEY-----";
+        assert_eq!(refused(zero, Algorithm::Es256), Damaged, "zero is no key of P-256");
+        assert_eq!(refused(zero, Algorithm::EdDsa), Of("P-256"));
+        let ed25519 = format!("-----BEGIN PRIVATE KEY-----\n{ed25519}\n-----END PRIVATE KEY-----");
+        assert_eq!(refused(&ed25519, Algorithm::Es256), Of("Ed25519"));
+        let endless = "-----BEGIN PRIVATE KEY-----\n".repeat(10_000);
+        assert_eq!(refused(&endless, Algorithm::EdDsa), TooLong);
+        let told = KeyError::Pem { wanted: Algorithm::EdDsa, fault: Of("RSA") }.to_string();
+        assert_eq!(told, "expected a PKCS #8 private key of Ed25519 as PEM, found a key of RSA");
     }
 
     #[test]

@@ -49,7 +49,7 @@ pub enum Kind {
 pub struct Parties<'a> {
     /// `iss`: the gateway's URL.
     pub issuer: &'a str,
-    /// `aud`: the domain, or for an assertion the upstream.
+    /// `aud`: the domain. An assertion is for others, and names them itself.
     pub audience: &'a str,
 }
 
@@ -161,13 +161,14 @@ pub fn is_token(presented: &str) -> bool {
 fn seal(
     keys: &SigningKeys,
     kind: Kind,
-    parties: Parties<'_>,
+    issuer: &str,
+    audience: Value,
     claims: Map<String, Value>,
 ) -> Result<String, TokenError> {
     let mut payload = Map::new();
     payload.insert("typ".to_owned(), kind.as_str().into());
-    payload.insert("iss".to_owned(), parties.issuer.into());
-    payload.insert("aud".to_owned(), parties.audience.into());
+    payload.insert("iss".to_owned(), issuer.into());
+    payload.insert("aud".to_owned(), audience);
     payload.extend(claims);
     let token = sign(keys.current(), &Value::Object(payload).to_string());
     if token.len() > kind.bytes_max() {
@@ -213,6 +214,7 @@ fn open(
     if text("iss") != Some(parties.issuer) {
         return Err(TokenError::Issuer);
     }
+    // What is for this gateway is for it alone.
     if text("aud") != Some(parties.audience) {
         return Err(TokenError::Audience);
     }

@@ -18,7 +18,7 @@ use tempfile::TempDir;
 pub(crate) const ALICE: &str = "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed";
 
 /// How long anything may take before a test fails for it.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A directory of its own, and the binary called in it.
 pub(crate) struct Desk(TempDir);

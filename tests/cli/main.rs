@@ -7,6 +7,7 @@ mod journey;
 #[allow(dead_code, reason = "the tests of the room use it too, and other parts of it")]
 mod node;
 mod payments;
+mod secrets;
 #[path = "../facilitator/server.rs"]
 #[allow(dead_code, reason = "the tests of the facilitator use it too, and other parts of it")]
 mod server;

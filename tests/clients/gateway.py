@@ -1,13 +1,14 @@
 """Runs a command while a gateway and a service behind it are up, and ends both afterwards.
 
-    gateway.py BINARY COMMAND [ARGUMENT ...]
+    gateway.py [--plain] BINARY COMMAND [ARGUMENT ...]
 
 1. Everything is on loopback: the gateway speaks TLS on a free port with a certificate of an authority made for
-   this run; the service behind it answers every request with what it saw of it, as JSON.
+   this run; the service behind it answers every request with what it saw of it, as JSON. With `--plain` the gateway
+   speaks HTTP, as for a developer whose dapp is on another port: SIWX_DAPP_PORT is the one it expects.
 2. Accounts of `wallets.json` get a subscription for 30 days while the gateway runs, by the door their `granted_by`
    names: the command line, or the admin API.
 3. The command finds the gateway by its environment: SIWX_URL is its public URL, SIWX_CA the file of the authority,
-   SIWX_WALLETS the file of wallets. NODE_EXTRA_CA_CERTS makes Node trust the authority.
+   SIWX_WALLETS the file of wallets, SIWX_ADMIN and SIWX_ADMIN_TOKEN the admin API and what opens it. NODE_EXTRA_CA_CERTS makes Node trust the authority.
 4. The gateway is asked to stop when the command has ended, and must then drain and exit with 0.
 
 It exits as the command does, or with 1 and the log of the gateway if the gateway is at fault. Only the standard
@@ -35,7 +36,7 @@ START_SECS = 20
 STOP_SECS = 20
 
 CONFIGURATION = """\
-public_url = "https://localhost:{port}"
+public_url = "{public_url}"
 [server]
 listen = ["127.0.0.1:{port}"]
 workers = 2
@@ -44,13 +45,10 @@ drain_timeout = "5s"
 [admin]
 listen = "127.0.0.1:{admin_port}"
 token = "{admin_token}"
-[[tls.certificate]]
-hosts = ["localhost"]
-cert = "{folder}/server.crt"
-key = "{folder}/server.key"
+{tls}
 [auth]
-# Pages of this origin send their visitors' tokens here.
-origins = ["https://dapp.example.test"]
+# Pages of these origins send their visitors' tokens here.
+origins = ["https://dapp.example.test"{dapp}]
 # Browsers sign in. AppKit names networks in its messages; the table stands last of those of the gateway itself.
 [session]
 labels = {{ eip155 = ["*"] }}
@@ -83,6 +81,13 @@ upstream = "echo"
 auth = "subscription"
 [log]
 level = "info"
+"""
+
+CERTIFICATE = """\
+[[tls.certificate]]
+hosts = ["localhost"]
+cert = "{folder}/server.crt"
+key = "{folder}/server.key"
 """
 
 
@@ -218,18 +223,22 @@ def stop(gateway):
         raise RuntimeError(f"the gateway ended with {status} after it was asked to, expected 0")
 
 
-def main(binary, command):
+def main(binary, command, plain=False):
     echo = ThreadingHTTPServer(("127.0.0.1", 0), Echo)
     echo.daemon_threads = True
     threading.Thread(target=echo.serve_forever, daemon=True).start()
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
         make_certificates(folder)
-        port, admin_port = free_port(), free_port()
+        port, admin_port, dapp_port = free_port(), free_port(), free_port()
+        public_url = f"{'http' if plain else 'https'}://localhost:{port}"
         configuration = folder / "siwx-gateway.toml"
         configuration.write_text(
             CONFIGURATION.format(
                 folder=folder,
+                public_url=public_url,
+                tls="" if plain else CERTIFICATE.format(folder=folder),
+                dapp=f', "http://localhost:{dapp_port}"' if plain else "",
                 port=port,
                 admin_port=admin_port,
                 admin_token=ADMIN_TOKEN,
@@ -246,14 +255,17 @@ def main(binary, command):
                 grant(binary, configuration, admin_port)
                 environment = os.environ | {
                     "PYTHONDONTWRITEBYTECODE": "1",
-                    "PYTHONDONTWRITEBYTECODE": "1",
                     # Older releases of Node take the first address of a name only, and the gateway listens on this one.
                     "NODE_OPTIONS": "--dns-result-order=ipv4first",
                     "NODE_EXTRA_CA_CERTS": str(folder / "ca.crt"),
                     "SIWX_CA": str(folder / "ca.crt"),
-                    "SIWX_URL": f"https://localhost:{port}",
+                    "SIWX_URL": public_url,
                     "SIWX_WALLETS": str(WALLETS),
+                    "SIWX_ADMIN": f"http://127.0.0.1:{admin_port}",
+                    "SIWX_ADMIN_TOKEN": ADMIN_TOKEN,
                 }
+                if plain:
+                    environment["SIWX_DAPP_PORT"] = str(dapp_port)
                 status = subprocess.run(command, env=environment).returncode
             finally:
                 if gateway.poll() is None:
@@ -269,6 +281,9 @@ def main(binary, command):
 
 
 if __name__ == "__main__":
-    if len(sys.argv) < 3:
-        sys.exit("usage: gateway.py BINARY COMMAND [ARGUMENT ...]")
-    sys.exit(main(sys.argv[1], sys.argv[2:]))
+    arguments = sys.argv[1:]
+    plain = arguments[:1] == ["--plain"]
+    arguments = arguments[plain:]
+    if len(arguments) < 2:
+        sys.exit("usage: gateway.py [--plain] BINARY COMMAND [ARGUMENT ...]")
+    sys.exit(main(arguments[0], arguments[1:], plain))

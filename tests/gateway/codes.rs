@@ -7,7 +7,7 @@ use std::{
 };
 
 use serde_json::json;
-use siwx_gateway::store::Term;
+use siwx_gateway::{session::SessionError, siwx::Code, store::Term};
 
 use crate::{
     failures::Flaky,
@@ -323,11 +323,22 @@ fn the_readme_names_every_code() {
     let mut said = codes_of("src/edge/respond.rs");
     said.append(&mut quoted("src/edge/unpaid.rs", ""));
     said.append(&mut quoted("src/gate/payment/challenge.rs", "code"));
-    let readme = std::fs::read_to_string("README.md").expect("README.md");
-    let table =
-        readme.split("| status | code | when |").nth(1).expect("the table").split("\n\n").next().expect("its rows");
-    let column = table.lines().skip(2).filter_map(|row| row.split('|').nth(2));
-    let named: BTreeSet<String> =
-        column.flat_map(|codes| codes.split('`').skip(1).step_by(2)).map(str::to_owned).collect();
+    let named = named_by("| status | code | when |");
     assert_eq!(named, said, "the table of the README, and what the source can say");
+
+    let own = SessionError::CODES.iter().copied().chain(Code::ALL.iter().map(|code| code.as_str()));
+    let own: BTreeSet<String> = own.map(str::to_owned).filter(|code| !named.contains(code)).collect();
+    assert_eq!(
+        named_by("| status | code of the session API | when |"),
+        own,
+        "the table of the session API, and what the source can say"
+    );
+}
+
+/// The codes of the README's table with this head.
+fn named_by(head: &str) -> BTreeSet<String> {
+    let readme = std::fs::read_to_string("README.md").expect("README.md");
+    let table = readme.split(head).nth(1).expect("the table").split("\n\n").next().expect("its rows");
+    let column = table.lines().skip(2).filter_map(|row| row.split('|').nth(2));
+    column.flat_map(|codes| codes.split('`').skip(1).step_by(2)).map(str::to_owned).collect()
 }

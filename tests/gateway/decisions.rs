@@ -209,7 +209,7 @@ fn the_admin_token_opens_from_an_address_that_sent_too_many_bad_credentials() {
 }
 
 #[test]
-fn c28_a_subscription_ends_to_the_second_although_it_is_remembered() {
+fn c28_x10_a_subscription_ends_to_the_second_although_it_is_remembered() {
     let upstream = Upstream::ok();
     let gateway = Setup::over(&upstream).start();
     let wallet = Wallet::evm(1);

@@ -313,7 +313,7 @@ fn u8_trailers_of_an_answer() {
 }
 
 #[test]
-fn u9_answers_to_one_wallet_are_private() {
+fn u9_c33_answers_to_one_wallet_are_private() {
     let rows: [(&str, &str, Option<&str>); 5] = [
         ("none", "", Some("private")),
         ("public", "Cache-Control: public, max-age=60\r\n", Some("max-age=60, private")),

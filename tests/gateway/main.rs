@@ -13,6 +13,7 @@ mod recording;
 /// What nodes are made of.
 use facilitator as server;
 
+mod assertion;
 mod bitcoin;
 mod codes;
 mod contracts;
@@ -23,6 +24,7 @@ mod edge;
 mod failures;
 mod framing;
 mod headers;
+mod identity;
 mod limits;
 mod logs;
 mod metrics;
@@ -30,7 +32,9 @@ mod operator;
 mod paths;
 mod session_api;
 mod sessions;
+mod silence;
 mod sources;
 mod tron_and_sui;
 mod upstreams;
+mod websockets;
 mod x402;

@@ -63,8 +63,8 @@ fn at_zero() -> BTreeSet<String> {
     by("http_request_bytes_total", "route", &ROUTES);
     by("http_response_bytes_total", "route", &ROUTES);
     by("cache_entries", "cache", &["proofs", "subscriptions", "contracts", "sessions"]);
-    by("connections", "protocol", &["h1", "h2"]);
-    by("connections_total", "protocol", &["h1", "h2"]);
+    by("connections", "protocol", &["h1", "h2", "ws"]);
+    by("connections_total", "protocol", &["h1", "h2", "ws"]);
     let refused = ["global_cap", "ip_cap", "handshake_cap", "handshake_timeout", "draining"];
     by("connections_rejected_total", "reason", &refused);
     by("payments_open", "status", &["reserved", "settling", "unknown"]);

@@ -1,5 +1,6 @@
 //! The session API over real sockets (sessions.md sections 2 and 3), one module a topic.
 
+mod bad_input;
 mod cookies;
 mod cors;
 mod cross_site;
@@ -46,36 +47,36 @@ origins = ["https://app.example.com", "http://localhost:5173"]
 "#;
 
 /// A gateway with a session API.
-struct Api {
-    gateway: Gateway,
-    upstream: Upstream,
+pub(crate) struct Api {
+    pub(crate) gateway: Gateway,
+    pub(crate) upstream: Upstream,
 }
 
 /// A browser: what it holds, and whose page it shows.
-struct Browser<'a> {
+pub(crate) struct Browser<'a> {
     api: &'a Api,
     origin: &'static str,
-    cookie: Option<String>,
+    pub(crate) cookie: Option<String>,
 }
 
 impl Api {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::with("")
     }
 
     /// With these keys in `[session]`.
-    fn with(keys: &str) -> Self {
+    pub(crate) fn with(keys: &str) -> Self {
         Self::set_up(keys, |setup| setup)
     }
 
-    fn set_up(keys: &str, change: impl FnOnce(Setup) -> Setup) -> Self {
+    pub(crate) fn set_up(keys: &str, change: impl FnOnce(Setup) -> Setup) -> Self {
         let upstream = Upstream::ok();
         let setup = Setup::over(&upstream).routes(&format!("{ROUTES}{keys}"));
         Self { gateway: change(setup).start(), upstream }
     }
 
     /// A browser that shows a page of the gateway, and holds nothing.
-    fn browser(&self) -> Browser<'_> {
+    pub(crate) fn browser(&self) -> Browser<'_> {
         Browser { api: self, origin: OWN, cookie: None }
     }
 
@@ -102,7 +103,7 @@ impl<'a> Browser<'a> {
     }
 
     /// Sends a request as a page's script would, and keeps the cookie that comes back.
-    fn send(&mut self, request: Request) -> Answer {
+    pub(crate) fn send(&mut self, request: Request) -> Answer {
         let mut request = request.header("Origin", self.origin);
         if let Some(cookie) = &self.cookie {
             request = request.header("Cookie", &format!("theme=dark; {COOKIE}={cookie}"));
@@ -116,11 +117,11 @@ impl<'a> Browser<'a> {
         answer
     }
 
-    fn get(&mut self, target: &str) -> Answer {
+    pub(crate) fn get(&mut self, target: &str) -> Answer {
         self.send(Request::get(target))
     }
 
-    fn post(&mut self, target: &str, body: &Value) -> Answer {
+    pub(crate) fn post(&mut self, target: &str, body: &Value) -> Answer {
         self.send(Request::new("POST", target).body(body.to_string().as_bytes()))
     }
 
@@ -129,7 +130,7 @@ impl<'a> Browser<'a> {
     }
 
     /// Signs a wallet in; the session as it is answered.
-    fn sign_in(&mut self, wallet: &Wallet) -> Value {
+    pub(crate) fn sign_in(&mut self, wallet: &Wallet) -> Value {
         let answer = self.post("/.siwx/sessions", &self.api.sign_in(wallet));
         assert_eq!(answer.status, 201, "{answer:?}");
         answer.json()["session"].clone()

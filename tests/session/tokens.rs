@@ -8,7 +8,7 @@ use siwx_gateway::{
     secret::Secret,
     session::{
         id::Sid,
-        keys::{Algorithm, KeyError, OldKey, SigningKey, SigningKeys},
+        keys::{Algorithm, KeyError, OldKey, PemFault, SigningKey, SigningKeys},
         token::{AppKitClaims, Assertion, NonceClaims, Parties, SessionClaims, TokenError},
     },
 };
@@ -157,14 +157,16 @@ fn what_is_sealed_is_what_others_make_of_it() {
     let solana = account(SOLANA);
     let assertion = Assertion {
         account: &solana,
-        accounts: std::slice::from_ref(&solana),
+        accounts: &[&solana],
         scheme: "ed25519",
+        plan: Some("pro"),
         sid: Some(sid()),
+        request_id: "0f0e0d0c0b0a09080706050403020100",
         method: "POST",
         url: "https://api.gateway.example/v1/orders?page=2#x",
     };
-    let parties = Parties { audience: "orders", ..parties };
-    assert_eq!(assertion.seal(&keys, parties, 30, vectors.now()).as_deref(), Ok(sealed("assertion")));
+    let sealed_here = assertion.seal(&keys, parties.issuer, &["orders", "api"], 30, vectors.now());
+    assert_eq!(sealed_here.as_deref(), Ok(sealed("assertion")));
 }
 
 #[test]
@@ -234,8 +236,14 @@ fn every_changed_character_refuses_a_token() {
 fn keys_of_another_algorithm_are_none() {
     let vectors = Vectors::load();
     let pem = |name: &str| Secret::new(vectors.entry(name)["pem"].as_str().expect("PEM").to_owned());
-    assert_eq!(SigningKey::from_pem(&pem("ed"), Algorithm::Es256).err(), Some(KeyError::Pem(Algorithm::Es256)));
-    assert_eq!(SigningKey::from_pem(&pem("ec"), Algorithm::EdDsa).err(), Some(KeyError::Pem(Algorithm::EdDsa)));
+    assert_eq!(
+        SigningKey::from_pem(&pem("ed"), Algorithm::Es256).err(),
+        Some(KeyError::Pem { wanted: Algorithm::Es256, fault: PemFault::Algorithm("Ed25519") })
+    );
+    assert_eq!(
+        SigningKey::from_pem(&pem("ec"), Algorithm::EdDsa).err(),
+        Some(KeyError::Pem { wanted: Algorithm::EdDsa, fault: PemFault::Algorithm("P-256") })
+    );
     let padded = Secret::new(format!("\n{}\n\n", pem("ed").expose()));
     assert!(SigningKey::from_pem(&padded, Algorithm::EdDsa).is_ok());
 }

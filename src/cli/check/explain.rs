@@ -15,7 +15,7 @@ use crate::{
     config::Config,
     credential::Cookie,
     edge::{
-        headers::{Origin, Seen},
+        headers::{Origin, Seen, Told},
         respond::Answer,
         server::header_rules,
         settings::{HostSent, UpstreamSettings},
@@ -57,16 +57,19 @@ struct Sent {
     headers: Vec<(String, String)>,
 }
 
-/// What stands for the values of the identity fields, in the order of `HeaderRules::identity_names`; the plan is told
-/// only where one was demanded.
-const IDENTITY: [&str; 6] = [
-    "<the wallet's CAIP-10 id>",
-    "<the wallet's address>",
-    "<the wallet's chain>",
-    "<how it signed>",
-    "<until when this holds>",
-    "<the plan that opened the route>",
-];
+/// What stands for the value of an identity field.
+const fn stand_in(told: Told) -> &'static str {
+    match told {
+        Told::Account => "<the wallet's CAIP-10 id>",
+        Told::Address => "<the wallet's address>",
+        Told::Assertion => "<all of this, signed>",
+        Told::Chain => "<the wallet's chain>",
+        Told::Expires => "<until when this holds>",
+        Told::Plan => "<the plan that opened the route>",
+        Told::Scheme => "<how it signed>",
+        Told::Session => "<the session, if it came with one>",
+    }
+}
 
 // === impl Question ===
 
@@ -161,9 +164,15 @@ impl Question {
             Origin { client: &client, path: &client, host: asked_host, request_id, http1: true },
         );
         if rule.requirement != Requirement::Public {
-            let shown = if matches!(rule.requirement, Requirement::Subscription { .. }) { 6 } else { 5 };
-            for (name, value) in rules.identity_names().into_iter().zip(IDENTITY).take(shown) {
-                headers.insert(name, HeaderValue::from_static(value));
+            // The plan is told only where one was demanded, and a session only where one may come.
+            let is_shown = |told: &Told| match told {
+                Told::Plan => matches!(rule.requirement, Requirement::Subscription { .. }),
+                Told::Session => rule.sessions,
+                Told::Assertion => config.edge.assertion.is_some(),
+                _ => true,
+            };
+            for (name, told) in rules.told().filter(|(_, told)| is_shown(told)) {
+                headers.insert(name, HeaderValue::from_static(stand_in(told)));
             }
         }
         headers.remove(HOST);

@@ -214,9 +214,34 @@ const AUTH: &[Key] = &[
     ),
     texts("deny_accounts", &[], "Accounts that are refused whatever they hold: CAIP-10 ids or bare addresses."),
     text_or("identity_prefix", "X-SIWX-", "First part of the names of the headers that tell an upstream who asks."),
-    later("identity_preset"),
+    choice(
+        "identity_preset",
+        &["", "oauth2-proxy", "authelia"],
+        "",
+        "Whose names for it an upstream is told as well: X-Forwarded-User, X-Auth-Request-User and \
+         X-Forwarded-Preferred-Username of oauth2-proxy, or Remote-User, Remote-Name and Remote-Groups of Authelia. The \
+         user is the CAIP-10 id, the name its address, the groups the plan. \"\": ours alone.",
+    ),
     flag("forward_credential", false, "Whether the credential goes on to the upstream."),
-    later("assertion"),
+    section(
+        "assertion",
+        ASSERTION,
+        "Who asks, told to upstreams under our signature: X-SIWX-Assertion, a JSON Web Token.",
+    ),
+];
+
+const ASSERTION: &[Key] = &[
+    flag("enabled", false, "Whether upstreams are told. Our public keys are at /jwks.json below session.prefix."),
+    Key::new(
+        "key",
+        Kind::Secret,
+        Fallback::Text(""),
+        "The private key: PKCS #8 in PEM, as `openssl genpkey -algorithm ed25519` writes it, or for ES256 with `-algorithm \
+         EC -pkeyopt ec_paramgen_curve:P-256`. \"\": made once and kept in the store. Best written as \"${NAME}\" or \
+         \"${file:/path}\".",
+    ),
+    choice("algorithm", &["EdDSA", "ES256"], "EdDSA", "How it signs: Ed25519, or ECDSA on P-256."),
+    seconds("ttl", 1, 60, "30s", "How long what is told is good. Upstreams' clocks should be as right as that."),
 ];
 
 const CHAINS: &[Key] = &[
@@ -311,8 +336,8 @@ const LIMITS: &[Key] = &[
     duration("body_idle_timeout", 1, DAY_MILLIS, "30s", "Between two pieces of a request body."),
     duration("handshake_timeout", 1, DAY_MILLIS, "10s", "From accept to the end of the TLS handshake."),
     whole("in_flight", 1, 1_000_000, 20_000, "Requests at once, in all."),
-    later("tunnels"),
-    later("tunnels_per_account"),
+    whole("tunnels", 1, 1_000_000, 1000, "WebSockets at once, in all."),
+    whole("tunnels_per_account", 1, 100_000, 16, "WebSockets at once of one account."),
     Key::new(
         "auth_failures",
         Kind::Rate,
@@ -409,10 +434,16 @@ const ROUTE: &[Key] = &[
         "How often one account or one address may ask. Leave it out for any number of times.",
     ),
     section("cors", CORS, "Which web origins' scripts may use it. They may send the credentials that are headers, and read challenges and receipts."),
-    later("websocket"),
+    flag("websocket", false, "Whether requests for a WebSocket open one: HTTP/1.1 alone, and it ends with what let it in."),
     later("trailers"),
-    later("idle_timeout"),
-    later("recheck"),
+    Key::new(
+        "idle_timeout",
+        Kind::Duration(Span { millis_min: 1, millis_max: DAY_MILLIS, whole_secs: false, optional: true }),
+        Fallback::Text(""),
+        "Between two pieces of an answer or of a WebSocket; \"\": as the upstream says, and 5m for WebSockets and event \
+         streams.",
+    ),
+    duration("recheck", 100, DAY_MILLIS, "60s", "How often credential, account and subscription of a WebSocket or a stream are judged anew."),
     text_or("price", "", "What it costs, such as \"$0.01\"; with auth = \"payment\", and only there."),
     text_or("description", "", "What is sold, for people: `resource.description` of the challenge."),
     text_or("mime_type", "", "The type of what is sold: `resource.mimeType` of the challenge."),

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use super::listed;
+use super::{Routed, listed};
 use crate::{
     config::{
         amounts::Size,
@@ -11,17 +11,19 @@ use crate::{
         tree::Text,
     },
     edge::{
+        assertion::JWKS_PATH,
         proxy_protocol::Versions,
         settings::{
-            AccessLog, AccountShown, AdminSettings, CertificateFiles, Limits, Proxies, QueryShown, Settings,
-            TlsSettings,
+            AccessLog, AccountShown, AdminSettings, AssertionSettings, CertificateFiles, IdentityPreset, Limits,
+            Proxies, QueryShown, Settings, TlsSettings,
         },
     },
     policy::{
-        rule::Rule,
+        rule::{Pattern, Rule},
         source::{Field, Networks},
     },
     secret::Secret,
+    session::keys::{Algorithm, KeyError, PemFault, SigningKey},
     siwx::claims::Origin,
 };
 
@@ -37,6 +39,7 @@ pub(super) struct Parts<'a> {
     pub(super) admin: Option<AdminSettings>,
     pub(super) proxies: Proxies,
     pub(super) identity_prefix: String,
+    pub(super) assertion: Option<AssertionSettings>,
     pub(super) schemes: &'a [String],
     pub(super) json: bool,
 }
@@ -74,6 +77,12 @@ pub(super) fn settings(root: &Section, parts: Parts<'_>) -> Settings {
         tls: parts.tls,
         limits: limits(root.section("limits")),
         identity_prefix: parts.identity_prefix,
+        identity_preset: match auth.text("identity_preset").value.as_str() {
+            "authelia" => Some(IdentityPreset::Authelia),
+            "oauth2-proxy" => Some(IdentityPreset::Oauth2Proxy),
+            _ => None,
+        },
+        assertion: parts.assertion,
         forward_credential: auth.flag("forward_credential"),
         schemes: parts.schemes.to_vec(),
         admin: parts.admin,
@@ -197,6 +206,61 @@ pub(super) fn admin(root: &Section, listen: &[SocketAddr], report: &mut Report) 
     Some(AdminSettings { listen: address, token })
 }
 
+/// What upstreams are told under our signature. A key is looked at whether it is used or not.
+pub(super) fn assertion(auth: &Section, report: &mut Report) -> Option<AssertionSettings> {
+    let section = auth.section("assertion");
+    let algorithm = Algorithm::named(&section.text("algorithm").value)?;
+    let text = section.text("key");
+    let key = match &*text.value {
+        "" => None,
+        pem => match SigningKey::from_pem(&Secret::new(pem.to_owned()), algorithm) {
+            Ok(key) => Some(key),
+            Err(error) => {
+                let title = "`auth.assertion.key` is no key of its algorithm";
+                report.error(&text.place, title, key_hint(error, algorithm));
+                return None;
+            }
+        },
+    };
+    let ttl_secs = u32::try_from(section.duration("ttl").as_secs()).unwrap_or(u32::MAX);
+    section.flag("enabled").then_some(AssertionSettings { key, algorithm, ttl_secs })
+}
+
+/// Whether routes stand in the way of assertions. `upstreams` are names, in the order of their settings; `alone`: there is
+/// no session API below whose prefix the keys could be published.
+pub(super) fn check_assertions(routed: &Routed, upstreams: &[&str], alone: bool, report: &mut Report) {
+    for (rule, place) in routed.rules.iter().zip(&routed.places) {
+        let (Pattern::Exact(path) | Pattern::Prefix(path)) = &rule.pattern;
+        if alone && path.eq_ignore_ascii_case(JWKS_PATH) {
+            let title = format!("route \"{}\" is at `{JWKS_PATH}`, where keys of assertions are published", rule.name);
+            report.error(place, title, "expected it elsewhere");
+        }
+        // An upstream looks for its own name among those that an assertion is for.
+        let namesake = upstreams.iter().position(|upstream| **upstream == *rule.name);
+        if namesake.is_some_and(|namesake| namesake != rule.upstream) {
+            let title = format!("route \"{0}\" is called as upstream `{0}`, and goes to another", rule.name);
+            let hint = "assertions name both: what this upstream is told would be good for that one too";
+            report.warn(place, title, hint);
+        }
+    }
+}
+
+/// What was found, and how to have what was expected.
+fn key_hint(error: KeyError, algorithm: Algorithm) -> String {
+    let KeyError::Pem { fault, .. } = error else {
+        return error.to_string();
+    };
+    let other = Algorithm::ALL.iter().find(|other| fault == PemFault::Algorithm(other.curve()));
+    let way = match (other, algorithm) {
+        (Some(other), _) => format!("set `auth.assertion.algorithm` to `{}`, or use another key", other.as_str()),
+        (None, Algorithm::EdDsa) => "`openssl genpkey -algorithm ed25519` makes one".to_owned(),
+        (None, Algorithm::Es256) => {
+            "`openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256` makes one".to_owned()
+        }
+    };
+    format!("{error}; {way}")
+}
+
 fn address(text: &Text, report: &mut Report) -> Option<SocketAddr> {
     if text.value.starts_with("unix:") {
         report.error(&text.place, "listening on `unix:` is not built yet", "expected an address and a port");
@@ -291,6 +355,8 @@ fn limits(section: &Section) -> Limits {
         body_idle_timeout: section.duration("body_idle_timeout"),
         handshake_timeout: section.duration("handshake_timeout"),
         in_flight: section.count("in_flight"),
+        tunnels: section.count("tunnels"),
+        tunnels_per_account: section.count("tunnels_per_account"),
         http2_streams: http2.small("streams"),
         http2_header_list: u32::try_from(http2.bytes("header_list")).unwrap_or(u32::MAX),
     }

@@ -104,6 +104,9 @@ fn route(
             tokens: takes.tokens,
             cors,
             shared_cache: section.flag("shared_cache"),
+            websocket: section.flag("websocket"),
+            idle_timeout: section.duration_if_any("idle_timeout"),
+            recheck: section.duration("recheck"),
         })
     };
     (rule(), place)

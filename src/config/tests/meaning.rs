@@ -39,6 +39,8 @@ fn the_smallest_file_has_the_defaults_of_the_contract() {
             body_idle_timeout: Duration::from_secs(30),
             handshake_timeout: Duration::from_secs(10),
             in_flight: 20_000,
+            tunnels: 1000,
+            tunnels_per_account: 16,
             http2_streams: 100,
             http2_header_list: 32 * 1024,
         }

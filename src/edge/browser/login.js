@@ -338,15 +338,21 @@ async function showAccounts() {
 
 function accountItem(account, me) {
   const [namespace, reference, address] = account.split(':')
-  const held = me.subscriptions?.find((subscription) => subscription.account === account)
-  const until = held?.expiresAt ? ` until ${date(held.expiresAt)}` : ''
   const used = me.accounts.length > 1 && account === me.account ? ' · in use' : ''
   const name = element('span', { className: 'address', title: address, textContent: short(address) })
   const first = element('p', {}, name, element('span', { className: 'aside', textContent: ` ${networkName(`${namespace}:${reference}`)}${used}` }))
   const item = element('li', { className: 'account' }, first)
-  if (me.subscriptions) item.append(element('p', { textContent: held ? `Plan ${held.plan}${until}` : 'No subscription' }))
+  if (me.subscriptions) {
+    const held = me.subscriptions.filter((subscription) => subscription.account === account)
+    const lines = held.length > 0 ? held.map(planWords) : ['No subscription']
+    item.append(...lines.map((textContent) => element('p', { className: 'plan', textContent })))
+  }
   return item
 }
+
+// Where a gateway sells one thing alone, its plan has no name that anybody chose.
+const planWords = ({ plan, expiresAt }) =>
+  `${plan === 'default' ? 'Subscribed' : `Plan ${plan}`}${expiresAt ? ` until ${date(expiresAt)}` : ''}`
 
 async function signOut() {
   calm()

@@ -158,11 +158,13 @@ impl Purpose<'_> {
     /// The heading and the sentence below it. What answers say is for those who write clients; where that does not tell a
     /// person what to do, the page says it in other words.
     fn words(&self) -> (&'static str, String) {
-        let Self::Refused(Refused { code, detail, .. }) = self else {
+        let Self::Refused(Refused { code, detail, offers }) = self else {
             return ("Sign in", "Use a wallet to sign in. There is no password.".to_owned());
         };
         let (title, why) = match *code {
             "credential_required" => ("Sign in", "This page opens for wallets that sign in."),
+            // A route that sells nothing asks clients of x402 to sign in by the same status.
+            "payment_required" if offers.is_empty() => ("Sign in", "This page opens for wallets that sign in."),
             "payment_required" => {
                 ("For sale", "This page has a price. A wallet that has paid it already only needs to sign in.")
             }
@@ -298,8 +300,8 @@ mod tests {
             (
                 "payment_required",
                 "what may be paid is in `PAYMENT-REQUIRED`",
-                "For sale",
-                "This page has a price. A wallet that has paid it already only needs to sign in.",
+                "Sign in",
+                "This page opens for wallets that sign in.",
             ),
             (
                 "subscription_required",

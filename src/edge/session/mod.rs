@@ -34,5 +34,5 @@ pub(crate) use self::{
     answers::{Answered, Content},
     path::door,
     refusal::Wanted as LoginWanted,
-    visit::Visit,
+    visit::{Visit, published},
 };

@@ -94,7 +94,7 @@ impl Visit<'_> {
         let field = self.view.headers.get("x-nonce-jwt").map(HeaderValue::as_bytes);
         let token = field.and_then(|field| std::str::from_utf8(field.strip_prefix(b"Bearer ")?).ok());
         let claims = token
-            .and_then(|token| NonceClaims::open(self.sessions.keys(), self.sessions.parties(), token, self.now).ok());
+            .and_then(|token| NonceClaims::open(&self.sessions.keys(), self.sessions.parties(), token, self.now).ok());
         if claims.is_some_and(|claims| *claims.nonce == *attempt.nonce()) {
             return Ok(attempt);
         }

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     credential::{CarrierName, Presented},
     edge::respond::Answer,
-    gate::sessions::{How, Opened, SignInRequest, SignedIn},
+    gate::sessions::{HeldPlan, How, Opened, SignInRequest, SignedIn},
     json,
     session::{
         SessionError,
@@ -143,7 +143,11 @@ impl Visit<'_> {
             return Err(SessionError::RpcUnavailable.into());
         }
         let ends_at = active.ends_at(life, opened.set().seen_at());
-        let identity = identity_json(active, opened.accounts(life, self.now), ends_at);
+        let accounts = shown.sessions(None, life, self.now).map(|session| &session.account);
+        let mut identity = identity_json(active, accounts, ends_at);
+        if let Some(plans) = self.sessions.plans(self.gate, &shown, &self.visitor()).await {
+            identity["subscriptions"] = plans.iter().map(plan_json).collect();
+        }
         let who = Some(Who { account: active.account.clone(), scheme: active.scheme.clone() });
         Ok(Reply { who, ..Reply::json(&identity) })
     }
@@ -189,6 +193,12 @@ impl Visit<'_> {
     fn json_of(&self, opened: &Opened, session: &Session) -> String {
         session_json(session, session.ends_at(&self.settings().life, opened.set().seen_at()))
     }
+}
+
+/// `{account, plan, expiresAt}`, the last one null where there is no end.
+fn plan_json(held: &HeldPlan) -> Value {
+    let expires_at = held.expires_at.map(|end| end.to_string());
+    json!({ "account": held.account.as_str(), "plan": &*held.plan, "expiresAt": expires_at })
 }
 
 fn is_cookie(presented: &Presented<'_>) -> bool {

@@ -9,7 +9,7 @@
 //! 4. The address's count of refusals, before anything is verified.
 //! 5. Only then a body is read.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{
@@ -48,7 +48,7 @@ use crate::{
         decision::Refusal,
     },
     secret::Secret,
-    session::{ItemError, SessionError},
+    session::{ItemError, SessionError, keys::SigningKeys},
     siwx::origin::Origin,
     time::UnixTime,
 };
@@ -63,6 +63,8 @@ pub(crate) struct Visit<'r> {
     pub(crate) view: RequestView<'r>,
     pub(crate) query: &'r str,
     pub(crate) now: UnixTime,
+    /// The keys of assertions, which stand beside those of tokens.
+    pub(crate) others: Option<Arc<SigningKeys>>,
     /// The longest silence within a body.
     pub(crate) idle: Duration,
 }
@@ -134,7 +136,10 @@ impl<'r> Visit<'r> {
         match door {
             Door::Config => Ok(self.config()),
             Door::File(file) => Ok(Reply::of(Content::Whole(file.respond(headers)))),
-            Door::Keys => Ok(Reply::of(Content::Keys(self.sessions.keys().jwks(self.now).to_string()))),
+            Door::Keys => {
+                let keys = self.sessions.keys().jwks_with(self.others.as_deref(), self.now);
+                Ok(Reply::of(Content::Keys(keys.to_string())))
+            }
             Door::Login => {
                 let purpose = Purpose::SignIn(ReturnPath::of_query(self.query));
                 Ok(Reply::of(Content::Whole(Page { prefix: &self.settings().prefix, purpose }.respond())))
@@ -285,6 +290,15 @@ impl No {
             Self::Session(error) => error.error.code(),
         }
     }
+}
+
+/// The public keys where there is nothing else of this API.
+pub(crate) fn published(keys: &SigningKeys, method: &Method, now: UnixTime) -> Answer {
+    if !matches!(*method, Method::GET | Method::HEAD) {
+        return Answer::MethodNotAllowed;
+    }
+    let content = Content::Keys(keys.jwks(now).to_string());
+    Answer::Session(Box::new(Answered { content, cookie: None, reader: None, plain: false, who: None }))
 }
 
 /// Whether a script asks if it may send such a request.

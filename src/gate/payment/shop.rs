@@ -180,6 +180,9 @@ fn rule(plan: &PlanForSale) -> Rule {
         add_prefix: String::new(),
         body_bytes: None,
         shared_cache: false,
+        websocket: false,
+        idle_timeout: None,
+        recheck: std::time::Duration::from_secs(60),
         cors: Vec::new(),
         rate: None,
         sale: Some(Sale {

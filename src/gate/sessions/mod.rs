@@ -16,10 +16,12 @@
 //! | `sign_in` | texts to sessions |
 //! | `renew` | a longer life under a new name; the end |
 //! | `confirm` | contracts that are asked again |
+//! | `plans` | what their accounts hold, for their owner to see |
 //! | `stored` | sessions as a store has them, and back |
 
 mod confirm;
 mod opened;
+mod plans;
 mod renew;
 mod sign_in;
 mod stored;
@@ -46,7 +48,7 @@ use crate::{
     session::{
         ItemError, SessionError,
         id::Sid,
-        keys::SigningKeys,
+        keys::{KeyRing, SigningKeys},
         sign_in::{Reader, profile},
         token::{self, NonceClaims, Parties},
     },
@@ -58,6 +60,7 @@ use crate::{
 
 pub use self::{
     opened::Opened,
+    plans::HeldPlan,
     renew::Shown,
     sign_in::{How, SignInRequest},
 };
@@ -87,7 +90,7 @@ pub struct Means {
     /// Makes and knows nonces.
     pub issuer: NonceIssuer,
     /// Sign tokens.
-    pub keys: SigningKeys,
+    pub keys: Arc<KeyRing>,
     /// Fills bytes with what nobody can foresee.
     pub random: fn(&mut [u8]) -> io::Result<()>,
     /// Counts.
@@ -176,8 +179,8 @@ impl Sessions {
     }
 
     /// The keys of its tokens.
-    pub const fn keys(&self) -> &SigningKeys {
-        &self.means.keys
+    pub fn keys(&self) -> Arc<SigningKeys> {
+        self.means.keys.keys()
     }
 
     /// Who issues its tokens, and for whom.
@@ -234,7 +237,7 @@ impl Sessions {
         let issued_at = UnixTime::from_secs(now.secs());
         let expires_at = issued_at.plus(self.settings.message_age_max);
         let claims = NonceClaims { nonce: nonce.as_str().into(), issued_at, expires_at };
-        let token = claims.seal(self.keys(), self.parties()).map_err(|error| {
+        let token = claims.seal(&self.keys(), self.parties()).map_err(|error| {
             tracing::error!(%error, "a nonce token cannot be made");
             Fault::Unavailable
         })?;

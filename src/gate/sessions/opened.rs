@@ -21,7 +21,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::{Fault, Sessions, stored};
 use crate::{
-    caip::AccountId,
+    caip::{AccountId, AccountKey},
     chain::SignerKey,
     credential::Presented,
     gate::{
@@ -45,7 +45,7 @@ use crate::{
 pub struct Opened {
     pub(super) key: SessionKey,
     sid: Box<str>,
-    set: SessionSet,
+    set: Arc<SessionSet>,
     /// Of each session of the set, in its order.
     known: Vec<Arc<Known>>,
     entries: Vec<Arc<Entry>>,
@@ -82,28 +82,26 @@ const CACHE: usize = 3;
 
 impl Opened {
     fn new(gate: &Gate, key: SessionKey, sid: &str, set: SessionSet, foreign: u64) -> Self {
-        let (mut sessions, mut known, mut entries) = (Vec::new(), Vec::new(), Vec::new());
+        let sessions = set.sessions().iter().filter(|session| Known::is_of_ours(session)).cloned().collect();
+        let set = Arc::new(SessionSet::new(sessions, set.seen_at()));
+        let known = known(&set);
         let at = std::time::Instant::now();
-        for session in set.sessions() {
-            let Some(one) = Known::of_session(session).map(Arc::new) else {
-                continue;
-            };
-            let account = gate.accounts.account(&session.account.key(), SignerKey::default());
-            entries.push(Arc::new(Entry::passing(Arc::clone(&one), account, at)));
-            known.push(one);
-            sessions.push(session.clone());
-        }
-        let set = SessionSet::new(sessions, set.seen_at());
+        let entry = |one: &Arc<Known>| {
+            let account = gate.accounts.account(&one.account().key(), SignerKey::default());
+            Arc::new(Entry::passing(Arc::clone(one), account, at))
+        };
+        let entries = known.iter().map(entry).collect();
         Self { key, sid: sid.into(), set, known, entries, in_vain: AtomicI64::new(i64::MIN), foreign }
     }
 
     /// The same with another set of the same sessions.
     fn with(&self, set: SessionSet) -> Self {
+        let set = Arc::new(set);
         Self {
             key: self.key,
             sid: self.sid.clone(),
+            known: known(&set),
             set,
-            known: self.known.clone(),
             entries: self.entries.clone(),
             in_vain: AtomicI64::new(self.in_vain.load(Ordering::Relaxed)),
             foreign: self.foreign,
@@ -116,7 +114,7 @@ impl Opened {
     }
 
     /// Its sessions, over or not. Which are shown is for [`SessionSet::shown`] to say, by a clock.
-    pub const fn set(&self) -> &SessionSet {
+    pub fn set(&self) -> &SessionSet {
         &self.set
     }
 
@@ -133,9 +131,13 @@ impl Opened {
         now: UnixTime,
     ) -> Result<Acting<'_>, SessionError> {
         let (identity, session) = Identity::open(&self.set, &self.known, named, life, now)?;
-        let is_its = |entry: &&Arc<Entry>| entry.known.session() == Some(session.sid);
-        let entry = self.entries.iter().find(is_its).ok_or(SessionError::Unauthenticated)?;
+        let entry = self.entry_of(session).ok_or(SessionError::Unauthenticated)?;
         Ok(Acting { identity, session, entry })
+    }
+
+    /// What is remembered of one of its sessions.
+    pub(super) fn entry_of(&self, session: &Session) -> Option<&Arc<Entry>> {
+        self.entries.iter().find(|entry| entry.known.session() == Some(session.sid))
     }
 
     fn is_shown(&self, life: &Life, now: UnixTime) -> bool {
@@ -212,6 +214,23 @@ impl Memory {
         self.successors.insert(*old, *new);
     }
 
+    /// Forgets the sets in which these accounts are, whatever opens them. It walks through all that is remembered, on a
+    /// thread that serves no request: this is asked for now and then, and an index would be paid for by every session.
+    pub(super) async fn forget_accounts(&self, accounts: &[AccountKey]) {
+        self.ends.fetch_add(1, Ordering::AcqRel);
+        let (sets, accounts) = (self.sets.clone(), accounts.to_vec());
+        let walked = tokio::task::spawn_blocking(move || {
+            for (key, opened) in &sets {
+                if opened.set.sessions().iter().any(|session| accounts.contains(&session.account.key())) {
+                    sets.invalidate(&*key);
+                }
+            }
+        });
+        if walked.await.is_err() {
+            self.flush();
+        }
+    }
+
     /// Forgets everything.
     pub(super) fn flush(&self) {
         self.ends.fetch_add(1, Ordering::AcqRel);
@@ -280,7 +299,7 @@ impl Sessions {
     /// [`Self::open`] to say.
     pub fn claims_of(&self, presented: &Presented<'_>, now: UnixTime) -> Option<SessionClaims> {
         let token = std::str::from_utf8(presented.bytes()).ok()?;
-        SessionClaims::open(self.keys(), self.parties(), token, now)
+        SessionClaims::open(&self.keys(), self.parties(), token, now)
             .inspect_err(|error| tracing::debug!(reason = error.as_str(), "a session token is refused"))
             .ok()
     }
@@ -354,6 +373,11 @@ impl Sessions {
     pub(in crate::gate) fn entries(&self) -> u64 {
         self.memory.entries()
     }
+}
+
+/// Who the sessions of a set are.
+fn known(set: &Arc<SessionSet>) -> Vec<Arc<Known>> {
+    set.sessions().iter().filter_map(|session| Known::of_session(session, set)).map(Arc::new).collect()
 }
 
 fn hash(token: &[u8]) -> [u8; 32] {

@@ -70,7 +70,8 @@ impl Sessions {
     }
 
     /// A longer life for the set behind what was presented, within what none of its sessions passes, under a new name.
-    /// Contracts are asked again, whether it is due or not; what they refuse is left out.
+    /// Contracts are asked again, whether it is due or not; what they refuse is left out, and so are accounts that are not
+    /// let in any more.
     pub async fn refresh(
         &self,
         gate: &Gate,
@@ -82,7 +83,14 @@ impl Sessions {
         let now = visitor.now;
         let opened = self.open(gate, presented, now).await?.ok_or(SessionError::Unauthenticated)?;
         let (mut verified, mut refused) = (Vec::new(), Vec::new());
-        for session in opened.set().sessions().iter().filter(|session| session.by_contract) {
+        for session in opened.set().sessions() {
+            if gate.is_denied(&session.account) {
+                refused.push(session.sid.to_string());
+                continue;
+            }
+            if !session.by_contract {
+                continue;
+            }
             match self.ask_again(gate, session, visitor).await {
                 Word::Good => verified.push((session.sid.to_string(), now)),
                 Word::Bad => refused.push(session.sid.to_string()),
@@ -152,9 +160,9 @@ impl Sessions {
 
     /// Ends every session of these accounts; how many that were.
     async fn end_all(&self, accounts: &[AccountKey]) -> Result<usize, Fault> {
-        self.memory.flush();
+        self.memory.forget_accounts(accounts).await;
         let ended = self.asked(self.means.store.end_all(accounts)).await;
-        self.memory.flush();
+        self.memory.forget_accounts(accounts).await;
         ended
     }
 }

@@ -95,10 +95,13 @@ impl Sessions {
         if let (Some(presented), Some(open)) = (presented, &open)
             && self.is_repeated(attempts, how, open, now)
         {
+            let_in(gate, attempts)?;
             return Ok(self.as_before(presented, open));
         }
         let untils = self.judge(attempts, visitor)?;
         let verified = self.verify(gate, attempts, visitor).await?;
+        // Only who has proved to be an account is told what is said of it.
+        let_in(gate, attempts)?;
         // What is presented and opens nothing is left behind: it is no set to add to, and nobody's to end.
         let change = match (&open, how) {
             (None, _) => Change::Begin,
@@ -285,11 +288,17 @@ impl Sessions {
             token_id: self.new_sid()?,
             appkit: appkit.cloned(),
         };
-        claims.seal(self.keys(), self.parties()).map_err(|error| {
+        claims.seal(&self.keys(), self.parties()).map_err(|error| {
             tracing::warn!(%error, "a session token cannot be made");
             SessionError::TooManySessions(claims.accounts.len()).into()
         })
     }
+}
+
+/// Whether each account may have a session: one that no route lets in has no use for it.
+fn let_in(gate: &Gate, attempts: &[Attempt]) -> Result<(), ItemError> {
+    let denied = attempts.iter().position(|attempt| gate.is_denied(attempt.account()));
+    denied.map_or(Ok(()), |index| Err(ItemError::at(index, SessionError::AccountDenied)))
 }
 
 /// The page that asks, by its `Origin`.

@@ -75,11 +75,15 @@ pub struct Assertion<'a> {
     /// Who acts.
     pub account: &'a AccountId,
     /// All accounts that are signed in with it; of a request without a session the account alone.
-    pub accounts: &'a [AccountId],
-    /// How the account's signature was checked.
+    pub accounts: &'a [&'a AccountId],
+    /// How the account's signature was checked; `payment` if the request itself was paid for.
     pub scheme: &'a str,
+    /// The plan that opened the route, if one did.
+    pub plan: Option<&'a str>,
     /// The session, if the request came with one.
     pub sid: Option<Sid>,
+    /// The id of the request (`jti`).
+    pub request_id: &'a str,
     /// The method of the request as it is forwarded.
     pub method: &'a str,
     /// Its URL; query and fragment are left out (RFC 9449 section 4.2).
@@ -91,7 +95,7 @@ pub struct Assertion<'a> {
 impl SessionClaims {
     /// The token that says this, good from `issued_at` until `expires_at`.
     pub fn seal(&self, keys: &SigningKeys, parties: Parties<'_>) -> Result<String, TokenError> {
-        super::seal(keys, Kind::Session, parties, self.claims())
+        super::seal(keys, Kind::Session, parties.issuer, parties.audience.into(), self.claims())
     }
 
     /// Reads a token of this gateway. That the session was not ended before is for a store to say.
@@ -193,7 +197,7 @@ impl NonceClaims {
             ("exp", self.expires_at.secs().into()),
         ];
         let claims = claims.map(|(name, value)| (name.to_owned(), value)).into_iter().collect();
-        super::seal(keys, Kind::Nonce, parties, claims)
+        super::seal(keys, Kind::Nonce, parties.issuer, parties.audience.into(), claims)
     }
 
     /// Reads a token of this gateway. That the message has this nonce, and that it was not used, is to be asked then.
@@ -210,30 +214,38 @@ impl NonceClaims {
 // === impl Assertion ===
 
 impl Assertion<'_> {
-    /// The token that says this for `ttl_secs` from now on, 60 at most.
+    /// The token that says this to each of `audience` for `ttl_secs` from now on, 60 at most.
     pub fn seal(
         &self,
         keys: &SigningKeys,
-        parties: Parties<'_>,
+        issuer: &str,
+        audience: &[&str],
         ttl_secs: u32,
         now: UnixTime,
     ) -> Result<String, TokenError> {
         let mut claims = Map::new();
         let mut claim = |name: &str, value: Value| claims.insert(name.to_owned(), value);
         let until = now.secs().saturating_add(i64::from(ttl_secs).min(ASSERTION_SECS_MAX));
+        let chain = self.account.chain();
         claim("sub", did_pkh(self.account).into());
         claim("account", self.account.as_str().into());
-        claim("accounts", self.accounts.iter().map(AccountId::as_str).collect());
+        claim("accounts", self.accounts.iter().map(|account| account.as_str()).collect());
+        claim("chainId", chain_id(&chain));
+        claim("caip2Network", chain.as_str().into());
         claim("scheme", self.scheme.into());
+        if let Some(plan) = self.plan {
+            claim("plan", plan.into());
+        }
         if let Some(sid) = self.sid {
             claim("sid", sid.to_string().into());
         }
         claim("iat", now.secs().into());
         claim("nbf", now.secs().into());
         claim("exp", until.into());
+        claim("jti", self.request_id.into());
         claim("htm", self.method.into());
         claim("htu", without_query(self.url).into());
-        super::seal(keys, Kind::Assertion, parties, claims)
+        super::seal(keys, Kind::Assertion, issuer, audience.iter().copied().collect(), claims)
     }
 }
 

@@ -64,6 +64,7 @@ export async function importModule(url) {
 /** One browser: its cookies for the gateway, and what was asked. */
 export class Browser {
   asked = []
+  statuses = []
   #cookies = new Map()
   #fetch
 
@@ -95,6 +96,7 @@ export class Browser {
     if (type) sent['content-type'] = type
     if (withCookies && this.signedIn) sent.cookie = [...this.#cookies].map((pair) => pair.join('=')).join('; ')
     const response = await this.#fetch(url, { method, headers: sent, body, signal, redirect: 'error' })
+    this.statuses.push(response.status)
     if (withCookies) this.#keep(response.headers.getSetCookie())
     this.#checkReadable(response, withCookies)
     return response

@@ -1,5 +1,5 @@
 // What AppKit does with a SIWX backend, done with AppKit's own packages (sessions.md section 4): a row of the table is a
-// test here.
+// `flow` here, and each is named at the end of the run.
 
 import assert from 'node:assert/strict'
 import { after, before, beforeEach, describe, test } from 'node:test'
@@ -8,6 +8,17 @@ import { BASE, Browser, ETHEREUM, SOLANA, evmWallet, importModule, openPage, sol
 
 const fetch = globalThis.fetch
 const NETWORKS = [ETHEREUM, BASE, SOLANA]
+// The rows of the table, in its order.
+const FLOWS = [
+  'connect (extension)',
+  'page reload, cookie alive',
+  'network or account change',
+  'user refuses, required',
+  'WalletConnect, EVM only',
+  'e-mail / social',
+  'disconnect',
+]
+const flows = new Map()
 // What AppKit logs of the failures that are made here.
 const error = console.error
 
@@ -27,10 +38,31 @@ before(async () => {
   console.error = () => {}
 })
 
-after(() => {
+after(async () => {
   console.error = error
-  return gateway.close()
+  await gateway.close()
+  const names = [...flows.keys()]
+  assert.deepEqual(names, FLOWS)
+  for (const [name, { run, failed }] of flows) {
+    if (run > 0 && failed === 0) console.log(`flow: ${name} (${run} tests)`)
+  }
 })
+
+/** Tests of a row of the table. */
+function flow(name, declare) {
+  const counts = { run: 0, failed: 0 }
+  flows.set(name, counts)
+  describe(name, () => {
+    declare((title, run) =>
+      test(title, async (context) => {
+        counts.run++
+        counts.failed++
+        await run(context)
+        counts.failed--
+      }),
+    )
+  })
+}
 
 beforeEach(() => {
   browser = new Browser(gateway.url, fetch)
@@ -60,12 +92,15 @@ test('the module has all that AppKit calls, and the parts of its own class', () 
   assert.deepEqual([lax.getRequired(), lax.signOutOnDisconnect], [false, false])
 })
 
-describe('connecting an extension', () => {
+flow('connect (extension)', (test) => {
   test('asks, signs, and is signed in', async () => {
     assert.equal(await SIWXUtil.isAuthenticated(), false)
+    assert.deepEqual(browser.asked, ['GET /.siwx/sessions'])
+    assert.deepEqual(browser.statuses, [200], 'AppKit disconnects the wallet of whoever is told 401')
     await signInByView()
     assert.equal(await SIWXUtil.isAuthenticated(), true)
     assert.ok(browser.signedIn)
+    assert.ok(browser.statuses.every((status) => status < 300))
   })
 
   test('of Solana, too', async () => {
@@ -109,29 +144,51 @@ describe('connecting an extension', () => {
   })
 })
 
-test('loading the page again with its cookie asks for nothing', async () => {
-  await signInByView()
-  siwx = createSIWX({ gateway: gateway.url })
-  startAppKit(siwx, NETWORKS, wallet)
-  await SIWXUtil.initializeIfEnabled()
-  assert.deepEqual(shown, [])
+flow('page reload, cookie alive', (test) => {
+  test('asks for nothing', async () => {
+    await signInByView()
+    siwx = createSIWX({ gateway: gateway.url })
+    startAppKit(siwx, NETWORKS, wallet)
+    await SIWXUtil.initializeIfEnabled()
+    assert.deepEqual(shown, [])
+    assert.equal(await SIWXUtil.isAuthenticated(), true)
+  })
+
+  test('asks anew when the cookie is gone', async () => {
+    await signInByView()
+    new Browser(gateway.url, fetch).open()
+    startAppKit(siwx, NETWORKS, wallet)
+    await SIWXUtil.initializeIfEnabled()
+    assert.deepEqual(shown, ['SIWXSignMessage'])
+  })
 })
 
-test('a change of the network asks anew, and the old one stays good', async () => {
-  await signInByView()
-  connect(BASE, wallet)
-  await signInByView()
-  for (const network of [ETHEREUM, BASE]) {
-    assert.equal((await siwx.getSessions(network.caipNetworkId, wallet.address)).length, 1, network.name)
-  }
-})
+flow('network or account change', (test) => {
+  test('a change of the network asks anew, and the old one stays good', async () => {
+    await signInByView()
+    connect(BASE, wallet)
+    await signInByView()
+    for (const network of [ETHEREUM, BASE]) {
+      assert.equal((await siwx.getSessions(network.caipNetworkId, wallet.address)).length, 1, network.name)
+    }
+  })
 
-test('a change of the account asks anew, and the old one stays good', async () => {
-  await signInByView()
-  const other = evmWallet()
-  startAppKit(siwx, NETWORKS, other)
-  await signInByView()
-  for (const { address } of [wallet, other]) assert.equal((await siwx.getSessions('eip155:1', address)).length, 1)
+  test('back on a network that is signed in, nothing is asked for', async () => {
+    await signInByView()
+    connect(BASE, wallet)
+    await signInByView()
+    connect(ETHEREUM, wallet)
+    await SIWXUtil.initializeIfEnabled()
+    assert.deepEqual(shown, [])
+  })
+
+  test('a change of the account asks anew, and the old one stays good', async () => {
+    await signInByView()
+    const other = evmWallet()
+    startAppKit(siwx, NETWORKS, other)
+    await signInByView()
+    for (const { address } of [wallet, other]) assert.equal((await siwx.getSessions('eip155:1', address)).length, 1)
+  })
 })
 
 test('all networks are asked for at once, with the address of one', async () => {
@@ -141,7 +198,7 @@ test('all networks are asked for at once, with the address of one', async () => 
   assert.equal(browser.asked.filter((asked) => asked === 'GET /.siwx/sessions').length, 1 + NETWORKS.length)
 })
 
-describe('a person who refuses', () => {
+flow('user refuses, required', (test) => {
   test('is disconnected where signing in is required', async () => {
     await SIWXUtil.initializeIfEnabled()
     await SIWXUtil.cancelSignMessage()
@@ -174,7 +231,7 @@ describe('a person who refuses', () => {
   })
 })
 
-describe('One-Click Auth of WalletConnect', () => {
+flow('WalletConnect, EVM only', (test) => {
   /** A wallet that signs one CACAO for each chain, all with the nonce of the request. */
   function universalProvider(signer, change = (auths) => auths) {
     const client = { formatAuthMessage: ({ request, iss }) => utils.formatMessage(request, iss) }
@@ -234,10 +291,16 @@ describe('One-Click Auth of WalletConnect', () => {
   test('is not done with chains of two families, which are signed for one by one', async () => {
     assert.equal(await authenticate(universalProvider(wallet), ['eip155:1', SOLANA.caipNetworkId]), false)
     assert.deepEqual(browser.asked, [])
+    await signInByView()
+    const other = solanaWallet()
+    startAppKit(siwx, [SOLANA, ETHEREUM], other)
+    await signInByView()
+    assert.equal((await siwx.getSessions('eip155:1', wallet.address)).length, 1)
+    assert.equal((await siwx.getSessions(SOLANA.caipNetworkId, other.address)).length, 1)
   })
 })
 
-describe('e-mail and social wallets', () => {
+flow('e-mail / social', (test) => {
   /** The frame of such a wallet, which puts the address into the text that it is given. */
   const frame = (render = (text) => text) => ({
     async connect({ siwxMessage, chainId }) {
@@ -271,7 +334,7 @@ describe('e-mail and social wallets', () => {
   })
 })
 
-describe('disconnecting', () => {
+flow('disconnect', (test) => {
   test('ends the sessions', async () => {
     await signInByView()
     await SIWXUtil.clearSessions()
@@ -282,6 +345,7 @@ describe('disconnecting', () => {
   test('is fine for who was never signed in', async () => {
     await SIWXUtil.clearSessions()
     assert.deepEqual(browser.asked, ['PUT /.siwx/sessions'])
+    assert.deepEqual(browser.statuses, [200])
   })
 })
 

@@ -23,11 +23,23 @@ export function launch() {
   return chromium.launch({ executablePath, args: ['--no-sandbox'] })
 }
 
-/** The gateway under test: `{ url, mock }`, of which `mock` is missing when it is a real one. */
+/**
+ * The gateway under test: `{ url, mock, plan, subscribe }`, of which `mock` is missing when it is a real one. `subscribe`
+ * gives an account the plan until a moment.
+ */
 export async function startGateway(options) {
-  if (real) return { url: real, close: () => {} }
+  if (real) return { url: real, plan: 'default', subscribe: grant, close: () => {} }
   const mock = await startMock(options)
-  return { url: mock.url, mock, close: () => mock.close() }
+  return { url: mock.url, mock, plan: 'pro', subscribe: async (...held) => mock.subscribe(...held), close: () => mock.close() }
+}
+
+// By the admin API of a gateway that `gateway.py` has started.
+async function grant(account, plan, expiresAt) {
+  const { SIWX_ADMIN: admin, SIWX_ADMIN_TOKEN: token } = process.env
+  const headers = { authorization: `Bearer ${token}`, 'content-type': 'application/json' }
+  const body = JSON.stringify({ account, plan, expires_at: expiresAt })
+  const response = await fetch(`${admin}/admin/subscriptions`, { method: 'POST', headers, body })
+  assert.equal(response.status, 200, await response.text())
 }
 
 /**

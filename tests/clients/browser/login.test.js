@@ -169,14 +169,15 @@ describe('when somebody is signed in', () => {
 
   test('the page shows account and subscription, and goes on', async () => {
     const wallet = new EvmWallet()
-    await opened([wallet], async ({ page, url, mock }) => {
-      mock?.subscribe(wallet.account(), 'pro', '2030-01-31T00:00:00Z')
+    await opened([wallet], async ({ page, url, plan, subscribe }) => {
+      await subscribe(wallet.account(), plan, '2030-01-31T00:00:00Z')
       await signedIn(page, url, 'Meadow')
       await page.getByRole('heading', { name: 'Signed in', level: 1 }).waitFor()
       const account = page.locator('.account')
       assert.match(await account.innerText(), new RegExp(`^${wallet.address.slice(0, 6)}…${wallet.address.slice(-4)} Ethereum`))
       assert.equal(await account.locator('.address').getAttribute('title'), wallet.address)
-      if (mock) assert.match(await account.innerText(), /Plan pro until Jan 31, 2030$/)
+      const words = plan === 'default' ? 'Subscribed' : `Plan ${plan}`
+      assert.ok((await account.innerText()).endsWith(`${words} until Jan 31, 2030`), await account.innerText())
       assert.equal(await page.getByRole('link', { name: 'Continue' }).getAttribute('href'), `${url}/`)
     })
   })
@@ -213,6 +214,7 @@ describe('when somebody is signed in', () => {
       assert.equal(refused.status(), 403)
       await page.getByRole('heading', { name: 'Subscription needed', level: 1 }).waitFor()
       await page.getByRole('button', { name: 'Use another wallet' }).waitFor()
+      assert.match(await page.locator('.account').innerText(), /No subscription$/)
       assert.ok(await page.getByRole('link', { name: 'Continue' }).isHidden())
 
       const [signedOut] = await Promise.all([page.waitForResponse(`${url}/reports`), click('Sign out')])

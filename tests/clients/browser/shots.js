@@ -52,8 +52,8 @@ const SCENES = {
     await page.getByRole('button', { name: 'Meadow' }).waitFor()
     await page.getByText('What x402 clients pay').click()
   },
-  accounts: async ({ page, url, wallets, mock }) => {
-    mock?.subscribe(wallets[0].account(), 'pro', '2026-12-21T00:00:00Z')
+  accounts: async ({ page, url, wallets, plan, subscribe }) => {
+    await subscribe(wallets[0].account(), plan, '2030-12-21T00:00:00Z')
     for (const name of ['Meadow', 'Sundial']) {
       await page.goto(`${url}/.siwx/login?return=/.siwx/login`)
       const another = page.getByRole('button', { name: 'Use another wallet' })

@@ -60,6 +60,10 @@ const OWN_FIELDS: [&str; 11] = [
     "x-request-id",
 ];
 
+/// Fields that may stand on a page for people besides.
+const PAGE_FIELDS: [&str; 4] =
+    ["content-security-policy", "referrer-policy", "x-content-type-options", "x-frame-options"];
+
 /// Fields whose values nobody may see again.
 const SECRET_FIELDS: [&str; 3] = ["authorization", "payment-signature", "sign-in-with-x"];
 
@@ -229,13 +233,17 @@ impl Answer {
 
     /// An answer about money that the protocol's clients read: x402.md section 1 and decision 2.
     fn hold_unpaid_to_the_rules(&self, head: bool) {
+        // A person reads a page, a client the same fields as ever.
+        let is_page = self.one("content-type") == Some("text/html; charset=utf-8");
         for (name, _) in &self.headers {
-            assert!(OWN_FIELDS.contains(&name.to_lowercase().as_str()), "`{name}` on an answer of our own: {self:?}");
+            let name = name.to_lowercase();
+            let known = OWN_FIELDS.contains(&&*name) || is_page && PAGE_FIELDS.contains(&&*name);
+            assert!(known, "`{name}` on an answer of our own: {self:?}");
         }
-        assert_eq!(self.one("content-type"), Some("application/json"), "{self:?}");
+        assert!(is_page || self.one("content-type") == Some("application/json"), "{self:?}");
         assert_eq!(self.one("cache-control"), Some("no-store"), "{self:?}");
         assert_ne!(self.one("payment-required").is_some(), self.one("payment-response").is_some(), "{self:?}");
-        if let Some(required) = self.decoded("payment-required").filter(|_| !head) {
+        if let Some(required) = self.decoded("payment-required").filter(|_| !head && !is_page) {
             let mut body = self.json();
             let members = body.as_object_mut().expect("an object");
             assert!(members.shift_remove("code").is_some_and(|code| code.is_string()), "{self:?}");

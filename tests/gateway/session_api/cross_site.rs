@@ -93,3 +93,18 @@ fn a_cookie_changes_nothing_upstream_for_a_stranger_s_page() {
     assert!(api.upstream.take().is_empty());
     assert_eq!(api.send(&post(OWN)).status, 200);
 }
+
+#[test]
+fn c32_a_cookie_opens_no_websocket_for_a_stranger_s_page() {
+    let api = Api::new();
+    let mut browser = api.browser();
+    browser.sign_in(&Wallet::evm(1));
+    let cookie = format!("{COOKIE}={}", browser.cookie.clone().expect("a cookie"));
+    let open = Request::get("/wallet/x").header("Cookie", &cookie);
+    let open = open.header("Connection", "Upgrade").header("Upgrade", "websocket");
+    for origin in ["https://evil.example", "null"] {
+        assert_eq!(api.send(&open.clone().header("Origin", origin)).outcome(), (403, "csrf".to_owned()), "{origin}");
+    }
+    assert_eq!(api.send(&open).outcome(), (403, "csrf".to_owned()), "of nobody knows which page");
+    assert!(api.upstream.take().is_empty());
+}

@@ -1,9 +1,13 @@
 //! The table of sessions.md section 2, row by row: what each endpoint takes, answers, and is kept by.
 
 use serde_json::json;
+use siwx_gateway::store::Term;
 
 use super::{Api, DAPP, OWN, data, later, signed, text};
-use crate::harness::{Request, Wallet, wallet::Text};
+use crate::{
+    failures::Flaky,
+    harness::{Request, Setup, Upstream, Wallet, wallet::Text},
+};
 
 #[test]
 fn config_says_what_a_dapp_has_to_know() {
@@ -239,6 +243,43 @@ fn me_is_who_the_request_is_and_401_for_nobody() {
 }
 
 #[test]
+fn me_says_what_its_accounts_hold_and_until_when() {
+    let api = Api::new();
+    let (evm, solana) = (Wallet::evm(1), Wallet::solana(1));
+    let mut browser = api.browser();
+    browser.sign_in(&evm);
+    assert_eq!(browser.get("/.siwx/me").json()["subscriptions"], json!([]));
+    api.gateway.grant_until(&evm, "pro", Term::Until(crate::harness::time(&later(60))));
+    api.gateway.grant_until(&solana, "pro", Term::UntilRevoked);
+    api.gateway.gate.flush();
+    let of_evm = json!({ "account": evm.account(), "plan": "pro", "expiresAt": later(60) });
+    assert_eq!(browser.get("/.siwx/me").json()["subscriptions"], json!([of_evm]), "the other one is not signed in");
+    browser.sign_in(&solana);
+    let of_solana = json!({ "account": solana.account(), "plan": "pro", "expiresAt": null });
+    assert_eq!(browser.get("/.siwx/me").json()["subscriptions"], json!([of_evm, of_solana]));
+    api.gateway.set_time(&later(60));
+    assert_eq!(browser.get("/.siwx/me").json()["subscriptions"], json!([of_solana]), "what has ended is no plan");
+}
+
+#[test]
+fn me_is_answered_without_subscriptions_where_none_is_asked_for_or_the_store_is_silent() {
+    let flaky = Flaky::new();
+    let api = Api::set_up("", |setup| setup.store(flaky.store()));
+    let mut browser = api.browser();
+    browser.sign_in(&Wallet::evm(1));
+    flaky.fail(true);
+    let me = browser.get("/.siwx/me");
+    assert_eq!((me.status, me.json().get("subscriptions")), (200, None), "{me:?}");
+
+    let wallets = "[[route]]\nname = \"me\"\nprefix = \"/me\"\nupstream = \"api\"\nauth = \"wallet\"\n[session]\n";
+    let upstream = Upstream::ok();
+    let api = Api { gateway: Setup::over(&upstream).routes(wallets).start(), upstream };
+    let mut browser = api.browser();
+    browser.sign_in(&Wallet::evm(1));
+    assert_eq!(browser.get("/.siwx/me").json().get("subscriptions"), None);
+}
+
+#[test]
 fn a_bearer_counts_before_a_cookie_and_a_bad_one_is_401() {
     let api = Api::new();
     let mut browser = api.browser();
@@ -347,6 +388,7 @@ fn the_log_names_the_account_and_no_secret() {
     let line = &lines[1];
     assert_eq!(line["path"], "/.siwx/sessions");
     assert_eq!(line["status"], 201);
+    assert!(line["code"].is_null() && lines[0]["code"].is_null(), "{lines:?}");
     assert_eq!(line["chain"], wallet.chain());
     assert_eq!(line["scheme"], "eip191");
     let log = api.gateway.log_text();

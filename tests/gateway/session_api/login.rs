@@ -1,7 +1,7 @@
 //! The login page, alone and as the body of refusals (sessions.md section 2.6).
 
 use super::{Api, DAPP};
-use crate::harness::{Answer, Request, Wallet};
+use crate::harness::{Answer, Request, Shop, Till, Upstream, Wallet, shop::FOR_SALE};
 
 const HTML: &str = "text/html,application/xhtml+xml,*/*;q=0.8";
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; \
@@ -31,7 +31,7 @@ fn the_page_has_the_fields_that_guard_it() {
 }
 
 #[test]
-fn a_return_leads_nowhere_but_here() {
+fn an_open_redirect_leads_nowhere_but_here() {
     let api = Api::new();
     let rows = [
         ("return=/wallet/x", "/wallet/x"),
@@ -74,6 +74,36 @@ fn a_refusal_keeps_its_status_and_fields_and_becomes_a_page_for_people() {
     let answer = browser.send(person("/paid/x"));
     assert_eq!(answer.status, 403, "{answer:?}");
     assert!(is_page(&answer) && data(&answer).contains("subscription_required"), "{answer:?}");
+}
+
+/// Clients of x402 are asked to sign in by a 402 that offers nothing, which people read as a price.
+#[test]
+fn a_route_that_sells_nothing_says_no_word_of_a_price() {
+    let shop = Shop::set_up(Upstream::ok(), FOR_SALE, &Till::default(), |setup| {
+        setup.tables("[session]\n[[route]]\nname = \"me\"\nprefix = \"/me\"\nupstream = \"api\"\nauth = \"wallet\"\n")
+    });
+    let answer = shop.gateway.send(&Request::get("/me").header("Accept", HTML));
+    assert_eq!((answer.status, is_page(&answer)), (402, true), "{answer:?}");
+    let text = String::from_utf8_lossy(&answer.body);
+    assert!(text.contains("This page opens for wallets that sign in."), "{text}");
+    assert!(!text.contains("has a price"), "{text}");
+}
+
+#[test]
+fn a_page_that_is_for_sale_says_what_clients_would_pay() {
+    let shop = Shop::set_up(Upstream::ok(), FOR_SALE, &Till::default(), |setup| setup.tables("[session]\n"));
+    shop.offering("/weather/x", 1);
+    let answer = shop.gateway.send(&Request::get("/weather/x").header("Accept", HTML));
+    assert_eq!((answer.status, is_page(&answer)), (402, true), "{answer:?}");
+    let text = String::from_utf8_lossy(&answer.body);
+    assert!(text.contains("This page has a price."), "{text}");
+    let page: serde_json::Value = serde_json::from_str(&data(&answer)).expect("JSON");
+    let offered = answer.decoded("payment-required").expect("what clients read");
+    let (said, asked) = (&page["offers"][0], &offered["accepts"][0]);
+    assert_eq!(said["price"], "$0.01");
+    for (member, same) in [("network", "network"), ("amount", "amount"), ("asset", "asset"), ("payTo", "payTo")] {
+        assert_eq!(said[member], asked[same], "{member}");
+    }
 }
 
 #[test]

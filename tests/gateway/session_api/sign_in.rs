@@ -142,6 +142,24 @@ fn sign_ins_that_are_refused_and_why() {
     }
 }
 
+/// It got a session, which opened nothing.
+#[test]
+fn an_account_that_is_denied_gets_no_session() {
+    let (denied, other) = (Wallet::evm(1), Wallet::evm(2));
+    let api =
+        Api::set_up("", |setup| setup.set("limits.auth_failures", "off").set("auth.deny_accounts", &denied.address()));
+    let sign_in = api.sign_in(&denied);
+    let no = (403, "account_denied".to_owned());
+    assert_eq!(refusal(&api, &sign_in).outcome(), no);
+    let listed = api.browser().put(&[api.sign_in(&other), sign_in.clone()]);
+    assert_eq!((listed.outcome(), listed.json()["index"].as_u64()), (no, Some(1)), "{listed:?}");
+    // Who has not proved to be the account learns nothing of the list.
+    let mut forged = sign_in;
+    forged["signature"] = json!(other.written(&other.sign("x")));
+    assert_eq!(refusal(&api, &forged).outcome(), (401, "invalid_signature".to_owned()));
+    assert_eq!(api.browser().post("/.siwx/sessions", &api.sign_in(&other)).status, 201);
+}
+
 #[test]
 fn a_label_of_the_session_s_own_is_welcome_in_sign_ins_alone() {
     let api = Api::with("labels = { eip155 = [\"OP Mainnet\"] }\n");

@@ -1,0 +1,70 @@
+//! Answers of upstreams: their heads, judged before anything of them leaves.
+
+use std::time::{Duration, Instant};
+
+use http::{
+    HeaderMap, HeaderName, Response, StatusCode,
+    header::{CONTENT_LENGTH, TRANSFER_ENCODING},
+};
+use hyper::body::Incoming;
+
+use super::pool::Lease;
+use crate::{edge::tunnel, gate::payment::Release, x402::PAYMENT_RESPONSE};
+
+/// An answer's head, and how it came.
+pub(crate) struct Answer {
+    pub(crate) held: HeldResponse,
+    pub(crate) lease: Lease,
+    pub(crate) waited: Duration,
+    /// When its head was complete.
+    pub(crate) at: Instant,
+    pub(crate) retries: u32,
+}
+
+/// An upstream's answer that may not leave towards the client yet: only a [`Release`] lets go of it, and the gate gives
+/// one when everything that was due is settled.
+pub(crate) struct HeldResponse(pub(super) Response<Incoming>);
+
+/// The field that tells a client what came of its payment.
+static RECEIPT: HeaderName = HeaderName::from_static(PAYMENT_RESPONSE);
+
+// === impl HeldResponse ===
+
+impl HeldResponse {
+    /// Its status.
+    pub(crate) fn status(&self) -> StatusCode {
+        self.0.status()
+    }
+
+    /// Its fields.
+    pub(crate) fn headers(&self) -> &HeaderMap {
+        self.0.headers()
+    }
+
+    /// Lets go of it. What it says of a payment is the upstream's own invention, and ends here.
+    pub(crate) fn release(self, release: &Release) -> Response<Incoming> {
+        let mut response = self.0;
+        // By a name that is one: a text would be read and checked again for every answer.
+        response.headers_mut().remove(&RECEIPT);
+        if let Some(receipt) = release.payment_response() {
+            response.headers_mut().insert(RECEIPT.clone(), receipt);
+        }
+        response
+    }
+}
+
+/// Whether an answer says twice where it ends (RFC 9112 §6.3 rule 3): somebody may be smuggling, and what follows
+/// on the connection is not to be read.
+fn framed_twice(headers: &HeaderMap) -> bool {
+    headers.contains_key(TRANSFER_ENCODING) && headers.contains_key(CONTENT_LENGTH)
+}
+
+/// Why an answer cannot be passed on, whatever its body.
+pub(super) fn unacceptable(response: &Response<Incoming>, wants_tunnel: bool) -> Option<String> {
+    let status = response.status();
+    if status == StatusCode::SWITCHING_PROTOCOLS && !(wants_tunnel && tunnel::is_opened_by(status, response.headers()))
+    {
+        return Some("it switched protocols unasked".to_owned());
+    }
+    framed_twice(response.headers()).then(|| "its answer has Content-Length beside Transfer-Encoding".to_owned())
+}

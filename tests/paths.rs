@@ -13,7 +13,7 @@ use siwx_gateway::policy::{
 
 use readings::{read, under, upstreams};
 
-#[path = "../fuzz/src/readings.rs"]
+#[path = "paths/readings.rs"]
 mod readings;
 
 fn rule(name: &str, pattern: Pattern, requirement: Requirement) -> Rule {

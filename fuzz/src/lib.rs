@@ -11,6 +11,7 @@ pub mod json;
 pub mod message;
 pub mod payment;
 pub mod proxy;
+#[path = "../../tests/paths/readings.rs"]
 pub mod readings;
 pub mod sign_in;
 pub mod sign_in_with_x;

@@ -4,6 +4,7 @@
 use std::{fs, path::Path};
 
 #[path = "../fuzz/src/lib.rs"]
+#[expect(unreachable_pub, reason = "a library for the binaries of the targets")]
 mod targets;
 
 /// Says which input it was that broke something.

@@ -11,35 +11,10 @@ use siwx_gateway::policy::{
     target::{Asked, CanonicalPath, Host, Target, check_query},
 };
 
-use readings::{read, under, upstreams};
+use readings::{read, rule, under, upstreams};
 
 #[path = "paths/readings.rs"]
 mod readings;
-
-fn rule(name: &str, pattern: Pattern, requirement: Requirement) -> Rule {
-    Rule {
-        name: name.to_owned(),
-        host: None,
-        methods: Vec::new(),
-        pattern,
-        requirement,
-        upstream: 0,
-        allow_encoded: AllowEncoded::default(),
-        strip_prefix: String::new(),
-        add_prefix: String::new(),
-        body_bytes: None,
-        shared_cache: false,
-        websocket: false,
-        idle_timeout: None,
-        recheck: std::time::Duration::from_secs(60),
-        cors: Vec::new(),
-        rate: None,
-        sale: None,
-        sign_in: false,
-        sessions: false,
-        tokens: true,
-    }
-}
 
 fn exact(path: &str) -> Pattern {
     Pattern::Exact(path.to_owned())

@@ -12,7 +12,7 @@ pub mod message;
 pub mod payment;
 pub mod proxy;
 #[path = "../../tests/paths/readings.rs"]
-pub mod readings;
+mod readings;
 pub mod sign_in;
 pub mod sign_in_with_x;
 pub mod signature;

@@ -135,23 +135,12 @@ fn rule(line: &str) -> Option<Rule> {
         _ => return None,
     };
     let protected = requirement != Requirement::Public;
+    let strip_prefix = if kind == "prefix" && path.len() > 1 { path.to_owned() } else { String::new() };
     Some(Rule {
-        name: String::new(),
         host: (!host.is_empty()).then(|| host.to_owned()),
         methods: words.map(|word| Method::from_bytes(word.as_bytes())).collect::<Result<_, _>>().ok()?,
-        requirement,
-        upstream: 0,
         allow_encoded: AllowEncoded { slash: protected, semicolon: protected },
-        strip_prefix: if kind == "prefix" && path.len() > 1 { path.to_owned() } else { String::new() },
-        pattern,
-        add_prefix: String::new(),
-        body_bytes: None,
-        shared_cache: false,
-        cors: Vec::new(),
-        rate: None,
-        sale: None,
-        sign_in: false,
-        sessions: false,
-        tokens: true,
+        strip_prefix,
+        ..readings::rule("", pattern, requirement)
     })
 }

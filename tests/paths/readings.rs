@@ -2,14 +2,14 @@
 //! table and its shadow rule.
 
 use http::Method;
-use siwx_gateway::policy::rule::{Pattern, Requirement, Rule};
+use siwx_gateway::policy::rule::{AllowEncoded, Pattern, Requirement, Rule};
 
 /// One thing a lenient upstream does to a path.
-pub type Step = fn(&[u8]) -> Vec<u8>;
+pub(crate) type Step = fn(&[u8]) -> Vec<u8>;
 
 /// All orders in which upstreams may do any of these: ignore letter case, decode (once), cut parameters (before and
 /// after that), drop doubled slashes.
-pub fn upstreams() -> Vec<Vec<Step>> {
+pub(crate) fn upstreams() -> Vec<Vec<Step>> {
     let steps: [Step; 5] = [<[u8]>::to_ascii_lowercase, decode, cut, cut, collapse];
     let mut all = Vec::new();
     let mut open: Vec<Vec<usize>> = vec![Vec::new()];
@@ -26,8 +26,34 @@ pub fn upstreams() -> Vec<Vec<Step>> {
     all
 }
 
+/// A rule that is otherwise as plain as can be.
+pub(crate) fn rule(name: &str, pattern: Pattern, requirement: Requirement) -> Rule {
+    Rule {
+        name: name.to_owned(),
+        host: None,
+        methods: Vec::new(),
+        pattern,
+        requirement,
+        upstream: 0,
+        allow_encoded: AllowEncoded::default(),
+        strip_prefix: String::new(),
+        add_prefix: String::new(),
+        body_bytes: None,
+        shared_cache: false,
+        websocket: false,
+        idle_timeout: None,
+        recheck: std::time::Duration::from_secs(60),
+        cors: Vec::new(),
+        rate: None,
+        sale: None,
+        sign_in: false,
+        sessions: false,
+        tokens: true,
+    }
+}
+
 /// What an upstream reads.
-pub fn read(path: &[u8], upstream: &[Step]) -> Vec<u8> {
+pub(crate) fn read(path: &[u8], upstream: &[Step]) -> Vec<u8> {
     upstream.iter().fold(path.to_vec(), |path, step| step(&path))
 }
 
@@ -62,7 +88,13 @@ fn decode(path: &[u8]) -> Vec<u8> {
 }
 
 /// The rule that a reading lies under, by a plain walk over all rules in place of the table.
-pub fn under<'r>(rules: &'r [Rule], method: &Method, host: &str, path: &[u8], upstream: &[Step]) -> Option<&'r Rule> {
+pub(crate) fn under<'r>(
+    rules: &'r [Rule],
+    method: &Method,
+    host: &str,
+    path: &[u8],
+    upstream: &[Step],
+) -> Option<&'r Rule> {
     let reading = read(path, upstream);
     let trimmed = |path: &[u8]| path.strip_suffix(b"/").unwrap_or(path).to_vec();
     let path = trimmed(&reading);

@@ -11,31 +11,10 @@ use siwx_gateway::policy::{
     target::{Asked, CanonicalPath, Host, Target, check_query},
 };
 
-fn rule(name: &str, pattern: Pattern, requirement: Requirement) -> Rule {
-    Rule {
-        name: name.to_owned(),
-        host: None,
-        methods: Vec::new(),
-        pattern,
-        requirement,
-        upstream: 0,
-        allow_encoded: AllowEncoded::default(),
-        strip_prefix: String::new(),
-        add_prefix: String::new(),
-        body_bytes: None,
-        shared_cache: false,
-        websocket: false,
-        trailers: false,
-        idle_timeout: None,
-        recheck: std::time::Duration::from_secs(60),
-        cors: Vec::new(),
-        rate: None,
-        sale: None,
-        sign_in: false,
-        sessions: false,
-        tokens: true,
-    }
-}
+use readings::{read, rule, under, upstreams};
+
+#[path = "paths/readings.rs"]
+mod readings;
 
 fn exact(path: &str) -> Pattern {
     Pattern::Exact(path.to_owned())
@@ -213,79 +192,6 @@ fn rank(requirement: &Requirement) -> u8 {
     }
 }
 
-/// One thing a lenient upstream does to a path.
-type Step = fn(&[u8]) -> Vec<u8>;
-
-/// All orders in which upstreams may do any of these: ignore letter case, decode (once), cut parameters (before and
-/// after that), drop doubled slashes.
-fn upstreams() -> Vec<Vec<Step>> {
-    let steps: [Step; 5] = [<[u8]>::to_ascii_lowercase, decode, cut, cut, collapse];
-    let mut all = Vec::new();
-    let mut open: Vec<Vec<usize>> = vec![Vec::new()];
-    while let Some(order) = open.pop() {
-        for next in (0..steps.len()).filter(|next| !order.contains(next)) {
-            open.push([order.as_slice(), &[next]].concat());
-        }
-        all.push(order.into_iter().map(|at| steps[at]).collect());
-    }
-    all
-}
-
-fn read(path: &[u8], upstream: &[Step]) -> Vec<u8> {
-    upstream.iter().fold(path.to_vec(), |path, step| step(&path))
-}
-
-fn cut(path: &[u8]) -> Vec<u8> {
-    let first = |segment: &[u8]| segment.split(|&byte| byte == b';').next().unwrap_or_default().to_vec();
-    path.split(|&byte| byte == b'/').map(first).collect::<Vec<_>>().join(&b'/')
-}
-
-fn collapse(path: &[u8]) -> Vec<u8> {
-    let mut out = path.to_vec();
-    out.dedup_by(|next, before| *next == b'/' && *before == b'/');
-    out
-}
-
-fn decode(path: &[u8]) -> Vec<u8> {
-    let mut out = Vec::new();
-    let mut rest = path;
-    while let Some((&byte, after)) = rest.split_first() {
-        let digits = after.get(..2).and_then(|digits| std::str::from_utf8(digits).ok());
-        match digits.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
-            Some(value) if byte == b'%' => {
-                out.push(value);
-                rest = &after[2..];
-            }
-            _ => {
-                out.push(byte);
-                rest = after;
-            }
-        }
-    }
-    out
-}
-
-/// The rule that a reading lies under, by a plain walk over all rules in place of the table.
-fn under<'r>(rules: &'r [Rule], path: &[u8], upstream: &[Step]) -> Option<&'r Rule> {
-    let reading = read(path, upstream);
-    let trimmed = |path: &[u8]| path.strip_suffix(b"/").unwrap_or(path).to_vec();
-    let path = trimmed(&reading);
-    let plain = reading.iter().all(|byte| byte.is_ascii_alphanumeric() || b"/._~!$&'()*+,=:@-".contains(byte));
-    let lies = |rule: &&Rule| match &rule.pattern {
-        Pattern::Exact(pattern) => path == trimmed(&read(pattern.as_bytes(), upstream)),
-        Pattern::Prefix(pattern) => {
-            let pattern = trimmed(&read(pattern.as_bytes(), upstream));
-            path.strip_prefix(&*pattern).is_some_and(|rest| rest.is_empty() || rest[0] == b'/')
-        }
-    };
-    let weight = |rule: &&Rule| match &rule.pattern {
-        Pattern::Exact(pattern) => (1, trimmed(&read(pattern.as_bytes(), upstream)).len()),
-        Pattern::Prefix(pattern) => (0, trimmed(&read(pattern.as_bytes(), upstream)).len()),
-    };
-    let fits = |rule: &&Rule| lies(rule) && (plain || rule.requirement != Requirement::Public);
-    rules.iter().filter(fits).max_by_key(weight)
-}
-
 fn segment() -> impl Strategy<Value = String> {
     prop_oneof![
         6 => "[abAB]{1,2}",
@@ -340,10 +246,10 @@ proptest! {
         for path in paths {
             let Ok(path) = CanonicalPath::parse(&path) else { continue };
             let Found::Rule(found) = routes.find(&Method::GET, "h", &path) else { continue };
-            let chosen = under(&rules, path.as_str().as_bytes(), &[]).expect("a rule that matches");
+            let chosen = under(&rules, &Method::GET, "h", path.as_str().as_bytes(), &[]).expect("a rule that matches");
             prop_assert_eq!(&found.name, &chosen.name, "the table and the walk differ on {}", path.as_str());
             for upstream in &upstreams {
-                let Some(other) = under(&rules, path.as_str().as_bytes(), upstream) else { continue };
+                let Some(other) = under(&rules, &Method::GET, "h", path.as_str().as_bytes(), upstream) else { continue };
                 let reading = read(path.as_str().as_bytes(), upstream);
                 prop_assert!(
                     other.name == found.name || rank(&other.requirement) == 0,

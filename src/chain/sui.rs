@@ -61,6 +61,10 @@ impl Chain for Sui {
     fn verify(&self, signed: &Signed<'_>, _accepts: &Accepts) -> Result<Outcome, SignatureError> {
         let account = parse(signed.address).map_err(|_| SignatureError::MalformedAddress)?;
         let bytes = BASE64.decode(signed.signature.as_bytes()).map_err(|_| SignatureError::MalformedSignature)?;
+        // The decoder takes padding in the middle as well, as if one text followed another.
+        if BASE64.encode(&bytes) != signed.signature {
+            return Err(SignatureError::MalformedSignature);
+        }
         let (flag, rest) = bytes.split_first().ok_or(SignatureError::MalformedSignature)?;
         let curve = Curve::of_flag(*flag)?;
         let (signature, key) = rest.split_first_chunk::<64>().ok_or(SignatureError::MalformedSignature)?;
@@ -297,6 +301,15 @@ mod tests {
             assert_eq!(verify(ADDRESS, b"text", &signature), Err(expected), "{name}");
         }
         assert_eq!(verify(ADDRESS, b"text", &of_length(97)), Ok(Scheme::Sui));
+    }
+
+    /// A padded text before another is no base64, though decoders read both.
+    #[test]
+    fn padding_in_the_middle_is_refused() {
+        let good = BASE64.decode(signature_of(b"text").as_bytes()).expect("base64");
+        let spelled = format!("{}{}", BASE64.encode(&good[..1]), BASE64.encode(&good[1..]));
+        assert_eq!(BASE64.decode(spelled.as_bytes()).as_deref(), Ok(&*good));
+        assert_eq!(verify(ADDRESS, b"text", &spelled), Err(SignatureError::MalformedSignature));
     }
 
     /// A key of small order has signatures that take no secret, and an address like any other.

@@ -227,6 +227,6 @@ mod tests {
             }
             count
         }
-        assert_eq!(walk("", ROOT), 224);
+        assert_eq!(walk("", ROOT), 219);
     }
 }

@@ -11,7 +11,7 @@ use std::{
     convert::Infallible,
     io,
     net::{IpAddr, Ipv4Addr, SocketAddr},
-    os::unix::net::UnixListener as StdUnixListener,
+    os::{fd::AsRawFd as _, unix::net::UnixListener as StdUnixListener},
     rc::Rc,
     task::Poll,
     time::Duration,
@@ -160,6 +160,9 @@ impl Acceptor {
     fn local(&self, stream: UnixStream) {
         let live = &self.current.worker().live;
         let (metrics, bounds) = (live.metrics.clone(), Bounds::of(&live.settings.limits));
+        if !self.connections.may_have(stream.as_raw_fd()) {
+            return metrics.connections_rejected.inc("global_cap");
+        }
         let entered = self.connections.enter(bounds).and_then(|open| open.of(NOWHERE, bounds));
         match entered {
             Err(reason) => metrics.connections_rejected.inc(reason),

@@ -179,7 +179,7 @@ impl Connections {
     }
 
     /// Whether a client may have this file descriptor.
-    fn may_have(&self, descriptor: i32) -> bool {
+    pub(super) fn may_have(&self, descriptor: i32) -> bool {
         self.descriptors.is_none_or(|first| descriptor < first)
     }
 

@@ -184,7 +184,10 @@ impl Payment {
         let Some(encoded) = self.payload.get("transaction") else {
             return Ok(self.other());
         };
-        let bytes = encoded.as_str().and_then(|encoded| BASE64.decode(encoded.as_bytes()).ok());
+        // Written again it must be the same: the decoder takes padding in the middle, of which other readers know nothing.
+        let spelled =
+            |encoded: &str| BASE64.decode(encoded.as_bytes()).ok().filter(|bytes| BASE64.encode(bytes) == encoded);
+        let bytes = encoded.as_str().and_then(spelled);
         let message = bytes.as_deref().and_then(transaction::message);
         let message = message.ok_or(PaymentError::Authorization("transaction"))?;
         let id = PaymentId::of(&[terms.network().as_str().as_bytes(), b"|", message]);

@@ -71,8 +71,12 @@ pub fn decode_header(value: &[u8]) -> Result<Vec<u8>, HeaderError> {
     if value.len() > HEADER_BYTES_MAX {
         return Err(HeaderError::Length(value.len()));
     }
-    let encoding = if value.last() == Some(&b'=') { &BASE64 } else { &BASE64_NOPAD };
-    encoding.decode(value).map_err(|_| HeaderError::Base64)
+    // The decoder that takes padding takes it in the middle as well, and so one value would have many spellings.
+    let padding = value.iter().rev().take_while(|byte| **byte == b'=').count();
+    if padding > 2 || (padding > 0 && !value.len().is_multiple_of(4)) {
+        return Err(HeaderError::Base64);
+    }
+    BASE64_NOPAD.decode(&value[..value.len() - padding]).map_err(|_| HeaderError::Base64)
 }
 
 /// Reads one JSON object that fills the bytes, its members in their order.
@@ -167,6 +171,9 @@ mod tests {
             ("two signs of padding", b"eyI=", Ok(b"{\"")),
             ("too much padding", b"e30==", Err(HeaderError::Base64)),
             ("only padding", b"=", Err(HeaderError::Base64)),
+            ("nothing but padding", b"====", Err(HeaderError::Base64)),
+            ("padding in the middle", b"eyI=In0=", Err(HeaderError::Base64)),
+            ("padding in the middle alone", b"ew==fSAg", Err(HeaderError::Base64)),
             ("one letter", b"e", Err(HeaderError::Base64)),
             ("stray bits", b"e31=", Err(HeaderError::Base64)),
             ("URL-safe", b"Pj4-Pj8_", Err(HeaderError::Base64)),

@@ -222,7 +222,8 @@ fn http2_is_agreed_on_within_tls() {
     let authority = Authority::new();
     let (cert, key) = authority.issue("api", &["localhost"]);
     let files = siwx_gateway::edge::settings::CertificateFiles { hosts: vec!["localhost".to_owned()], cert, key };
-    let settings = siwx_gateway::edge::settings::TlsSettings { tls12: true, certificates: vec![files] };
+    let settings =
+        siwx_gateway::edge::settings::TlsSettings { tls12: true, certificates: vec![files], client_auth: None };
     let config = siwx_gateway::edge::tls::server_config(&settings, true).expect("a certificate").expect("one");
     let service = Service::start(Some(TlsAcceptor::from(config)));
     let url = format!("https://localhost:{}", service.address.port());

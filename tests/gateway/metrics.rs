@@ -172,7 +172,10 @@ fn everything_is_there_at_zero_before_the_first_request() {
     let up = format!("siwx_upstream_endpoint_up{{endpoint=\"{}\",upstream=\"api\"}}", upstream.address);
     assert_eq!(metrics.value(&up), 1.0);
     let reloaded = ["siwx_config_last_reload_success_timestamp_seconds", "siwx_config_last_reload_successful"];
-    let named: Vec<&str> = reloaded.into_iter().chain(ready.iter().map(String::as_str)).chain([up.as_str()]).collect();
+    let end = |host| format!("siwx_tls_certificate_not_after_timestamp_seconds{{host=\"{host}\"}}");
+    let ends = ["api.example.com", "other.example.com"].map(end);
+    let named = reloaded.into_iter().chain(ready.iter().map(String::as_str));
+    let named: Vec<&str> = named.chain(ends.iter().map(String::as_str)).chain([up.as_str()]).collect();
     assert_eq!(rest, named, "series the specification does not name");
     let version = env!("CARGO_PKG_VERSION");
     assert!(

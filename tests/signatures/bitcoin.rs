@@ -391,6 +391,7 @@ fn base64_that_is_not_standard() {
             ("hex", hex.clone()),
             ("hex with 0x", format!("0x{hex}")),
             ("twice", format!("{good}{good}")),
+            ("padding in the middle", format!("{}{}", BASE64.encode(&bytes[..1]), BASE64.encode(&bytes[1..]))),
         ];
         for (name, signature) in spellings {
             let verdict = wallet.verdict_on(kind, signature);

@@ -65,6 +65,10 @@ fn scheme_of(signed: &Signed<'_>) -> Result<Scheme, SignatureError> {
         None => (signed.signature, false),
     };
     let bytes = BASE64.decode(digits.as_bytes()).map_err(|_| SignatureError::MalformedSignature)?;
+    // The decoder takes padding in the middle as well, as if one text followed another.
+    if BASE64.encode(&bytes) != digits {
+        return Err(SignatureError::MalformedSignature);
+    }
     match <&[u8; 65]>::try_from(&bytes[..]) {
         Ok(bytes) if !prefixed && HEADERS.contains(&bytes[0]) => {
             bip137::verify(&address.lock, signed.text, bytes).map(|()| Scheme::Bip137)

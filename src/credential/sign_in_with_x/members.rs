@@ -2,7 +2,7 @@
 //!
 //! 1. A member that occurs twice refuses the proof, known or not: readers disagree on which of the two counts.
 //! 2. A member is there with a value of its type, or it is absent. `null` is neither.
-//! 3. Unknown members are skipped, whatever they hold. They are not kept.
+//! 3. Unknown members are skipped, whatever they hold, as long as all of it is UTF-8. They are not kept.
 
 use std::{collections::BTreeSet, fmt};
 
@@ -44,7 +44,9 @@ struct Object {
 impl Members {
     /// Reads one JSON object and nothing after it.
     pub(super) fn read(json: &[u8]) -> Result<Self, SignInError> {
-        let object: Object = serde_json::from_slice(json).map_err(|_| SignInError::Json)?;
+        // Of bytes the reader would look only into the strings that are kept.
+        let json = std::str::from_utf8(json).map_err(|_| SignInError::Json)?;
+        let object: Object = serde_json::from_str(json).map_err(|_| SignInError::Json)?;
         match object.twice {
             Some(name) => Err(SignInError::Twice(super::shown(&name))),
             None => Ok(Self(object.members)),

@@ -110,6 +110,12 @@ fn what_is_no_object() {
         assert_eq!(read(&json), Err(SignInError::Json), "{name}");
     }
     assert_eq!(SignIn::read(BASE64.encode(b"{\"domain\":\"\xff\"}").as_bytes()), Err(SignInError::Json));
+    // Also in a member that nobody looks at: the rest of such a proof used to be taken.
+    let unknown = text.replacen('{', "{\"extra\":\"\u{e9}\",", 1).into_bytes();
+    let cut = unknown.iter().position(|byte| *byte == 0xc3).expect("a first byte of two");
+    let broken = [&unknown[..cut], &unknown[cut + 1..]].concat();
+    assert!(SignIn::read(BASE64.encode(&unknown).as_bytes()).is_ok());
+    assert_eq!(SignIn::read(BASE64.encode(&broken).as_bytes()), Err(SignInError::Json));
     let rows = [
         ("before the other", twice(r#""address":"0x1C5A77d9FA7eF466951B2F01F724BCa3A5820b63""#, "address")),
         ("with the same value", twice(r#""version":"1""#, "version")),
@@ -137,6 +143,10 @@ fn base64_has_few_spellings() {
         ("both alphabets", format!("-+{bare}")),
         ("percent escape", bare.clone() + "%3d"),
         ("two values", format!("{padded},{padded}")),
+        (
+            "padding in the middle",
+            format!("{}{}", BASE64.encode(b"{"), BASE64.encode(&payload().to_string().as_bytes()[1..])),
+        ),
     ];
     for (name, header) in rows {
         assert_eq!(SignIn::read(header.as_bytes()), Err(SignInError::Encoding), "{name}");

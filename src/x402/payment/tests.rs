@@ -242,6 +242,10 @@ fn solana_payments_in_other_spellings_are_refused() {
         ("no text", json!({"transaction": 7})),
         ("URL-safe", json!({"transaction": "Pj4-Pj8_"})),
         ("a line feed", json!({"transaction": format!("{good}\n")})),
+        (
+            "padding in the middle",
+            json!({"transaction": format!("{}{}", BASE64.encode(&[1]), BASE64.encode(&transaction(0, 7)[1..]))}),
+        ),
         ("another letter case", json!({"Transaction": good})),
         ("a second letter case", json!({"transaction": good, "tranſaction": "x"})),
     ];

@@ -37,6 +37,9 @@ use crate::{
     x402::nonce::NonceIssuer,
 };
 
+/// A secret by its name in the store.
+type Named = (&'static str, Secret<[u8; 32]>);
+
 /// What every configuration of a process is built on.
 pub(super) struct Ground {
     store: Store,
@@ -45,7 +48,7 @@ pub(super) struct Ground {
     /// Started when first something outside is to be asked.
     outbound: OnceLock<Outbound>,
     /// Secrets that the store gave.
-    secrets: Mutex<Vec<(&'static str, Secret<[u8; 32]>)>>,
+    secrets: Mutex<Vec<Named>>,
     /// The gate in force, and the same for those whom it holds itself.
     gate: Mutex<Option<Arc<Gate>>>,
     judge: Arc<Judge>,

@@ -464,7 +464,8 @@ impl Worker {
         // The upstream's version is of its own connection (RFC 9110 §2.5); hyper would write it into the client's.
         head.version = Version::HTTP_11;
         let streams = self.live.headers.answer(&mut head.headers, *private);
-        let idle = lasts.idle.unwrap_or(if streams { tunnel::IDLE } else { pool.upstream().body_idle() });
+        let usual = if streams { tunnel::IDLE } else { pool.upstream().body_idle() };
+        let idle = lasts.idle.unwrap_or(usual);
         let watch = (streams && permit.is_personal()).then(|| -> Watched {
             let standing = lasts.standing.take().map(|standing| *standing);
             Box::pin(Watch::new(Rc::clone(self), standing, permit.valid_until(), lasts.recheck).ended())

@@ -440,13 +440,15 @@ impl Acceptor {
         let metrics = Arc::clone(&self.current.worker().live.metrics);
         let [http1, _, websockets] = &metrics.connections;
         metrics.connections_accepted.inc(crate::metrics::PROTOCOLS[2]);
-        (http1.dec(), websockets.inc());
+        http1.dec();
+        websockets.inc();
         let draining = async {
             let _ = self.closing.before(pin!(std::future::pending::<()>())).await;
         };
         // Boxed: few connections end like this, and all of them would carry the room for it.
         Box::pin(tunnel.run(draining)).await;
-        (http1.inc(), websockets.dec());
+        http1.inc();
+        websockets.dec();
     }
 
     async fn serve_http2<S>(&self, stream: S, peer: Peer) -> hyper::Result<()>

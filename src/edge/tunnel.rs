@@ -401,7 +401,8 @@ mod tests {
 
     #[test]
     fn what_opens_one() {
-        let rows: &[(&str, &[(&str, &str)], bool)] = &[
+        type Row<'t> = (&'t str, &'t [(&'t str, &'t str)], bool);
+        let rows: &[Row<'_>] = &[
             ("as browsers say it", &[("upgrade", "websocket"), ("connection", "Upgrade")], true),
             ("in another case", &[("upgrade", "WebSocket"), ("connection", "keep-alive, upgrade")], true),
             ("another protocol", &[("upgrade", "h2c"), ("connection", "upgrade")], false),

@@ -122,13 +122,15 @@ fn u1_a_request_that_is_not_idempotent_is_not_sent_again() {
 fn all_of_them_are_never_left_out() {
     let (mut one, mut other) = (Process::start("one"), Process::start("other"));
     let gateway = over(&one, &other).start();
-    (one.kill(), other.kill());
+    one.kill();
+    other.kill();
     for _ in 0..10 {
         assert_eq!(gateway.send(&Request::get("/public/x")).outcome(), (502, "upstream_unreachable".to_owned()));
     }
     let metrics = gateway.metrics();
     assert_eq!(metrics.value(&one.up()) + metrics.value(&other.up()), 1.0, "one of them is left");
-    (one.bring_back(), other.bring_back());
+    one.bring_back();
+    other.bring_back();
     assert_eq!(gateway.send(&Request::get("/public/x")).status, 200);
 }
 

@@ -29,11 +29,14 @@ use crate::{
     harness::{Gateway, Request, Setup, Upstream, Wallet, http2, key, runtime, time, upstream::read_request},
 };
 
+/// The fields of the handshakes that came.
+type Handshakes = Arc<Mutex<Vec<Vec<(String, String)>>>>;
+
 /// A service of WebSockets: it says back what it hears, and tells the test how each of them ended.
 struct Echo {
     url: String,
     ended: Receiver<Option<u16>>,
-    asked: Arc<Mutex<Vec<Vec<(String, String)>>>>,
+    asked: Handshakes,
     thread: Option<JoinHandle<()>>,
     stop: Option<tokio::sync::oneshot::Sender<()>>,
 }
@@ -43,7 +46,7 @@ impl Echo {
         let (ending, ended) = channel();
         let (stop, stopped) = tokio::sync::oneshot::channel();
         let (bound, address) = channel();
-        let asked: Arc<Mutex<Vec<Vec<(String, String)>>>> = Arc::default();
+        let asked: Handshakes = Arc::default();
         let seen = Arc::clone(&asked);
         let thread = std::thread::spawn(move || {
             let runtime = runtime();
@@ -79,7 +82,7 @@ impl Drop for Echo {
     }
 }
 
-async fn echo(stream: TcpStream, ending: Sender<Option<u16>>, seen: Arc<Mutex<Vec<Vec<(String, String)>>>>) {
+async fn echo(stream: TcpStream, ending: Sender<Option<u16>>, seen: Handshakes) {
     #[expect(clippy::result_large_err, reason = "the error is tungstenite's")]
     let agree = |asked: &Asked, mut agreed: Agreed| {
         let fields = asked.headers().iter();
@@ -93,14 +96,11 @@ async fn echo(stream: TcpStream, ending: Sender<Option<u16>>, seen: Arc<Mutex<Ve
     let Ok(mut socket) = accept_hdr_async(stream, agree).await else { return };
     let mut code = None;
     while let Some(Ok(message)) = socket.next().await {
-        match message {
-            Message::Close(close) => code = close.map(|close| close.code.into()),
-            Message::Text(_) | Message::Binary(_) => {
-                if socket.send(message).await.is_err() {
-                    break;
-                }
-            }
-            _ => {}
+        let speaks = message.is_text() || message.is_binary();
+        if let Message::Close(close) = message {
+            code = close.map(|close| close.code.into());
+        } else if speaks && socket.send(message).await.is_err() {
+            break;
         }
     }
     let _ = ending.send(code);
@@ -137,9 +137,9 @@ async fn speak(socket: &mut Socket, message: Message) {
 async fn closed(socket: &mut Socket) -> u16 {
     let ending = async {
         loop {
-            match socket.next().await.expect("a Close before the end").expect("a Close before the end") {
-                Message::Close(close) => return close.expect("a code").code.into(),
-                _ => {}
+            let message = socket.next().await.expect("a Close before the end").expect("a Close before the end");
+            if let Message::Close(close) = message {
+                return close.expect("a code").code.into();
             }
         }
     };

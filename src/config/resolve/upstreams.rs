@@ -154,7 +154,7 @@ fn read_url(text: &str) -> Option<UpstreamUrl> {
         return None;
     }
     let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_ascii_lowercase();
-    Some(UpstreamUrl { scheme, host, port: authority.port_u16().unwrap_or(scheme.default_port()) })
+    Some(UpstreamUrl { scheme, host, port: authority.port_u16().unwrap_or_else(|| scheme.default_port()) })
 }
 
 /// Whether an authority is a host and perhaps a port, nothing that could be read otherwise elsewhere.

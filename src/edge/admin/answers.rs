@@ -23,8 +23,8 @@ pub(super) struct Problem {
     pub(super) code: &'static str,
     pub(super) detail: String,
     pub(super) retry_after_secs: Option<u64>,
-    /// What is wrong with a configuration.
-    pub(super) faults: Option<Value>,
+    /// What is wrong with a configuration. Boxed: few problems are of one.
+    pub(super) faults: Option<Box<Value>>,
 }
 
 /// What a handler gives.
@@ -50,7 +50,7 @@ impl Problem {
             "request_id": request_id.to_str().unwrap_or(""),
         });
         if let Some(faults) = self.faults {
-            body["faults"] = faults;
+            body["faults"] = *faults;
         }
         let mut response = json_answer(self.status, &body);
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));

@@ -26,7 +26,7 @@ impl Admin {
         match answer {
             Some(Ok(digest)) => Ok(json_answer(StatusCode::OK, &json!({ "configuration": digest }))),
             Some(Err(faults)) => Err(Problem {
-                faults: Some(faults),
+                faults: Some(Box::new(faults)),
                 ..Problem::new(
                     StatusCode::UNPROCESSABLE_ENTITY,
                     "bad_configuration",

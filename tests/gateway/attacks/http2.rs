@@ -101,9 +101,7 @@ fn p9_p11_t1_t2_t4_heads_that_are_none() {
         client.write(&request(1, &fields, true));
         let end = client.end_of(1);
         assert!(refused(&end), "{name}: {end:?}");
-        for seen in upstream.take() {
-            panic!("{name} reached the upstream: {seen:?}");
-        }
+        assert!(upstream.take().is_empty(), "{name} reached the upstream");
     }
     let mut client = Frames::connect(&gateway, &[]);
     client.write(&request(1, &and(("te", "trailers")), true));

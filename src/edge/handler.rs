@@ -7,6 +7,9 @@
 //!    nobody but a permit.
 //! 4. A panic ends one request with 500, not the worker.
 
+mod lines;
+mod target;
+
 use std::{
     cell::Cell,
     convert::Infallible,
@@ -20,8 +23,8 @@ use std::{
 
 use bytes::Bytes;
 use http::{
-    HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, Version,
-    header::{CONNECTION, CONTENT_LENGTH, EXPECT, HOST, TRAILER, TRANSFER_ENCODING, USER_AGENT},
+    HeaderValue, Request, Response, StatusCode, Uri, Version,
+    header::{CONNECTION, CONTENT_LENGTH, HOST, TRAILER, TRANSFER_ENCODING},
     uri::PathAndQuery,
 };
 use hyper::{
@@ -29,12 +32,13 @@ use hyper::{
     upgrade::OnUpgrade,
 };
 
+use self::target::{authority, rewritten};
 use super::{
-    access_log::{Line, Log},
+    access_log::Log,
     assertion::{self, Assertions, JWKS_PATH},
     body::{BodyError, Breach, RequestBody, ResponseBody, Watched},
     cors, grpc,
-    headers::{HeaderRules, Origin, Seen, holds_our_name_too_often, transfer_encoding_is_plain},
+    headers::{HeaderRules, Origin, Seen},
     listener::Closing,
     peer::{Peer, Relayed},
     record::{Head, Outcome, Record},
@@ -43,7 +47,7 @@ use super::{
     session::{self, LoginWanted, Visit},
     settings::Settings,
     shop,
-    tls::{self, Tls},
+    tls::Tls,
     tunnel::{self, Full, Opening, Tunnels},
     upstream::{Lease, Pool, Upstream},
     watch::Watch,
@@ -55,10 +59,9 @@ use crate::{
     metrics::Metrics,
     policy::{
         decision::{Decision, Permit, RateScope, Refusal},
-        identity::{Identity, Known},
+        identity::Identity,
         routes::Found,
         rule::Rule,
-        target::{self, Asked, CanonicalPath, Host, Target as RequestTarget, TargetError},
     },
     time::{Clock, UnixTime},
 };
@@ -110,12 +113,6 @@ pub(crate) struct Worker {
 pub(crate) struct RequestIds {
     prefix: [u8; 16],
     next: Cell<u64>,
-}
-
-/// A request whose head is in order.
-struct Target<'r> {
-    host: Host<'r>,
-    path: CanonicalPath<'r>,
 }
 
 // === impl RequestIds ===
@@ -482,53 +479,6 @@ impl Worker {
         Ok(Forwarded { head, body, lease: answer.lease, after, idle, watch, tunnel })
     }
 
-    /// Judges method, target, host and framing (hardening.md section 3, steps 1 and 2, and rows S2, S7, S11).
-    fn target<'r>(&self, peer: &Peer, parts: &'r http::request::Parts, seen: Seen) -> Result<Target<'r>, Answer> {
-        let live = &*self.live;
-        let limits = &live.settings.limits;
-        let in_flight = usize::try_from(live.metrics.http_requests_in_flight.get()).unwrap_or(0);
-        if in_flight > limits.in_flight {
-            return Err(Answer::Overloaded);
-        }
-        let written = parts.uri.path_and_query().map_or("", PathAndQuery::as_str);
-        if written.len() > limits.target_bytes {
-            return Err(Answer::TargetTooLong);
-        }
-        let host = one_host(parts)?;
-        let asked = RequestTarget::of(&parts.uri).accept(&parts.method, peer.scheme(), host);
-        let asked = asked.map_err(|error| match error {
-            TargetError::Method => Answer::MethodNotAllowed,
-            error => Answer::BadRequest(error.to_string()),
-        })?;
-        let host = Host::parse(host).map_err(|error| Answer::BadRequest(error.to_string()))?;
-        if !live.settings.hosts.iter().any(|served| served == host.as_str()) {
-            return Err(Answer::UnknownHost);
-        }
-        if !peer.showed_certificate(live) {
-            return Err(Answer::UnknownHost);
-        }
-        if let (Some(named), Some(tls)) = (peer.certificate(), &live.settings.tls)
-            && named != tls::place_of(&tls.certificates, host.as_str())
-        {
-            return Err(Answer::UnknownHost);
-        }
-        if seen.transfer_encoding && !transfer_encoding_is_plain(&parts.headers) {
-            return Err(Answer::TransferCodingNotSupported);
-        }
-        if seen.expect && expects_something_else(&parts.headers) {
-            return Err(Answer::ExpectationFailed);
-        }
-        if seen.via && live.settings.via && holds_our_name_too_often(&parts.headers) {
-            return Err(Answer::LoopDetected);
-        }
-        let Asked::Path(path, query) = asked else {
-            return Err(Answer::OptionsAsterisk);
-        };
-        let path = CanonicalPath::parse(path).map_err(Answer::BadPath)?;
-        target::check_query(query.unwrap_or("")).map_err(Answer::BadPath)?;
-        Ok(Target { host, path })
-    }
-
     fn answer_here(&self, answer: &Answer, arrival: &Arrival, mut record: Record) -> Response<ResponseBody> {
         let mut response = answer.respond(&self.live.settings.realm, self.id(arrival));
         if let (Some(login), Some(sessions)) = (record.login(), self.live.gate.sessions()) {
@@ -569,52 +519,6 @@ impl Worker {
     fn id(&self, arrival: &Arrival) -> HeaderValue {
         let kept = arrival.relayed.as_ref().and_then(|relayed| relayed.request_id());
         kept.cloned().unwrap_or_else(|| self.ids.id(arrival.number))
-    }
-
-    /// The part of the access line that is known from the head alone.
-    fn first_line(&self, arrival: &Arrival, peer: &Peer, request: &Request<Incoming>) -> Option<Line> {
-        let mut line = self.log.line(arrival.now)?;
-        line.plain("request_id", self.id(arrival).to_str().unwrap_or(""));
-        line.plain("client_ip", peer.client(arrival.relayed.as_deref()));
-        line.plain("peer_ip", peer.socket());
-        line.method(request.method());
-        let host = request.headers().get(HOST).and_then(|host| host.to_str().ok());
-        line.host(host.or_else(|| request.uri().host()));
-        line.path(request.uri().path());
-        line.query(request.uri().query(), self.log.query_shown());
-        line.plain("proto", format_args!("{:?}", request.version()));
-        line.optional("tls", peer.tls());
-        line.agent(request.headers().get(USER_AGENT));
-        Some(line)
-    }
-
-    /// The same, of a request whose head is none: nothing in it is shown.
-    fn refused_line(&self, arrival: &Arrival, peer: &Peer) -> Option<Line> {
-        let mut line = self.log.line(arrival.now)?;
-        line.plain("request_id", self.id(arrival).to_str().unwrap_or(""));
-        line.plain("client_ip", peer.client(None));
-        line.plain("peer_ip", peer.socket());
-        for unread in ["method", "host", "path", "query", "proto"] {
-            line.null(unread);
-        }
-        line.optional("tls", peer.tls());
-        Some(line)
-    }
-
-    fn judged_line(&self, line: &mut Line, judged: &Judged<'_>) {
-        line.text("route", judged.rule.map_or("none", |rule| &rule.name));
-        let reason = judged.reason();
-        line.optional("decision", reason.map(|reason| reason.decision()));
-        line.optional("reason", reason.map(|reason| reason.as_str()));
-        let known = judged.known();
-        let payer = judged.payer();
-        let account = known.map(Known::account).or(payer);
-        line.account(account, self.log.account_shown());
-        line.optional("chain", account.map(AccountId::chain_str));
-        line.optional("scheme", known.map(|known| known.scheme().as_str()).or_else(|| payer.map(|_| "payment")));
-        line.optional("plan", judged.plan());
-        line.optional("cache", judged.is_warm().map(|warm| if warm { "hit" } else { "miss" }));
-        line.number("auth_us", judged.after.as_micros());
     }
 }
 
@@ -697,44 +601,6 @@ pub(crate) fn admitted(judged: Judged<'_>) -> Result<(&Rule, Permit, Due), Answe
         (Verdict::AmbiguousPath, _) => Err(Answer::AmbiguousPath),
         (Verdict::BadPath(error), _) => Err(Answer::BadPath(error)),
     }
-}
-
-/// The target towards the upstream: the canonical path, rewritten if the rule says so, and the query untouched.
-fn rewritten(rule: &Rule, path: &CanonicalPath<'_>, uri: &Uri) -> Result<PathAndQuery, Answer> {
-    let path = rule.upstream_path(path).map_err(Answer::BadPath)?;
-    let as_sent = uri.path_and_query().ok_or(Answer::Internal)?;
-    if *path == *as_sent.path() {
-        return Ok(as_sent.clone());
-    }
-    let text = as_sent.query().map_or_else(|| path.to_string(), |query| format!("{path}?{query}"));
-    PathAndQuery::try_from(text).map_err(|_| Answer::Internal)
-}
-
-/// The one host of a request: the Host field, or `:authority` where HTTP/2 has no such field. That an absolute
-/// target agrees with it is seen later.
-fn one_host(parts: &http::request::Parts) -> Result<&str, Answer> {
-    let refused = |detail: &str| Answer::BadRequest(detail.to_owned());
-    let mut fields = parts.headers.get_all(HOST).iter();
-    let field = fields.next();
-    if fields.next().is_some() {
-        return Err(refused("expected one Host field, found two"));
-    }
-    match (field, parts.uri.authority()) {
-        (Some(field), _) => field.to_str().map_err(|_| refused("expected a host name in the Host field")),
-        (None, Some(authority)) if parts.version == Version::HTTP_2 => Ok(authority.as_str()),
-        (None, _) => Err(refused("expected a Host field, found none")),
-    }
-}
-
-/// The host of a request that has no such field, as HTTP/2 names it.
-fn authority(uri: &Uri) -> HeaderValue {
-    let authority = uri.authority().and_then(|authority| HeaderValue::from_str(authority.as_str()).ok());
-    authority.unwrap_or_else(|| HeaderValue::from_static(""))
-}
-
-/// Whether `Expect` says anything but `100-continue` (RFC 9110 §10.1.1).
-fn expects_something_else(headers: &HeaderMap) -> bool {
-    headers.get_all(EXPECT).iter().any(|value| !value.as_bytes().eq_ignore_ascii_case(b"100-continue"))
 }
 
 /// What the client's body did wrong, if that is why there is no answer.

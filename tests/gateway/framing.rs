@@ -283,6 +283,20 @@ fn s12_no_tunnel_by_asking() {
 }
 
 #[test]
+fn s14_encoded_line_ends_stay_encoded() {
+    let upstream = Upstream::ok();
+    let gateway = start(&upstream);
+    let query = "/public/x?a=%0d%0aX-Injected:%201&b=%0A%0a%0D%00";
+    assert_eq!(gateway.send(&Request::get(query)).status, 200);
+    let seen = upstream.take_one();
+    assert_eq!((seen.target.as_str(), seen.one("x-injected")), (query, None));
+    for path in ["/public/x%0d%0aX-Injected:%201", "/public/%0A", "/public/%0d/x"] {
+        assert_eq!(gateway.send(&Request::get(path)).outcome(), (400, "bad_path".to_owned()), "{path}");
+    }
+    assert!(upstream.take().is_empty());
+}
+
+#[test]
 fn s13_bodies_of_methods_that_seldom_have_one() {
     let upstream = Upstream::ok();
     let gateway = start(&upstream);

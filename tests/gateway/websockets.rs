@@ -399,7 +399,8 @@ fn a_frame_that_has_begun_is_brought_to_its_end() {
             // Half of a frame of ten bytes; the rest once the gateway says goodbye.
             let _ = stream.write_all(head).and_then(|()| stream.write_all(b"\x82\x0ahello"));
             let mut bytes = [0; 64];
-            std::thread::sleep(Duration::from_millis(300));
+            // Well after the silence has been noticed, and well before the gateway gives up waiting for it.
+            std::thread::sleep(Duration::from_secs(1));
             let _ = stream.write_all(b"world\x82\x01x");
             while stream.read(&mut bytes).is_ok_and(|length| length > 0) {}
         }

@@ -133,7 +133,7 @@ fn store_that_answers_nonsense() {
 
 #[test]
 fn upstream_killed_and_stopped_and_back() {
-    let Stage { gateway, world, mut nginx, judge, directory, records: _records } =
+    let Stage { gateway, world, mut nginx, judge, directory, records: _records, alone: _alone } =
         Stage::set(5, |file| Start::default().gateway(file));
     let through = |kind| asks(&world, subscriber(0), "/nginx", kind);
     let refusals = || {

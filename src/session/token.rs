@@ -10,8 +10,8 @@
 //! 2. The header is `alg`, `kid` and `typ`, and nothing else: we made the token, or we did not. `kid` names a key of
 //!    ours, and the algorithm is that key's. A member twice, one more, or `crit` refuses the token.
 //! 3. Each part is base64url without padding, in its one spelling; a signature is the two numbers and not their DER.
-//! 4. Issuer and audience are compared as texts. From `exp` on a token is over, and before `nbf` it is not good yet: no
-//!    leeway. Times are whole seconds; an end is rounded down.
+//! 4. Issuer and audience are compared as texts. From `exp` on a token is over, and before `nbf` or `iat` it is not good
+//!    yet: no leeway. Times are whole seconds; an end is rounded down.
 //! 5. Length comes first, and nothing of what is signed is read before the signature is right.
 //!
 //! Whether a session was ended before its token is asked of a store, by `sid`; whether a nonce was used, too.
@@ -221,7 +221,8 @@ fn open(
     if now >= claims::time(&payload, "exp")? {
         return Err(TokenError::Expired);
     }
-    if now < claims::time(&payload, "nbf")? {
+    // Both are written as one; what is said to be issued later than it is good was written by another hand.
+    if now < claims::time(&payload, "nbf")? || now < claims::time(&payload, "iat")? {
         return Err(TokenError::NotYetValid);
     }
     Ok(payload)

@@ -197,6 +197,20 @@ fn ends_are_rounded_down() {
     assert_eq!(NonceClaims::open(&keys, PARTIES, &token, NOW.plus_millis(1000)), Err(TokenError::Expired));
 }
 
+/// Another hand with our key wrote `iat` later than `nbf`: sealed again it would have been refused.
+#[test]
+fn a_token_issued_later_than_it_is_good_opens_nothing() {
+    let keys = keys(Algorithm::EdDsa);
+    let issued = NOW.plus(Duration::from_secs(1)).secs();
+    let claims = serde_json::json!({
+        "typ": Kind::Nonce.as_str(), "iss": PARTIES.issuer, "aud": PARTIES.audience,
+        "nonce": "12345678", "iat": issued, "nbf": NOW.secs(), "exp": NOW.secs() + 600,
+    });
+    let token = sign(keys.current(), &claims.to_string());
+    assert_eq!(NonceClaims::open(&keys, PARTIES, &token, NOW), Err(TokenError::NotYetValid));
+    assert!(NonceClaims::open(&keys, PARTIES, &token, NOW.plus(Duration::from_secs(1))).is_ok());
+}
+
 #[test]
 fn errors_have_names_of_their_own() {
     let all = [

@@ -11,7 +11,7 @@ use siwx_gateway::policy::{
     target::{Asked, CanonicalPath, Host, Target, check_query},
 };
 
-use readings::{read, rule, under, upstreams};
+use readings::{read, under, upstreams};
 
 #[path = "paths/readings.rs"]
 mod readings;
@@ -62,13 +62,13 @@ fn fate(routes: &Routes, target: &str) -> Fate {
 
 #[test]
 fn every_path_row_is_refused_or_protected() {
-    let public = || rule("public", prefix("/public"), Requirement::Public);
-    let api = || rule("api", prefix("/api"), Requirement::Wallet);
-    let dear = || rule("dear", exact("/premium/weather"), subscription());
+    let public = || Rule::plain("public", prefix("/public"), Requirement::Public);
+    let api = || Rule::plain("api", prefix("/api"), Requirement::Wallet);
+    let dear = || Rule::plain("dear", exact("/premium/weather"), subscription());
     let closed = Routes::build(vec![public(), api(), dear()]).expect("a sound table");
-    let root = rule("root", prefix("/"), Requirement::Wallet);
+    let root = Rule::plain("root", prefix("/"), Requirement::Wallet);
     let with_root = Routes::build(vec![public(), api(), dear(), root]).expect("a sound table");
-    let root = rule("root", prefix("/"), Requirement::Public);
+    let root = Rule::plain("root", prefix("/"), Requirement::Public);
     let open = Routes::build(vec![public(), api(), dear(), root]).expect("a sound table");
 
     use Fate::{Protected, Public, Refused};
@@ -149,7 +149,7 @@ fn every_path_row_is_refused_or_protected() {
 
 #[test]
 fn p14_a_rewritten_path_is_looked_at_again() {
-    let mut api = rule("api", prefix("/api"), Requirement::Wallet);
+    let mut api = Rule::plain("api", prefix("/api"), Requirement::Wallet);
     api.strip_prefix = "/api".to_owned();
     for (path, expected) in [("/api../x", Ok("/api../x")), ("/api", Ok("/")), ("/api/x", Ok("/x"))] {
         let path = CanonicalPath::parse(path).expect("canonical");
@@ -163,7 +163,7 @@ fn p14_a_rewritten_path_is_looked_at_again() {
 #[test]
 fn p15_a_host_has_one_spelling() {
     let rules = (0..150).map(|at| {
-        let mut rule = rule(&format!("r{at}"), prefix("/"), Requirement::Wallet);
+        let mut rule = Rule::plain(&format!("r{at}"), prefix("/"), Requirement::Wallet);
         rule.host = Some(format!("h{at}.example"));
         rule
     });
@@ -223,7 +223,7 @@ fn rules() -> impl Strategy<Value = Vec<Rule>> {
                 _ => subscription(),
             };
             let pattern = if is_exact { Pattern::Exact(path) } else { Pattern::Prefix(path) };
-            let mut rule = rule(&format!("r{at}"), pattern, requirement);
+            let mut rule = Rule::plain(&format!("r{at}"), pattern, requirement);
             let allowed = level != 0;
             rule.allow_encoded = AllowEncoded { slash: allowed, semicolon: allowed };
             rules.push(rule);
@@ -278,7 +278,7 @@ proptest! {
 
     #[test]
     fn nothing_panics(text in "\\PC{0,40}|/[%./;0-9a-fA-F?#:@\\[\\]*]{0,40}", host in "\\PC{0,20}") {
-        let routes = Routes::build(vec![rule("root", prefix("/"), Requirement::Wallet)]).expect("a sound table");
+        let routes = Routes::build(vec![Rule::plain("root", prefix("/"), Requirement::Wallet)]).expect("a sound table");
         let _ = Host::parse(&host);
         let _ = check_query(&text);
         let _ = Target::parse(&text).accept(&Method::GET, "https", &host);

@@ -141,6 +141,6 @@ fn rule(line: &str) -> Option<Rule> {
         methods: words.map(|word| Method::from_bytes(word.as_bytes())).collect::<Result<_, _>>().ok()?,
         allow_encoded: AllowEncoded { slash: protected, semicolon: protected },
         strip_prefix,
-        ..readings::rule("", pattern, requirement)
+        ..Rule::plain("", pattern, requirement)
     })
 }

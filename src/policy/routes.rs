@@ -434,37 +434,19 @@ impl Pattern {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::rule::AllowEncoded;
 
     /// `name`, methods, `host/path` or `host/path*` for a prefix, and what is demanded.
     fn rule(name: &str, methods: &[Method], pattern: &str, requirement: Requirement) -> Rule {
         let (host, _) = pattern.split_once('/').unwrap();
         let path = &pattern[host.len()..];
+        let pattern = match path.strip_suffix('*') {
+            Some(prefix) => Pattern::Prefix(prefix.to_owned()),
+            None => Pattern::Exact(path.to_owned()),
+        };
         Rule {
-            name: name.to_owned(),
             host: (!host.is_empty()).then(|| host.to_owned()),
             methods: methods.to_vec(),
-            pattern: match path.strip_suffix('*') {
-                Some(prefix) => Pattern::Prefix(prefix.to_owned()),
-                None => Pattern::Exact(path.to_owned()),
-            },
-            requirement,
-            upstream: 0,
-            allow_encoded: AllowEncoded::default(),
-            strip_prefix: String::new(),
-            add_prefix: String::new(),
-            body_bytes: None,
-            shared_cache: false,
-            websocket: false,
-            trailers: false,
-            idle_timeout: None,
-            recheck: std::time::Duration::from_secs(60),
-            cors: Vec::new(),
-            rate: None,
-            sale: None,
-            sign_in: false,
-            sessions: false,
-            tokens: true,
+            ..Rule::plain(name, pattern, requirement)
         }
     }
 

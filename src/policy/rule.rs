@@ -117,3 +117,36 @@ pub struct AllowEncoded {
     /// `;` and `%3b`.
     pub semicolon: bool,
 }
+
+// === impl Rule ===
+
+impl Rule {
+    /// A rule for every host and method that takes tokens and demands `requirement`, and has nothing else: the least
+    /// that a rule can be. It goes to the first upstream.
+    pub fn plain(name: &str, pattern: Pattern, requirement: Requirement) -> Self {
+        Self {
+            name: name.to_owned(),
+            host: None,
+            methods: Vec::new(),
+            pattern,
+            requirement,
+            upstream: 0,
+            allow_encoded: AllowEncoded::default(),
+            strip_prefix: String::new(),
+            add_prefix: String::new(),
+            body_bytes: None,
+            shared_cache: false,
+            cors: Vec::new(),
+            rate: None,
+            sale: None,
+            sign_in: false,
+            sessions: false,
+            tokens: true,
+            websocket: false,
+            trailers: false,
+            idle_timeout: None,
+            // The default of the key.
+            recheck: Duration::from_secs(60),
+        }
+    }
+}

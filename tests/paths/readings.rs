@@ -2,7 +2,7 @@
 //! table and its shadow rule.
 
 use http::Method;
-use siwx_gateway::policy::rule::{AllowEncoded, Pattern, Requirement, Rule};
+use siwx_gateway::policy::rule::{Pattern, Requirement, Rule};
 
 /// One thing a lenient upstream does to a path.
 pub(crate) type Step = fn(&[u8]) -> Vec<u8>;
@@ -24,33 +24,6 @@ pub(crate) fn upstreams() -> Vec<Vec<Step>> {
         }
     }
     all
-}
-
-/// A rule that is otherwise as plain as can be.
-pub(crate) fn rule(name: &str, pattern: Pattern, requirement: Requirement) -> Rule {
-    Rule {
-        name: name.to_owned(),
-        host: None,
-        methods: Vec::new(),
-        pattern,
-        requirement,
-        upstream: 0,
-        allow_encoded: AllowEncoded::default(),
-        strip_prefix: String::new(),
-        add_prefix: String::new(),
-        body_bytes: None,
-        shared_cache: false,
-        websocket: false,
-        trailers: false,
-        idle_timeout: None,
-        recheck: std::time::Duration::from_secs(60),
-        cors: Vec::new(),
-        rate: None,
-        sale: None,
-        sign_in: false,
-        sessions: false,
-        tokens: true,
-    }
 }
 
 /// What an upstream reads.

@@ -16,7 +16,7 @@ use crate::{
         access::Scope,
         decision::Refusal,
         holder::Holder,
-        rule::{AllowEncoded, Pattern, Requirement, Rule},
+        rule::{Pattern, Requirement, Rule},
         sale::{AccessScope, Sale, Settle},
     },
     store::Receipt,
@@ -168,35 +168,16 @@ impl Gate {
 
 /// A plan in the shop, as if it were a route of its own. Settled when the answer is there: it is made here.
 fn rule(plan: &PlanForSale) -> Rule {
-    Rule {
-        name: SHOP.to_owned(),
-        host: None,
-        methods: Vec::new(),
-        pattern: Pattern::Exact("/".to_owned()),
-        requirement: Requirement::Payment { plans: Vec::new() },
-        upstream: usize::MAX,
-        allow_encoded: AllowEncoded::default(),
-        strip_prefix: String::new(),
-        add_prefix: String::new(),
-        body_bytes: None,
-        shared_cache: false,
-        websocket: false,
-        trailers: false,
-        idle_timeout: None,
-        recheck: std::time::Duration::from_secs(60),
-        cors: Vec::new(),
-        rate: None,
-        sale: Some(Sale {
-            offers: plan.offers.clone(),
-            upfront: Vec::new(),
-            settle: Settle::OnHeaders,
-            access_for: None,
-            access_scope: AccessScope::Route,
-            description: String::new(),
-            mime_type: String::new(),
-        }),
-        sign_in: false,
-        sessions: false,
-        tokens: true,
-    }
+    let sale = Sale {
+        offers: plan.offers.clone(),
+        upfront: Vec::new(),
+        settle: Settle::OnHeaders,
+        access_for: None,
+        access_scope: AccessScope::Route,
+        description: String::new(),
+        mime_type: String::new(),
+    };
+    let requirement = Requirement::Payment { plans: Vec::new() };
+    // There is no such upstream: a mistake that forwarded a purchase would end in an error and not at somebody's API.
+    Rule { upstream: usize::MAX, sale: Some(sale), ..Rule::plain(SHOP, Pattern::Exact("/".to_owned()), requirement) }
 }

@@ -145,13 +145,6 @@ pub fn resolve(inputs: &Inputs<'_>) -> Result<(Config, Report), Report> {
     }
 }
 
-/// All faults and warnings of a configuration, for `check`.
-pub fn check_report(inputs: &Inputs<'_>) -> Report {
-    match resolve(inputs) {
-        Ok((_, report)) | Err(report) => report,
-    }
-}
-
 /// The effective values as TOML, secrets masked, each with its origin in a comment; or why there are none.
 pub fn print(inputs: &Inputs<'_>) -> Result<String, Report> {
     let (_, report) = resolve(inputs)?;

@@ -21,7 +21,7 @@ use thiserror::Error;
 
 use crate::{
     chain::DIALECTS,
-    siwx::{Code, MessageError, message::Reading, proof::Proof},
+    siwx::{MessageError, message::Reading, proof::Proof},
 };
 
 pub use authorization::Authorization;
@@ -169,14 +169,6 @@ impl CredentialError {
             Self::Message(error) => error.code().as_str(),
             Self::SignatureForm(_) => "malformed_signature",
             Self::TooLarge(_) => "credential_too_large",
-        }
-    }
-
-    /// The code of message.md, if the message is at fault.
-    pub const fn message_code(&self) -> Option<Code> {
-        match self {
-            Self::Message(error) => Some(error.code()),
-            _ => None,
         }
     }
 }

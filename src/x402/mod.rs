@@ -41,8 +41,6 @@ pub const PAYMENT_SIGNATURE: &str = "payment-signature";
 pub const PAYMENT_RESPONSE: &str = "payment-response";
 /// Carries the proof of a wallet that comes back.
 pub const SIGN_IN_WITH_X: &str = "sign-in-with-x";
-/// Carried payments in version 1. It is not read, and not passed on.
-pub const X_PAYMENT: &str = "x-payment";
 /// Names, in an upstream's answer, what is charged of a maximum. It is not passed on.
 pub const SETTLEMENT_OVERRIDES: &str = "settlement-overrides";
 

@@ -285,11 +285,6 @@ impl Terms {
         &self.pay_to
     }
 
-    /// For how long a payment may be settled after it was signed, in seconds.
-    pub const fn max_timeout_secs(&self) -> u32 {
-        self.max_timeout_secs
-    }
-
     /// The plan that is sold, if it is one.
     pub fn plan(&self) -> Option<&str> {
         self.extra.get("plan")?.as_str()

@@ -142,12 +142,6 @@ impl PaymentResponse {
     pub fn header(&self) -> String {
         encode_header(&self.json())
     }
-
-    /// Whether the facilitator has sent a transaction and does not know yet what became of it: such a settlement is
-    /// asked for once more (x402.md section 4).
-    pub fn is_pending(&self) -> bool {
-        !self.success && self.error_reason.as_deref() == Some("settlement_pending") && !self.transaction.is_empty()
-    }
 }
 
 /// A foreign text as it may be shown: its printable ASCII characters, 200 at most.
@@ -251,17 +245,5 @@ mod tests {
         });
         let response = PaymentResponse::parse(answer.to_string().as_bytes()).expect("a response");
         assert_eq!(response.error_reason, Some("a[31mb".to_owned() + &"x".repeat(194)));
-    }
-
-    #[test]
-    fn pending_is_what_may_still_land() {
-        let of = |success: bool, reason: &str, transaction: &str| {
-            let answer = json!({"success": success, "errorReason": reason, "transaction": transaction, "network": "n"});
-            PaymentResponse::parse(answer.to_string().as_bytes()).expect("a response").is_pending()
-        };
-        assert!(of(false, "settlement_pending", "0xcd"));
-        assert!(!of(false, "settlement_pending", ""));
-        assert!(!of(false, "insufficient_funds", "0xcd"));
-        assert!(!of(true, "settlement_pending", "0xcd"));
     }
 }

@@ -1,3 +1,5 @@
+//! Sets of sessions: how they change, which of them are shown, and which one counts.
+
 use super::*;
 
 const EVM: &str = "0xe8c4e5881ec748789059d1e71B9622D56d0Abc11";

@@ -1,3 +1,5 @@
+//! Tokens: what is read back as it was written, and what is opened by nobody.
+
 use std::time::Duration;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Sets and sign-ins that no store could keep, and those at the bound.
+
 use super::*;
 
 fn at(millis: i64) -> UnixTime {

@@ -12,7 +12,9 @@ use std::{
 };
 
 use serde_json::Value;
+use siwx_gateway::store::{self, Backend, Settings, Store};
 use tempfile::TempDir;
+use tokio::runtime::{Builder, Runtime};
 
 /// The account that is named where any will do.
 pub(crate) const ALICE: &str = "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed";
@@ -47,6 +49,14 @@ impl Desk {
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.0.path().join(name)
+    }
+
+    /// The store of a gateway with the small configuration, beside it, and what waits for its answers.
+    pub(crate) fn store(&self) -> (Store, Runtime) {
+        let backend = Backend::Sqlite(self.path("a.db"));
+        let settings = Settings { backend, timeout: Duration::from_secs(5), require_at_start: true };
+        let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
+        (store::open(&settings).expect("the store opens"), runtime)
     }
 
     pub(crate) fn write(&self, name: &str, text: &str) {

@@ -7,13 +7,10 @@ use siwx_gateway::{
     app::SystemClock,
     caip::{AccountKey, ChainId},
     policy::access::Scope,
-    store::{
-        self, Asked, Backend, Doubt, Lease, NewPayment, Owner, PaymentId, Recorded, Reserved, Sale, Settings,
-        Settlement, Step, Store,
-    },
+    store::{Asked, Doubt, Lease, NewPayment, Owner, PaymentId, Recorded, Reserved, Sale, Settlement, Step, Store},
     time::{Clock as _, UnixTime},
 };
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::Runtime;
 
 use crate::harness::{ALICE, Desk, Ran, get, post, small_configuration, upstream};
 
@@ -28,10 +25,8 @@ struct Books {
 
 impl Books {
     fn open(desk: &Desk) -> Self {
-        let backend = Backend::Sqlite(desk.path("a.db"));
-        let settings = Settings { backend, timeout: Duration::from_secs(5), require_at_start: true };
-        let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
-        Self { store: store::open(&settings).expect("the store opens"), runtime }
+        let (store, runtime) = desk.store();
+        Self { store, runtime }
     }
 
     /// A payment that is somebody's for an hour.

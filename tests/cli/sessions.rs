@@ -7,12 +7,11 @@ use siwx_gateway::{
     app::SystemClock,
     caip::AccountId,
     store::{
-        self, Backend, Change, NewSession, SessionEntry, SessionFacts, SessionKey, SessionName, SessionTexts, Settings,
-        SignIn, SignedIn, Store,
+        Change, NewSession, SessionEntry, SessionFacts, SessionKey, SessionName, SessionTexts, SignIn, SignedIn, Store,
     },
     time::{Clock as _, UnixTime},
 };
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::Runtime;
 
 use crate::harness::{ALICE, Desk, Ran, delete, small_configuration};
 
@@ -28,10 +27,8 @@ struct Books {
 
 impl Books {
     fn open(desk: &Desk) -> Self {
-        let backend = Backend::Sqlite(desk.path("a.db"));
-        let settings = Settings { backend, timeout: Duration::from_secs(5), require_at_start: true };
-        let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
-        Self { store: store::open(&settings).expect("the store opens"), runtime, now: SystemClock.now() }
+        let (store, runtime) = desk.store();
+        Self { store, runtime, now: SystemClock.now() }
     }
 
     /// A set of these accounts; numbers of more are later.

@@ -90,6 +90,22 @@ trait Stream: Read + Write + Send {}
 impl<T: Read + Write + Send> Stream for T {}
 
 impl Act {
+    /// The acts of a facilitator as `tests/vectors/x402-flows.json` writes them: one of them, or a list.
+    pub(crate) fn of_vector(acts: &serde_json::Value) -> Vec<Self> {
+        let act = |act: &serde_json::Value| match act.as_str() {
+            Some("drop") => Self::Close,
+            Some("hang") => Self::Hang,
+            _ => {
+                let status = u16::try_from(act["status"].as_u64().expect("a status")).expect("a status");
+                match act["body"].as_str() {
+                    Some(text) => Self::text(status, act["type"].as_str().expect("a type"), text),
+                    None => Self::json(status, &act["body"]),
+                }
+            }
+        };
+        acts.as_array().map_or_else(|| vec![act(acts)], |acts| acts.iter().map(act).collect())
+    }
+
     /// An answer with a JSON body.
     pub(crate) fn json(status: u16, body: &serde_json::Value) -> Self {
         Self::text(status, "application/json", &body.to_string())

@@ -20,22 +20,6 @@ fn vectors(file: &str) -> Value {
     serde_json::from_slice(&std::fs::read(path).expect("the vectors")).expect("JSON")
 }
 
-/// The script of one operation.
-fn script(acts: &Value) -> Vec<Act> {
-    let act = |act: &Value| match act.as_str() {
-        Some("drop") => Act::Close,
-        Some("hang") => Act::Hang,
-        _ => {
-            let status = u16::try_from(act["status"].as_u64().expect("a status")).expect("a status");
-            match act["body"].as_str() {
-                Some(text) => Act::text(status, act["type"].as_str().expect("a type"), text),
-                None => Act::json(status, &act["body"]),
-            }
-        }
-    };
-    acts.as_array().map_or_else(|| vec![act(acts)], |acts| acts.iter().map(act).collect())
-}
-
 fn bench(server: &Server, acts: &Value) -> Bench {
     if acts == "hang" { Bench::hurrying(server) } else { Bench::asking(server) }
 }
@@ -63,7 +47,7 @@ async fn flows() {
         let mut payer = None;
         if calls.contains(&&json!("verify")) {
             verified += 1;
-            let server = Server::start(script(&case["facilitator"]["verify"]));
+            let server = Server::start(Act::of_vector(&case["facilitator"]["verify"]));
             match bench(&server, &case["facilitator"]["verify"]).one().verify(&question).await {
                 Ok(Verification::Valid { payer: named }) => payer = named,
                 Ok(Verification::Invalid(refusal)) => {
@@ -84,7 +68,7 @@ async fn flows() {
             continue;
         }
         settled += 1;
-        let server = Server::start(script(&case["facilitator"]["settle"]));
+        let server = Server::start(Act::of_vector(&case["facilitator"]["settle"]));
         let outcome = bench(&server, &case["facilitator"]["settle"]).one().settle(&question, payer.as_deref()).await;
         let told = &case["expect"]["decoded"]["payment-response"];
         match outcome {

@@ -204,7 +204,7 @@ fn what_is_revoked_while_it_is_open_ends_it() {
         // Many looks later it is still open.
         tokio::time::sleep(Duration::from_millis(400)).await;
         speak(&mut socket, Message::text("still here")).await;
-        runtime_free(&gateway, &wallet).await;
+        revoke(&gateway, &wallet).await;
         assert_eq!(closed(&mut socket).await, 1008);
     });
     assert_eq!(echo.ended(), Some(1008), "the service is told as well");
@@ -212,7 +212,7 @@ fn what_is_revoked_while_it_is_open_ends_it() {
 }
 
 /// Revokes the plan as the admin API does.
-async fn runtime_free(gateway: &Gateway, wallet: &Wallet) {
+async fn revoke(gateway: &Gateway, wallet: &Wallet) {
     let revoked = gateway.store.subscriptions().revoke(&key(wallet), "nano").await;
     assert!(revoked.expect("the store revokes"));
     gateway.gate.changed(&key(wallet));

@@ -56,24 +56,6 @@ pub(super) fn vectors(file: &str) -> Value {
     serde_json::from_slice(&std::fs::read(path).expect("the vectors")).expect("JSON")
 }
 
-fn script(shop: &Shop, operation: &str, acts: &Value) {
-    let act = |act: &Value| match act.as_str() {
-        Some("drop") => Act::Close,
-        Some("hang") => Act::Hang,
-        _ => {
-            let status = u16::try_from(act["status"].as_u64().expect("a status")).expect("a status");
-            match act["body"].as_str() {
-                Some(text) => Act::text(status, act["type"].as_str().expect("a type"), text),
-                None => Act::json(status, &act["body"]),
-            }
-        }
-    };
-    match acts.as_array() {
-        Some(acts) => acts.iter().for_each(|one| shop.facilitator.on(operation, act(one))),
-        None => shop.facilitator.on(operation, act(acts)),
-    }
-}
-
 /// A service that answers as the handlers of the vectors do.
 fn upstream() -> Upstream {
     Upstream::answering(|seen| {
@@ -111,7 +93,9 @@ fn outcome(vectors: &Value, case: &Value) -> Result<(), String> {
     shop.gateway.set_time(vectors["now"].as_str().expect("a time"));
     let offered = shop.offering(path, 2);
     for operation in ["verify", "settle"] {
-        script(&shop, &format!("/{operation}"), &case["facilitator"][operation]);
+        for act in Act::of_vector(&case["facilitator"][operation]) {
+            shop.facilitator.on(&format!("/{operation}"), act);
+        }
     }
 
     let header = text("/request/headers/payment-signature");

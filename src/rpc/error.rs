@@ -56,7 +56,7 @@ pub enum Trouble {
     #[error(transparent)]
     Answer(AnswerError),
     /// It is on the chain of this number, not on that of the question.
-    #[error("expected another chain, found {0}")]
+    #[error("expected the chain it is configured for, found {0}")]
     OtherChain(u64),
     /// There is no whole answer.
     #[error(transparent)]

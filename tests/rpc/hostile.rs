@@ -47,7 +47,7 @@ async fn a_node_that_lies_about_its_chain() {
     let lying = || Node::on(8453, |request| result(request, &json!(YES)));
     let node = lying();
     let bench = Bench::asking(&[&node]);
-    assert_eq!(bench.ask().await, silent("expected another chain, found 8453"));
+    assert_eq!(bench.ask().await, silent("expected the chain it is configured for, found 8453"));
     assert_eq!(bench.ask().await, silent("it is not asked for a while"));
     assert_eq!(node.methods(), ["eth_chainId"], "it is asked about no contract, and not again");
     let (first, second) = (lying(), Node::saying(NO));

@@ -116,6 +116,18 @@ class Echo(BaseHTTPRequestHandler):
         pass
 
 
+@contextlib.contextmanager
+def echo():
+    """The service behind the gateway, from when it listens: its port."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Echo)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield server.server_address[1]
+    finally:
+        server.shutdown()
+
+
 def free_port():
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
@@ -223,13 +235,24 @@ def stop(gateway):
         raise RuntimeError(f"the gateway ended with {status} after it was asked to, expected 0")
 
 
+def for_clients(folder, url):
+    """What runners of every suite find in their environment: the gateway, the authority of this run, and the wallets."""
+    return {
+        "PYTHONDONTWRITEBYTECODE": "1",
+        # Older releases of Node take the first address of a name only, and the gateway listens on this one.
+        "NODE_OPTIONS": "--dns-result-order=ipv4first",
+        "NODE_EXTRA_CA_CERTS": str(folder / "ca.crt"),
+        "SIWX_CA": str(folder / "ca.crt"),
+        "SIWX_URL": url,
+        "SIWX_WALLETS": str(WALLETS),
+    }
+
+
 def main(binary, command, plain=False):
-    echo = ThreadingHTTPServer(("127.0.0.1", 0), Echo)
-    echo.daemon_threads = True
-    threading.Thread(target=echo.serve_forever, daemon=True).start()
-    with tempfile.TemporaryDirectory() as name:
+    with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as stack:
         folder = pathlib.Path(name)
         make_certificates(folder)
+        upstream_port = stack.enter_context(echo())
         port, admin_port, dapp_port = free_port(), free_port(), free_port()
         public_url = f"{'http' if plain else 'https'}://localhost:{port}"
         configuration = folder / "siwx-gateway.toml"
@@ -242,42 +265,23 @@ def main(binary, command, plain=False):
                 port=port,
                 admin_port=admin_port,
                 admin_token=ADMIN_TOKEN,
-                upstream_port=echo.server_address[1],
+                upstream_port=upstream_port,
             )
         )
         configuration.chmod(0o600)
-        log = folder / "log"
-        with log.open("wb") as out:
-            gateway = subprocess.Popen([binary, "run", "-c", configuration], stdout=out, stderr=out)
+        environment = os.environ | for_clients(folder, public_url)
+        environment |= {"SIWX_ADMIN": f"http://127.0.0.1:{admin_port}", "SIWX_ADMIN_TOKEN": ADMIN_TOKEN}
+        if plain:
+            environment["SIWX_DAPP_PORT"] = str(dapp_port)
+        log = stack.enter_context((folder / "log").open("w+"))
         try:
-            try:
-                wait_until_ready(gateway, admin_port)
+            with running(binary, configuration, admin_port, log):
                 grant(binary, configuration, admin_port)
-                environment = os.environ | {
-                    "PYTHONDONTWRITEBYTECODE": "1",
-                    # Older releases of Node take the first address of a name only, and the gateway listens on this one.
-                    "NODE_OPTIONS": "--dns-result-order=ipv4first",
-                    "NODE_EXTRA_CA_CERTS": str(folder / "ca.crt"),
-                    "SIWX_CA": str(folder / "ca.crt"),
-                    "SIWX_URL": public_url,
-                    "SIWX_WALLETS": str(WALLETS),
-                    "SIWX_ADMIN": f"http://127.0.0.1:{admin_port}",
-                    "SIWX_ADMIN_TOKEN": ADMIN_TOKEN,
-                }
-                if plain:
-                    environment["SIWX_DAPP_PORT"] = str(dapp_port)
-                status = subprocess.run(command, env=environment).returncode
-            finally:
-                if gateway.poll() is None:
-                    stop(gateway)
-            if gateway.returncode != 0:
-                raise RuntimeError(f"the gateway ended by itself with {gateway.returncode}")
+                return subprocess.run(command, env=environment).returncode
         except RuntimeError as error:
-            print(f"{error}\n{log.read_text()[-8000:]}", file=sys.stderr)
+            log.seek(0)
+            print(f"{error}\n{log.read()[-8000:]}", file=sys.stderr)
             return 1
-        finally:
-            echo.shutdown()
-    return status
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ import contextlib
 import json
 import re
 import subprocess
+import sys
 
 # The runners' own summaries, of which the last line of a suite is the sum.
 NODE_COUNT = re.compile(r"^ℹ (pass|fail|cancelled|skipped) (\d+)$", re.MULTILINE)
@@ -51,6 +52,19 @@ def run_counted(command, environment, folder):
     if counts["failed"] == 0 and (done.returncode != 0 or counts["passed"] == 0):
         counts["failed"] = 1
     return counts
+
+
+@contextlib.contextmanager
+def counted_into(counts, log):
+    """A gateway or a program of a suite that fails while this lasts is one failure more. After any the log is shown."""
+    try:
+        yield
+    except RuntimeError as error:
+        print(error, file=sys.stderr)
+        counts["failed"] += 1
+    if counts["failed"]:
+        log.seek(0)
+        print(log.read()[-8000:], file=sys.stderr)
 
 
 def add(counts, more):

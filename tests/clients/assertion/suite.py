@@ -39,15 +39,7 @@ def make_key(file):
 def run_scenarios(binary, algorithm, folder, log, stack):
     """Runs the scenarios against a fresh set of servers; returns how many passed, failed and were skipped."""
     port, admin_port = gateway.free_port(), gateway.free_port()
-    environment = os.environ | {
-        "NODE_EXTRA_CA_CERTS": str(folder / "ca.crt"),
-        # Older releases of Node take the first address of a name only, and the gateway listens on this one.
-        "NODE_OPTIONS": "--dns-result-order=ipv4first",
-        "PYTHONDONTWRITEBYTECODE": "1",
-        "SIWX_CA": str(folder / "ca.crt"),
-        "SIWX_URL": f"https://localhost:{port}",
-        "SIWX_WALLETS": str(gateway.WALLETS),
-    }
+    environment = os.environ | gateway.for_clients(folder, f"https://localhost:{port}")
     commands = {"node": ["node", "upstream.js"], "python": [".venv/bin/python", "upstream.py"]}
     upstreams = {
         name: stack.enter_context(runners.started(command, log, HERE, environment))["url"]
@@ -83,14 +75,8 @@ def main(binary):
         for algorithm in ALGORITHMS:
             with contextlib.ExitStack() as stack:
                 log = stack.enter_context((folder / "log").open("w+"))
-                try:
+                with runners.counted_into(counts, log):
                     runners.add(counts, run_scenarios(binary, algorithm, folder, log, stack))
-                except RuntimeError as error:
-                    print(error, file=sys.stderr)
-                    counts["failed"] += 1
-                if counts["failed"]:
-                    log.seek(0)
-                    print(log.read()[-8000:], file=sys.stderr)
     return runners.summary("assertion", counts)
 
 

@@ -19,8 +19,6 @@ import secrets
 import subprocess
 import sys
 import tempfile
-import threading
-from http.server import ThreadingHTTPServer
 
 HERE = pathlib.Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
@@ -35,24 +33,12 @@ DOUBLES = ["families.test.js", "node.test.js"]
 LAST = "scenarios/asked.test.js"
 
 
-@contextlib.contextmanager
-def echo():
-    """The service behind the gateway."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), gateway.Echo)
-    server.daemon_threads = True
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield server.server_address[1]
-    finally:
-        server.shutdown()
-
-
 def run_scenarios(binary, folder, environment, log, stack):
     """Runs the scenarios against a fresh set of servers; returns how many passed, failed and were skipped."""
     counts = dict(runners.NOTHING)
     node = stack.enter_context(runners.started(["node", "node.js"], log, HERE, environment))
     facilitator = stack.enter_context(runners.started(["node", "facilitator.js"], log, HERE))["url"]
-    upstream_port = stack.enter_context(echo())
+    upstream_port = stack.enter_context(gateway.echo())
     port, admin_port, admin_token = gateway.free_port(), gateway.free_port(), secrets.token_hex(32)
     fills = {
         "PORT": port,
@@ -67,14 +53,8 @@ def run_scenarios(binary, folder, environment, log, stack):
     configuration = folder / "siwx-gateway.toml"
     gateway.fill(HERE / "gateway.toml.in", configuration, fills)
     admin = {"url": f"http://127.0.0.1:{admin_port}", "token": admin_token}
-    environment = environment | {
-        "NODE_EXTRA_CA_CERTS": str(folder / "ca.crt"),
-        # Older releases of Node take the first address of a name only, and the gateway listens on this one.
-        "NODE_OPTIONS": "--dns-result-order=ipv4first",
-        "SIWX_URL": f"https://localhost:{port}",
-        "SIWX_WALLETS": str(gateway.WALLETS),
-        "WALLETS_TARGET": json.dumps({**node, "admin": admin}),
-    }
+    target = {"WALLETS_TARGET": json.dumps({**node, "admin": admin})}
+    environment = environment | gateway.for_clients(folder, f"https://localhost:{port}") | target
     with gateway.running(binary, configuration, admin_port, log):
         scenarios = sorted(str(path.relative_to(HERE)) for path in (HERE / "scenarios").glob("*.test.js"))
         scenarios.remove(LAST)
@@ -92,14 +72,8 @@ def main(binary):
         environment = os.environ | {"WALLETS_CONTRACTS": str(contracts)}
         counts = runners.run_counted([*NODE_TEST, *DOUBLES], environment, HERE)
         log = stack.enter_context((folder / "log").open("w+"))
-        try:
+        with runners.counted_into(counts, log):
             runners.add(counts, run_scenarios(binary, folder, environment, log, stack))
-        except RuntimeError as error:
-            print(error, file=sys.stderr)
-            counts["failed"] += 1
-        if counts["failed"]:
-            log.seek(0)
-            print(log.read()[-8000:], file=sys.stderr)
     return runners.summary("wallets", counts)
 
 

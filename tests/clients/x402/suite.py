@@ -96,7 +96,7 @@ def run_scenarios(kind, binary, first, commands):
         gateway.make_certificates(folder)
         log = stack.enter_context((folder / "log").open("w+"))
         journal = folder / "journal"
-        try:
+        with runners.counted_into(counts, log):
             command = ["node", "facilitator.js", "--journal", journal]
             facilitator = stack.enter_context(runners.started(command, log, HERE))["url"]
             upstream = stack.enter_context(runners.started(["node", "upstream.js"], log, HERE))["url"]
@@ -115,24 +115,11 @@ def run_scenarios(kind, binary, first, commands):
                 "facilitator_timeout_secs": FACILITATOR_TIMEOUT_SECS,
             }
             (folder / "target.json").write_text(json.dumps(target))
-            environment = os.environ | {
-                "X402_TARGET": str(folder / "target.json"),
-                "X402_CA": str(folder / "ca.crt"),
-                "NODE_EXTRA_CA_CERTS": str(folder / "ca.crt"),
-                # Older releases of Node take the first address of a name only, and the server listens on this one.
-                "NODE_OPTIONS": "--dns-result-order=ipv4first",
-                "PYTHONDONTWRITEBYTECODE": "1",
-            }
+            named = {"X402_TARGET": str(folder / "target.json"), "X402_CA": str(folder / "ca.crt")}
+            environment = os.environ | gateway.for_clients(folder, target["base"]) | named
             with server:
                 for command in commands:
                     runners.add(counts, runners.run_counted(command, environment, HERE))
-        except RuntimeError as error:
-            log.seek(0)
-            print(f"{error}\n{log.read()[-8000:]}", file=sys.stderr)
-            counts["failed"] += 1
-        if counts["failed"]:
-            log.seek(0)
-            print(log.read()[-8000:], file=sys.stderr)
     return counts
 
 

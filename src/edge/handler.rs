@@ -7,9 +7,7 @@
 //!    nobody but a permit.
 //! 4. A panic ends one request with 500, not the worker.
 
-mod doors;
 mod lines;
-mod onward;
 mod target;
 
 use std::{
@@ -25,8 +23,8 @@ use std::{
 
 use bytes::Bytes;
 use http::{
-    HeaderValue, Request, Response, StatusCode, Version,
-    header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING},
+    HeaderValue, Request, Response, StatusCode, Uri, Version,
+    header::{CONNECTION, CONTENT_LENGTH, HOST, TRAILER, TRANSFER_ENCODING},
     uri::PathAndQuery,
 };
 use hyper::{
@@ -34,20 +32,21 @@ use hyper::{
     upgrade::OnUpgrade,
 };
 
-use self::{onward::Onward, target::rewritten};
+use self::target::{authority, rewritten};
 use super::{
     access_log::Log,
-    assertion::Assertions,
+    assertion::{self, Assertions, JWKS_PATH},
     body::{BodyError, Breach, RequestBody, ResponseBody, Watched},
     cors, grpc,
-    headers::{HeaderRules, Seen},
+    headers::{HeaderRules, Origin, Seen},
     listener::Closing,
     peer::{Peer, Relayed},
     record::{Head, Outcome, Record},
     respond::Answer,
     server::{Current, UpstreamParts},
-    session::LoginWanted,
+    session::{self, LoginWanted, Visit},
     settings::Settings,
+    shop,
     tls::Tls,
     tunnel::{self, Full, Opening, Tunnels},
     upstream::{Lease, Pool, Upstream},
@@ -61,6 +60,7 @@ use crate::{
     policy::{
         decision::{Decision, Permit, RateScope, Refusal},
         identity::Identity,
+        routes::Found,
         rule::Rule,
     },
     time::{Clock, UnixTime},
@@ -252,9 +252,37 @@ impl Worker {
             last: &peer.last,
             started: arrival.started,
         };
-        if let Some(door) = self.door(&view) {
+        if let Some(sessions) = live.gate.sessions()
+            && let Some(door) = session::door(sessions.settings(), view.path.as_str())
+        {
+            let visit = Visit {
+                gate: &live.gate,
+                sessions,
+                metrics: &live.metrics,
+                view,
+                query: parts.uri.query().unwrap_or(""),
+                now: arrival.now,
+                others: live.assertions.as_ref().map(|assertions| assertions.keys()),
+                idle: live.settings.limits.body_idle_timeout,
+            };
             // Boxed: few requests are these.
-            return Err(Box::pin(self.answer_at(door, view, parts.uri.query(), body, arrival, record)).await);
+            return Err(Box::pin(visit.answer(door, body, record)).await);
+        }
+        if let Some(assertions) = &live.assertions
+            && view.path.as_str() == JWKS_PATH
+            && live.gate.sessions().is_none()
+        {
+            return Err(session::published(&assertions.keys(), view.method, arrival.now));
+        }
+        if let Some(door) = live.gate.shop_door(view.path.as_str()) {
+            return Err(Box::pin(shop::answer(&live.gate, door, &view, parts.uri.query(), arrival.now)).await);
+        }
+        if let Some(asked) = cors::preflight_method(&parts.method, &parts.headers)
+            && let Found::Rule(rule) = live.gate.routes().find(&asked, view.host, view.path)
+            && let Some(origin) = cors::origin(rule, &parts.headers)
+        {
+            record.readable_by(origin.clone());
+            return Err(Answer::Preflight(asked));
         }
         let judged = live.gate.decide(&view, arrival.now).await;
         record.routed(judged.place);
@@ -291,14 +319,54 @@ impl Worker {
         if limit.is_some_and(|limit| body.size_hint().lower() > limit) {
             return Err(Answer::BodyTooLarge);
         }
+        // One that HTTP/2 names elsewhere is given to the upstream as HTTP/1.1 says it.
+        let (host, host_field) = match parts.headers.get(HOST) {
+            Some(host) => (host.clone(), None),
+            None => {
+                let host = authority(&parts.uri);
+                (host.clone(), Some(host))
+            }
+        };
         let breach = Rc::new(Breach::default());
         record.receiving(Rc::clone(&breach));
 
-        let (upstream, tunnels) = (pool.upstream(), tunnel.is_some());
-        let onward = Onward { rule, permit: &permit, upstream, seen, target: path_and_query, tunnels };
-        self.make_over(&mut parts, peer, arrival, onward)?;
+        let trailer = if rule.trailers { parts.headers.get(TRAILER).cloned() } else { None };
+        let (client, path) = peer.shown(arrival.relayed.as_deref());
+        let origin =
+            Origin { client, path, host, request_id: self.id(arrival), http1: parts.version != Version::HTTP_2 };
+        live.headers.forward(&mut parts.headers, seen, rule.sessions, origin);
+        live.headers.attach_identity(&mut parts.headers, &permit);
+        if let Some(assertions) = &live.assertions {
+            let forwarded = assertion::Forwarded {
+                rule,
+                upstream: pool.upstream().name(),
+                method: &parts.method,
+                path: path_and_query.path(),
+                id: &self.id(arrival),
+            };
+            let sessions = live.gate.sessions().map(|sessions| sessions.settings());
+            // Nothing but a path can make it too long.
+            let made =
+                assertions.make(&permit, &forwarded, sessions, arrival.now).map_err(|_| Answer::TargetTooLong)?;
+            if let Some(assertion) = made {
+                live.headers.attach_assertion(&mut parts.headers, assertion);
+            }
+        }
+        if tunnel.is_some() {
+            tunnel::ask_for(&mut parts.headers);
+        }
+        // The client's own passes as it is, where the upstream is to see none of its own.
+        if let Some(host) = pool.upstream().host().cloned().or(host_field) {
+            parts.headers.insert(HOST, host);
+        }
+        parts.version = Version::HTTP_11;
+        parts.uri = Uri::from(path_and_query);
+        parts.extensions.clear();
         let body = RequestBody::new(body, limit, live.settings.limits.body_idle_timeout, Rc::clone(&breach));
         let body = if rule.trailers { body.with_trailers(live) } else { body };
+        if let Some(trailer) = trailer.and_then(|trailer| live.headers.announced(&trailer)) {
+            parts.headers.insert(TRAILER, trailer);
+        }
         if !body.is_end_stream() && body.size_hint().exact().is_none() {
             // hyper would leave the body of a GET or HEAD out, had it not been told that there is one.
             parts.headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));

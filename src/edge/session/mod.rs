@@ -32,7 +32,7 @@ mod visit;
 
 pub(crate) use self::{
     answers::{Answered, Content},
-    path::{Door, door},
+    path::door,
     refusal::Wanted as LoginWanted,
     visit::{Visit, published},
 };

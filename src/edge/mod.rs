@@ -20,6 +20,7 @@
 //! | `respond`, `unpaid` | answers of our own: all status codes |
 //! | `grpc` | the same for clients of gRPC |
 //! | `record`, `access_log` | what is said about a request when it ends |
+//! | `log_writer` | the thread that writes a log, which nobody waits for |
 //! | `session` | the session API: who is signed in, and how that begins and ends |
 //! | `shop` | plans: their prices, their purchase, who holds one |
 //! | `admin` | metrics, health and the admin API |
@@ -38,6 +39,7 @@ mod grpc;
 pub(crate) mod handler;
 pub(crate) mod headers;
 mod listener;
+pub(crate) mod log_writer;
 mod peer;
 pub mod proxy_protocol;
 mod query;

@@ -28,10 +28,11 @@ use tokio::{
 
 use super::{
     accept::Listener,
-    access_log::Writer,
+    access_log,
     admin::{Admin, Readiness},
     handler::{Live, RequestIds},
     listener::{Connections, Phase, listen},
+    log_writer::Writer,
     settings::Listen,
     tls::TlsError,
     upstream::Upstream,
@@ -135,7 +136,7 @@ impl Server {
             clock,
             version,
             duration,
-            access_log,
+            access_log: access_lines,
             reloads,
             handed,
             random,
@@ -207,7 +208,7 @@ impl Server {
             }
         };
         let admin_address = admin.as_ref().and_then(|(_, listener)| listener.local_addr().ok());
-        let log = Writer::start(access_log)?;
+        let log = access_log::start(access_lines)?;
         readiness.listeners.store(true, Relaxed);
         let workers = workers.into_iter().zip(heard).collect();
         Ok(Self {
@@ -263,7 +264,7 @@ impl Server {
                 news,
                 connections: Arc::clone(&connections),
                 phase: phases.clone(),
-                log: log.handle(),
+                log: access_log::Handle(log.queue()),
             };
             let thread =
                 std::thread::Builder::new().name(format!("worker-{number}")).spawn(move || work(seed, bound))?;

@@ -14,6 +14,7 @@ mod secrets;
 #[allow(dead_code, reason = "the tests of the facilitator use it too, and other parts of it")]
 mod server;
 mod sessions;
+mod short;
 mod vectors;
 
 use std::{

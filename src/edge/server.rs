@@ -119,7 +119,7 @@ pub struct Server {
     log: Writer,
 }
 
-/// How often the store is asked whether it is there.
+/// How often the store is asked whether it is there; what it last said counts for twice as long.
 const STORE_CHECK: Duration = Duration::from_secs(5);
 
 /// How often the end of a drain is looked for.
@@ -323,7 +323,9 @@ async fn watch_store(store: Store, readiness: Arc<Readiness>, metrics: Arc<Metri
     loop {
         let answer = store.check().await;
         let works = answer.is_ok();
-        readiness.heard_of_store(works);
+        if works {
+            readiness.heard_of_store();
+        }
         match answer {
             Err(error) if known != Some(false) => {
                 tracing::warn!(%error, "the store does not answer; requests that need it get 503");

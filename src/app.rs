@@ -49,7 +49,10 @@ pub use self::{
     reload::{Source, Unread},
     supervisor::Supervisor,
 };
-pub use crate::edge::server::{Handed, Reload};
+pub use crate::edge::{
+    descriptors::raise as raise_descriptors,
+    server::{Handed, Reload},
+};
 
 /// The version of this program.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -10,7 +10,7 @@ use super::{
     signals::Signals,
 };
 use crate::{
-    app::{self, App, Events, Handed, Reload, StartError, Supervisor, Unread, World},
+    app::{self, App, Events, Handed, Reload, StartError, Supervisor, Unread, World, raise_descriptors},
     config::{self, Config, Override, Report},
     store,
 };
@@ -65,6 +65,11 @@ fn start(arguments: &Arguments, events: &Arc<Events>) -> Result<ExitCode, Failur
         events.say(&report.render(color()));
     }
     events.show(config.log);
+    match raise_descriptors() {
+        Ok((was, is)) if was == is => tracing::info!(is, "file descriptors: as many as this process may have"),
+        Ok((was, is)) => tracing::info!(was, is, "file descriptors: this process takes as many as it may have"),
+        Err(error) => tracing::warn!(%error, "the limit of file descriptors cannot be raised"),
+    }
     let again = ReadAgain { path: arguments.file.path.clone(), flags: overrides(arguments) };
     let store = store::open(&config.store).map_err(Failure::failed)?;
     let handed = Handed::of_environment();

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `accept` | connections taken, until a worker closes |
 //! | `listener` | connections kept: bounds, deadlines, drain |
+//! | `descriptors` | whose the file descriptors of the process are |
 //! | `tls` | certificates and versions |
 //! | `handler` | one request from end to end |
 //! | `headers` | what ends here, what is added, what an upstream may say |
@@ -35,6 +36,7 @@ mod body;
 pub mod browser;
 mod cors;
 mod deadline;
+pub mod descriptors;
 mod grpc;
 pub(crate) mod handler;
 pub(crate) mod headers;

@@ -7,7 +7,9 @@
 //! 3. A request is sent a second time only if the first sending certainly had no effect: hyper gives it back
 //!    unsent, or it has no body, an idempotent method, and met a kept connection that closed before a byte of
 //!    an answer. Never after a head.
-//! 4. Connect, TLS and the wait for the head have deadlines; the head has bounds. An upstream that switches
+//! 4. Where file descriptors are short, no connection is made and requests are refused as too many: the operator needs
+//!    some too.
+//! 5. Connect, TLS and the wait for the head have deadlines; the head has bounds. An upstream that switches
 //!    protocols unasked (101), or frames its answer twice, is answered 502.
 
 mod answer;
@@ -19,6 +21,7 @@ mod interim;
 mod pool;
 
 use std::{
+    io,
     net::SocketAddr,
     rc::Rc,
     sync::{
@@ -33,7 +36,7 @@ use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    net::TcpStream,
+    net::{TcpSocket, TcpStream, lookup_host},
     time::timeout,
 };
 use tokio_rustls::TlsConnector;
@@ -41,6 +44,7 @@ use tokio_rustls::TlsConnector;
 use super::{
     body::Breach,
     deadline::Deadline,
+    descriptors::{self, Descriptors},
     settings::{HostSent, UpstreamScheme, UpstreamSettings},
 };
 use crate::metrics::UpstreamMetrics;
@@ -90,6 +94,7 @@ pub(crate) struct Upstream {
     /// What it is to see as Host, if that is neither the client's nor each endpoint's own.
     host: Option<HeaderValue>,
     endpoints: Endpoints,
+    descriptors: Descriptors,
     in_flight: AtomicUsize,
 }
 
@@ -111,7 +116,8 @@ impl Upstream {
             HostSent::Preserve | HostSent::Upstream => None,
         };
         let endpoints = Endpoints::new(endpoints, settings.balance, &settings.health);
-        Self { host, endpoints, in_flight: AtomicUsize::new(0), settings, metrics, tls }
+        let descriptors = Descriptors::of_this_process();
+        Self { host, endpoints, descriptors, in_flight: AtomicUsize::new(0), settings, metrics, tls }
     }
 
     /// Its name.
@@ -169,8 +175,11 @@ impl Upstream {
 
     async fn connect_now(self: &Arc<Self>, place: usize) -> Result<Made, UpstreamError> {
         let refused = |cause| UpstreamError::Connect { authority: self.authority(place), cause };
-        let endpoint = self.endpoints.get(place).ok_or_else(|| refused(std::io::ErrorKind::NotFound.into()))?;
-        let stream = TcpStream::connect((endpoint.url.host.as_str(), endpoint.url.port)).await.map_err(refused)?;
+        let endpoint = self.endpoints.get(place).ok_or_else(|| refused(io::ErrorKind::NotFound.into()))?;
+        let stream = self.reach(endpoint).await.map_err(|cause| match cause {
+            None => UpstreamError::NoRoom(self.authority(place)),
+            Some(cause) => refused(cause),
+        })?;
         stream.set_nodelay(true).map_err(refused)?;
         let address = stream.peer_addr().map_err(refused)?;
         let (Some(connector), Some(name)) = (&self.tls, &endpoint.name) else {
@@ -181,6 +190,24 @@ impl Upstream {
         let stream = connector.connect(name.clone(), stream).await.map_err(failed)?;
         let http2 = self.settings.http2 && stream.get_ref().1.alpn_protocol() == Some(b"h2");
         self.handshake(stream, http2, address, place).await
+    }
+
+    /// A connection to the first address of an endpoint that takes one; nothing, if file descriptors are short.
+    async fn reach(&self, endpoint: &Endpoint) -> Result<TcpStream, Option<io::Error>> {
+        let known = |error: io::Error| if descriptors::are_used_up(&error) { None } else { Some(error) };
+        let addresses = lookup_host((endpoint.url.host.as_str(), endpoint.url.port)).await.map_err(known)?;
+        let mut last = io::ErrorKind::NotFound.into();
+        for address in addresses {
+            let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }.map_err(known)?;
+            if !self.descriptors.are_for_upstream(&socket) {
+                return Err(None);
+            }
+            match socket.connect(address).await {
+                Ok(stream) => return Ok(stream),
+                Err(error) => last = error,
+            }
+        }
+        Err(Some(last))
     }
 
     async fn handshake<S>(

@@ -94,6 +94,7 @@ fn a_gateway_that_cannot_start_says_so_and_ends_also_where_nobody_reads() {
     assert_eq!(ran.code, 1);
     let last = ran.err.lines().last().expect("a line");
     assert!(last.starts_with("error: cannot listen on 127.0.0.1:"), "{}", ran.err);
+    assert!(ran.err.contains("file descriptors"), "events before it come out too: {}", ran.err);
     let (reader, writer) = std::io::pipe().expect("a pipe");
     fill(&reader);
     let child = desk.command(&["run", "-c", "c.toml"]).stdout(Stdio::null()).stderr(writer).spawn();
@@ -131,4 +132,68 @@ fn a_reload_changes_what_the_log_shows_and_how() {
     let line: Value = serde_json::from_str(&running.line()).expect("JSON again, and nothing of the reload between");
     assert_eq!(line["action"], "reloaded");
     assert_eq!(running.stop(), Some(0));
+}
+
+/// The limit that a process is given is made for programs that wait by `select`.
+#[test]
+fn a_gateway_takes_all_the_file_descriptors_that_it_may_have() {
+    let desk = Desk::new();
+    desk.write("c.toml", &open_to(upstream()));
+    let mut command = Command::new("prlimit");
+    let gateway = desk.command(&["run", "-c", "c.toml"]);
+    command.arg("--nofile=96:160").arg(gateway.get_program()).args(gateway.get_args()).current_dir(desk.path("."));
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("a process");
+    let mut lines = BufReader::new(child.stderr.take().expect("a pipe")).lines();
+    let mut event = |holds: &dyn Fn(&Value) -> bool| {
+        let mut events = lines.by_ref().map(|line| serde_json::from_str(&line.expect("a line")).expect("JSON"));
+        events.find(holds).expect("an event")
+    };
+    let line = event(&|event| event["message"].as_str().is_some_and(|text| text.starts_with("file descriptors")));
+    assert_eq!((line["was"].as_u64(), line["is"].as_u64()), (Some(96), Some(160)), "{line}");
+    let limits = fs::read_to_string(format!("/proc/{}/limits", child.id())).expect("its limits");
+    let files = limits.lines().find(|line| line.starts_with("Max open files")).expect("a line");
+    assert_eq!(files.split_whitespace().nth(3), Some("160"), "{files}");
+    let admin = event(&|event| event["message"].as_str().is_some_and(|text| text.starts_with("metrics")));
+    let admin = admin["address"].as_str().and_then(|text| text.parse().ok()).expect("an address");
+    assert_eq!(get(admin, "/livez", None).0, 200, "it serves, and has caught signals");
+    assert_eq!(end(&mut child, "TERM"), Some(0));
+}
+
+#[test]
+fn connections_to_upstreams_leave_file_descriptors_for_the_operator() {
+    let desk = Desk::new();
+    // Takes connections and never answers, so that none is free for the next request.
+    let silent = TcpListener::bind("127.0.0.1:0").expect("a port");
+    desk.write("c.toml", &open_to(silent.local_addr().expect("an address")));
+    let mut command = Command::new("prlimit");
+    let gateway = desk.command(&["run", "-c", "c.toml"]);
+    command.arg("--nofile=80:80").arg(gateway.get_program()).args(gateway.get_args()).current_dir(desk.path("."));
+    let running = desk.serving(command);
+    // As many clients as come in.
+    let mut clients: Vec<TcpStream> = Vec::new();
+    let rejected = || metric(running.admin, "siwx_connections_rejected_total{reason=\"global_cap\"}");
+    while rejected() == 0.0 {
+        assert!(clients.len() < 80, "some are refused");
+        clients.push(TcpStream::connect(running.address).expect("the kernel accepts"));
+    }
+    // Each of these asks, and those for whom there is a connection wait.
+    let mut refused = 0;
+    for client in &mut clients {
+        let sent = client.write_all(b"GET /open HTTP/1.1\r\nHost: gateway.test\r\n\r\n");
+        client.set_read_timeout(Some(Duration::from_millis(300))).expect("a time-out");
+        let mut answer = [0; 1024];
+        match (sent, client.read(&mut answer)) {
+            (Ok(()), Ok(length)) if length > 0 => {
+                let text = String::from_utf8_lossy(&answer[..length]);
+                assert!(text.starts_with("HTTP/1.1 503 ") && text.contains("\"overloaded\""), "{text}");
+                assert!(text.to_lowercase().contains("retry-after: "), "{text}");
+                refused += 1;
+            }
+            // One that waits for the upstream, or the one that did not come in.
+            _ => {}
+        }
+    }
+    let waiting = metric(running.admin, "siwx_upstream_connections{state=\"active\",upstream=\"api\"}");
+    assert!(refused > 0 && waiting > 0.0, "{refused} refused, {waiting} wait at the upstream");
+    assert_eq!(get(running.admin, "/readyz", None).0, 200, "the operator comes in, and the store answers");
 }

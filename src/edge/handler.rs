@@ -307,8 +307,11 @@ impl Worker {
             record.unlogged();
         }
         let pool = self.pools.get(rule.upstream).ok_or(Answer::Internal)?;
-        let http1 = !pool.upstream().speaks_http2();
-        let tunnel = if rule.websocket && seen.upgrade && http1 && tunnel::is_asked_for(&parts) && body.is_end_stream()
+        let tunnel = if rule.websocket
+            && seen.upgrade
+            && pool.upstream().carries_tunnels()
+            && tunnel::is_asked_for(&parts)
+            && body.is_end_stream()
         {
             let upgrade = parts.extensions.get::<OnUpgrade>().cloned();
             self.open_tunnel(upgrade, rule, &permit, &view).inspect_err(rejected)?

@@ -86,11 +86,26 @@ const H2_CONNECTION_WINDOW: u32 = 1024 * 1024;
 const H2_PING_INTERVAL: Duration = Duration::from_secs(30);
 const H2_PING_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// What speaks TLS to an upstream.
+pub(crate) struct Connectors {
+    /// For requests.
+    pub(crate) usual: TlsConnector,
+    /// For WebSockets: HTTP/1.1 alone is offered, where the other offers HTTP/2.
+    pub(crate) tunnels: TlsConnector,
+}
+
+/// What a connection is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Use {
+    Requests,
+    Tunnel,
+}
+
 /// An upstream, shared by all workers.
 pub(crate) struct Upstream {
     settings: UpstreamSettings,
     metrics: UpstreamMetrics,
-    tls: Option<TlsConnector>,
+    tls: Option<Connectors>,
     /// What it is to see as Host, if that is neither the client's nor each endpoint's own.
     host: Option<HeaderValue>,
     endpoints: Endpoints,
@@ -106,7 +121,7 @@ impl Upstream {
     pub(crate) fn new(
         settings: UpstreamSettings,
         metrics: UpstreamMetrics,
-        tls: Option<TlsConnector>,
+        tls: Option<Connectors>,
         endpoints: Vec<Endpoint>,
     ) -> Self {
         let several = endpoints.len() > 1;
@@ -140,9 +155,9 @@ impl Upstream {
         self.in_flight.load(Ordering::Relaxed)
     }
 
-    /// Whether it is spoken to by HTTP/2, which carries no WebSockets.
-    pub(crate) const fn speaks_http2(&self) -> bool {
-        self.settings.http2
+    /// Whether it can carry WebSockets.
+    pub(crate) fn carries_tunnels(&self) -> bool {
+        self.settings.carries_tunnels()
     }
 
     /// Whether each endpoint is to see its own name as Host.
@@ -164,7 +179,7 @@ impl Upstream {
         }
     }
 
-    async fn connect(self: &Arc<Self>, place: usize) -> Result<Made, UpstreamError> {
+    async fn connect(self: &Arc<Self>, place: usize, of: Use) -> Result<Made, UpstreamError> {
         let started = Instant::now();
         let connecting = timeout(self.settings.connect_timeout, self.connect_now(place));
         let connected =
@@ -173,7 +188,7 @@ impl Upstream {
         Ok(connected)
     }
 
-    async fn connect_now(self: &Arc<Self>, place: usize) -> Result<Made, UpstreamError> {
+    async fn connect_now(self: &Arc<Self>, place: usize, of: Use) -> Result<Made, UpstreamError> {
         let refused = |cause| UpstreamError::Connect { authority: self.authority(place), cause };
         let endpoint = self.endpoints.get(place).ok_or_else(|| refused(io::ErrorKind::NotFound.into()))?;
         let stream = self.reach(endpoint).await.map_err(|cause| match cause {
@@ -182,11 +197,15 @@ impl Upstream {
         })?;
         stream.set_nodelay(true).map_err(refused)?;
         let address = stream.peer_addr().map_err(refused)?;
-        let (Some(connector), Some(name)) = (&self.tls, &endpoint.name) else {
+        let (Some(connectors), Some(name)) = (&self.tls, &endpoint.name) else {
             let http2 = endpoint.url.scheme == UpstreamScheme::H2c;
             return self.handshake(stream, http2, address, place).await;
         };
         let failed = |cause| UpstreamError::Tls { authority: self.authority(place), cause };
+        let connector = match of {
+            Use::Requests => &connectors.usual,
+            Use::Tunnel => &connectors.tunnels,
+        };
         let stream = connector.connect(name.clone(), stream).await.map_err(failed)?;
         let http2 = self.settings.http2 && stream.get_ref().1.alpn_protocol() == Some(b"h2");
         self.handshake(stream, http2, address, place).await

@@ -8,7 +8,7 @@ use std::{
 use http::{Request, header::HOST};
 use tokio::time::timeout;
 
-use super::{Made, Upstream};
+use super::{Made, Upstream, Use};
 use crate::edge::body::RequestBody;
 
 impl Upstream {
@@ -44,7 +44,7 @@ impl Upstream {
 
     /// The status of a GET on a connection of its own, or what is wrong; nothing, if it could not be asked.
     async fn ask(self: &Arc<Self>, place: usize, path: &str) -> Result<u16, Option<String>> {
-        let made = self.connect(place).await;
+        let made = self.connect(place, Use::Requests).await;
         let mut connection = match made.map_err(|error| error.is_of_endpoint().then(|| error.to_string()))? {
             Made::Own(connection) => connection,
             Made::Shared(shared) => shared.stream(),

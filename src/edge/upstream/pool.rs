@@ -12,7 +12,7 @@ use http::{Method, Request, header::HOST, request::Parts};
 use tokio::sync::Mutex;
 
 use super::{
-    Made, Upstream, UpstreamError,
+    Made, Upstream, UpstreamError, Use,
     answer::{Answer, HeldResponse, unacceptable},
     connection::{Connection, Sender, Shared, unmade},
 };
@@ -90,12 +90,13 @@ impl Pool {
         let upstream = &*self.upstream;
         let several = upstream.endpoints.are_several();
         let mut place = if several { upstream.endpoints.pick(None).unwrap_or(0) } else { 0 };
+        let of = if wants_tunnel { Use::Tunnel } else { Use::Requests };
         let mut retries = 0;
         let error = loop {
             if several && upstream.names_endpoints() {
                 self.name_endpoint(request, place);
             }
-            let (mut lease, unused_for) = match self.lease(place, retries > 0, breach, started).await {
+            let (mut lease, unused_for) = match self.lease(place, retries > 0, of, breach, started).await {
                 Ok(leased) => leased,
                 Err(error) if !several => break error,
                 Err(error) => {
@@ -170,6 +171,7 @@ impl Pool {
         self: &Rc<Self>,
         place: usize,
         fresh: bool,
+        of: Use,
         body: &Rc<Breach>,
         now: Instant,
     ) -> Result<(Lease, Option<Duration>), UpstreamError> {
@@ -184,7 +186,7 @@ impl Pool {
             }
         }
         // Boxed: with TLS in it this future has kilobytes, which every request would carry about.
-        let (connection, unused_for) = Box::pin(self.connection(place, fresh, now)).await?;
+        let (connection, unused_for) = Box::pin(self.connection(place, fresh, of, now)).await?;
         Ok((self.leased(connection, body), unused_for))
     }
 
@@ -193,18 +195,21 @@ impl Pool {
         &self,
         place: usize,
         fresh: bool,
+        of: Use,
         now: Instant,
     ) -> Result<(Box<Connection>, Option<Duration>), UpstreamError> {
-        let kept = || self.stream(place, now).filter(|_| !fresh);
+        // A stream of a shared one carries no WebSocket.
+        let shares = self.upstream.settings.http2 && of == Use::Requests;
+        let kept = || if shares && !fresh { self.stream(place, now) } else { None };
         if let Some((connection, unused_for)) = kept() {
             return Ok((connection, Some(unused_for)));
         }
-        let connecting = if self.upstream.settings.http2 { Some(self.connecting.lock().await) } else { None };
+        let connecting = if shares { Some(self.connecting.lock().await) } else { None };
         // Somebody else may have made one meanwhile.
         if let Some((connection, unused_for)) = connecting.as_ref().and_then(|_| kept()) {
             return Ok((connection, Some(unused_for)));
         }
-        Ok(match self.upstream.connect(place).await? {
+        Ok(match self.upstream.connect(place, of).await? {
             Made::Own(connection) => (connection, None),
             Made::Shared(shared) => {
                 let connection = shared.stream();

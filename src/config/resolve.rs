@@ -118,6 +118,7 @@ pub(crate) fn config(root: &Section, report: &mut Report) -> Option<Config> {
             store: root.section("store").place("url").clone(),
         },
         fingerprint: Fingerprint::of(root),
+        holds_secrets: false,
     })
 }
 

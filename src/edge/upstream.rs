@@ -19,6 +19,7 @@ mod error;
 mod health;
 mod interim;
 mod pool;
+mod wide;
 
 use std::{
     io,
@@ -48,11 +49,12 @@ use super::{
     settings::{HostSent, UpstreamScheme, UpstreamSettings},
 };
 use crate::metrics::UpstreamMetrics;
+use answer::FIELDS_MAX;
 use connection::{Connection, HEAD_BYTES_MAX, Sender, Shared};
 pub(crate) use endpoint::Endpoint;
 use endpoint::Endpoints;
 pub(crate) use error::UpstreamError;
-use interim::{Awaited, Counted, is_too_many};
+use interim::{Awaited, Counted, is_too_many, is_too_wide};
 pub(crate) use pool::{Lease, Pool};
 
 /// Tasks of HTTP/2 stay on their worker.
@@ -181,7 +183,7 @@ impl Upstream {
 
     async fn connect(self: &Arc<Self>, place: usize, of: Use) -> Result<Made, UpstreamError> {
         let started = Instant::now();
-        let connecting = timeout(self.settings.connect_timeout, self.connect_now(place));
+        let connecting = timeout(self.settings.connect_timeout, self.connect_now(place, of));
         let connected =
             connecting.await.unwrap_or_else(|_| Err(UpstreamError::ConnectTimeout(self.authority(place))))?;
         self.metrics.connect_duration.observe(started.elapsed());
@@ -256,13 +258,27 @@ impl Upstream {
             });
             return Ok(Made::Shared(Shared::new(Arc::clone(self), sender, address, place)));
         }
+        self.converse(stream, false, address, place).await
+    }
+
+    /// A connection of HTTP/1.1, whose answers may have more fields than most where it is `wide`.
+    async fn converse<S>(
+        self: &Arc<Self>,
+        stream: S,
+        wide: bool,
+        address: SocketAddr,
+        place: usize,
+    ) -> Result<Made, UpstreamError>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
         let awaited = Awaited::default();
-        let made = http1::Builder::new()
-            .max_header_size(HEAD_BYTES_MAX)
-            .max_buf_size(HEAD_BYTES_MAX * 2)
-            .writev(false)
-            .handshake(TokioIo::new(Counted::new(stream, awaited.clone())))
-            .await;
+        let mut builder = http1::Builder::new();
+        builder.max_header_size(HEAD_BYTES_MAX).max_buf_size(HEAD_BYTES_MAX * 2).writev(false);
+        if wide {
+            builder.max_headers(FIELDS_MAX);
+        }
+        let made = builder.handshake(TokioIo::new(Counted::new(stream, awaited.clone(), wide))).await;
         let (sender, connection) = made.map_err(|cause| self.protocol(place, &cause))?;
         tokio::task::spawn_local(async move {
             // Its errors reach whoever waits for the answer.
@@ -280,7 +296,7 @@ impl Upstream {
     fn failed(&self, place: usize, error: &hyper::Error, breach: &Breach) -> UpstreamError {
         if breach.error().is_some() || error.is_user() {
             UpstreamError::RequestBody
-        } else if error.is_parse() || error.is_parse_too_large() || is_too_many(error) {
+        } else if error.is_parse() || error.is_parse_too_large() || is_too_many(error) || is_too_wide(error) {
             self.protocol(place, error)
         } else {
             UpstreamError::Reset(self.authority(place))

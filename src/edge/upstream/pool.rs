@@ -15,6 +15,7 @@ use super::{
     Made, Upstream, UpstreamError, Use,
     answer::{Answer, HeldResponse, unacceptable},
     connection::{Connection, Sender, Shared, unmade},
+    interim::is_too_wide,
 };
 use crate::{
     edge::body::{Breach, RequestBody},
@@ -124,7 +125,21 @@ impl Pool {
             // A new connection took its time, which has a bound of its own.
             let begun = if unused_for.is_some() { started } else { Instant::now() };
             let latest = begun + upstream.settings.response_timeout;
-            let mut failure = match connection.answer(sent, latest).await {
+            let head_only = sent.method() == Method::HEAD;
+            let mut answered = connection.answer(sent, latest).await;
+            if let Some(Err(failure)) = &answered
+                && is_too_wide(failure.error())
+                && breach.ended()
+                && !wants_tunnel
+            {
+                let method = if head_only { Method::HEAD } else { Method::GET };
+                // Boxed: few answers are like this.
+                let taken = Box::pin(self.upstream.take_wide(connection, method, latest)).await;
+                if let Some((connection, again)) = taken {
+                    (lease.connection, answered) = (Some(connection), again);
+                }
+            }
+            let mut failure = match answered {
                 Some(Ok(response)) => {
                     if let Some(cause) = unacceptable(&response, wants_tunnel) {
                         break UpstreamError::Protocol { authority: upstream.authority(place), cause };

@@ -7,6 +7,7 @@
 //! 3. Only this room and the command line touch clocks, files and randomness directly; everything below is handed
 //!    them.
 
+mod events;
 mod ground;
 mod reload;
 mod supervisor;
@@ -23,7 +24,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use self::{ground::Ground, reload::Reloader};
 use crate::{
-    config::{Config, LogLevel, LogSettings, Report, amounts},
+    config::{Config, Report, amounts},
     edge::{
         server::{BindError, Parts, Server},
         settings::AssertionSettings,
@@ -44,10 +45,14 @@ use crate::{
 };
 
 pub use self::{
+    events::Events,
     reload::{Source, Unread},
     supervisor::Supervisor,
 };
-pub use crate::edge::server::{Handed, Reload};
+pub use crate::edge::{
+    descriptors::raise as raise_descriptors,
+    server::{Handed, Reload},
+};
 
 /// The version of this program.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -174,6 +179,13 @@ impl App {
     /// Where the configuration can be read again. Without it there are no reloads.
     pub fn read_again_from(mut self, source: impl Source + 'static) -> Self {
         self.reloader.read_from(Box::new(source));
+        self
+    }
+
+    /// Says what happens in this log: what it drops is counted, and reloads change what it shows.
+    pub fn log_to(mut self, events: Arc<Events>) -> Self {
+        events.count_in(&self.reloader.ground().metrics);
+        self.reloader.log_to(events);
         self
     }
 
@@ -314,21 +326,4 @@ fn random() -> io::Result<[u8; 8]> {
     let mut bytes = [0; 8];
     getrandom::fill(&mut bytes).map_err(io::Error::other)?;
     Ok(bytes)
-}
-
-/// Starts the log of everything that is not a request. Call once.
-pub fn start_log(settings: LogSettings) {
-    use tracing_subscriber::{EnvFilter, fmt};
-    let level = match settings.level {
-        LogLevel::Debug => "debug",
-        LogLevel::Error => "error",
-        LogLevel::Info => "info",
-        LogLevel::Trace => "trace",
-        LogLevel::Warn => "warn",
-    };
-    // Other crates speak of single packets and frames from `debug` down.
-    let filter = EnvFilter::new(format!("warn,siwx_gateway={level}"));
-    let builder = fmt().with_env_filter(filter).with_writer(io::stderr).with_target(false);
-    // A second start, in one process, keeps the first log.
-    let _ = if settings.json { builder.json().flatten_event(true).try_init() } else { builder.try_init() };
 }

@@ -214,6 +214,11 @@ impl Ground {
         InForce { made, recovery, refreshing, keeping }
     }
 
+    /// How long the store may take from now on.
+    pub(super) fn bound_store(&self, timeout: Duration) {
+        self.store.set_timeout(timeout);
+    }
+
     /// Hands over what was used of quotas since the last time.
     pub(super) async fn hand_over_usage(&self) {
         let gate = lock(&self.gate).clone();

@@ -2,7 +2,7 @@
 //!
 //! 1. Everything is read, checked and built beside what serves, and put into force in one step. Any fault leaves
 //!    everything as it was, is logged with its line and field, and shows in `siwx_config_last_reload_successful`.
-//! 2. What a process settles once — listeners, workers, store, log — is refused as a change, with all that came along.
+//! 2. What a process settles once — listeners, workers, store — is refused as a change, with all that came along.
 //! 3. It is asked for by the admin API, by SIGHUP, and by a file that changed: one reload at a time, in that order of
 //!    coming. A file counts as changed once it says something else than at the last reading, and the same twice in a row:
 //!    whoever writes it in pieces is not read half way.
@@ -14,11 +14,11 @@ use sha2::{Digest as _, Sha256};
 use tokio::sync::mpsc;
 
 use super::{
-    Reload, StartError, Supervisor,
-    ground::{Ground, InForce},
+    Events, Reload, StartError, Supervisor,
+    ground::{Ground, InForce, Made},
 };
 use crate::{
-    config::{Config, Fault, Place, Places, Report},
+    config::{Config, Fault, LogSettings, Place, Places, Report},
     edge::{
         server::{BindError, Changes, Prepared},
         tls::TlsError,
@@ -51,12 +51,20 @@ pub(super) struct Reloader {
     asked: mpsc::UnboundedReceiver<Reload>,
     watch: bool,
     supervisor: Arc<Supervisor>,
+    events: Option<Arc<Events>>,
     /// Whether what was read last of the configuration, and of certificates, is in force.
     good: [bool; 2],
 }
 
 /// Everything that a reload has built.
-type Ready = (Prepared, super::ground::Made, Report, bool);
+struct Ready {
+    prepared: Prepared,
+    made: Made,
+    warnings: Report,
+    watch: bool,
+    log: LogSettings,
+    store_timeout: Duration,
+}
 
 /// How often certificates are read again, where no file is watched too.
 const CERTIFICATES_EVERY: Duration = Duration::from_secs(60);
@@ -84,12 +92,17 @@ impl Reloader {
             asked,
             watch,
             supervisor: Arc::default(),
+            events: None,
             good: [true; 2],
         }
     }
 
     pub(super) fn read_from(&mut self, source: Box<dyn Source>) {
         self.source = Some(source.into());
+    }
+
+    pub(super) fn log_to(&mut self, events: Arc<Events>) {
+        self.events = Some(events);
     }
 
     pub(super) fn tell(&mut self, supervisor: Supervisor) {
@@ -232,7 +245,11 @@ impl Reloader {
             json!([{ "severity": "error", "message": "the gateway made a mistake; please report this" }])
         })?;
         match built {
-            Ok((prepared, made, warnings, watch)) => {
+            Ok(Ready { prepared, made, warnings, watch, log, store_timeout }) => {
+                self.ground.bound_store(store_timeout);
+                if let Some(events) = &self.events {
+                    events.show(log);
+                }
                 tell(&warnings);
                 self.changes.apply(prepared).await;
                 let in_force = self.in_force.insert(self.ground.enter(made, Some(in_force)));
@@ -262,6 +279,7 @@ fn build(source: &dyn Source, ground: &Ground, changes: &Changes, in_force: &InF
         return Err(told(&report));
     }
     let (places, watch, warnings) = (config.places.clone(), config.edge.watch, report.clone());
+    let (log, store_timeout) = (config.log, config.store.timeout);
     let made = ground.make(config, report, Some(in_force)).map_err(|error| match error {
         StartError::Routes(report) => told(&report),
         error => {
@@ -283,7 +301,7 @@ fn build(source: &dyn Source, ground: &Ground, changes: &Changes, in_force: &InF
         report.error(&place, error.to_string(), "");
         told(&report)
     })?;
-    Ok((prepared, made, warnings, watch))
+    Ok(Ready { prepared, made, warnings, watch, log, store_timeout })
 }
 
 /// Where in the file stands what cannot be opened.

@@ -61,11 +61,6 @@ impl Source {
         &self.name
     }
 
-    /// What stands in it.
-    pub(super) fn text(&self) -> &str {
-        &self.text
-    }
-
     /// What `config` reads from.
     pub(super) fn inputs(&self) -> Inputs<'_> {
         Inputs {

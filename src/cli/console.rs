@@ -47,6 +47,11 @@ impl Failure {
 
     /// Says what is wrong, and gives the exit code that tells it to programs.
     pub(super) fn report(&self) -> ExitCode {
+        self.report_by(complain)
+    }
+
+    /// The same, said in this way.
+    pub(super) fn report_by(&self, complain: impl FnOnce(&str)) -> ExitCode {
         match self {
             Self::Failed(reason) => {
                 complain(&format!("error: {reason}"));

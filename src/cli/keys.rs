@@ -14,7 +14,7 @@ use super::{
     store::{configuration, open},
 };
 use crate::{
-    app::{SystemClock, fresh_secret, key_use, start_log},
+    app::{Events, SystemClock, fresh_secret, key_use},
     edge::admin::keys::as_json,
     gate::keys::{self, Keys, Rotated},
     session::keys::ring::{Generation, Standing},
@@ -75,7 +75,8 @@ pub(super) fn run(command: &Command) -> Result<ExitCode, Failure> {
             Ok(ExitCode::SUCCESS)
         }
         Command::Rotate(_) => {
-            start_log(config.log);
+            let events = Events::start().map_err(Failure::failed)?;
+            events.show(config.log);
             let fresh = fresh_secret().map_err(Failure::failed)?;
             let rotated = runtime.block_on(kept.rotate(fresh, now)).map_err(Failure::failed)?;
             match rotated {

@@ -1,16 +1,16 @@
 //! `run`: serve until told to stop.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{path::PathBuf, process::ExitCode, sync::Arc};
 
 use tokio::sync::oneshot;
 
 use super::{
-    configuration::{ConfigFile, Source, warn},
+    configuration::{ConfigFile, Source},
     console::{Failure, color},
     signals::Signals,
 };
 use crate::{
-    app::{self, App, Handed, Reload, StartError, Supervisor, Unread, World, start_log},
+    app::{self, App, Events, Handed, Reload, StartError, Supervisor, Unread, World, raise_descriptors},
     config::{self, Config, Override, Report},
     store,
 };
@@ -54,14 +54,27 @@ impl app::Source for ReadAgain {
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
+    let events = Events::start().map_err(Failure::failed)?;
+    // Nobody may read standard error, and the process is to end for all that.
+    Ok(start(arguments, &events).unwrap_or_else(|failure| failure.report_by(|text| events.say(text))))
+}
+
+fn start(arguments: &Arguments, events: &Arc<Events>) -> Result<ExitCode, Failure> {
     let (config, report) = Source::read(&arguments.file.path, overrides(arguments))?.resolve()?;
-    warn(&report);
-    start_log(config.log);
+    if !report.is_empty() {
+        events.say(&report.render(color()));
+    }
+    events.show(config.log);
+    match raise_descriptors() {
+        Ok((was, is)) if was == is => tracing::info!(is, "file descriptors: as many as this process may have"),
+        Ok((was, is)) => tracing::info!(was, is, "file descriptors: this process takes as many as it may have"),
+        Err(error) => tracing::warn!(%error, "the limit of file descriptors cannot be raised"),
+    }
     let again = ReadAgain { path: arguments.file.path.clone(), flags: overrides(arguments) };
     let store = store::open(&config.store).map_err(Failure::failed)?;
     let handed = Handed::of_environment();
     let app = App::bind_handed(config, report, World::system(), store, handed).map_err(start_failure)?;
-    let app = app.read_again_from(again).tell(Supervisor::of_environment());
+    let app = app.log_to(Arc::clone(events)).read_again_from(again).tell(Supervisor::of_environment());
     if arguments.dry_run {
         return Ok(ExitCode::SUCCESS);
     }

@@ -14,7 +14,7 @@ use super::{
     store::{configuration, open},
 };
 use crate::{
-    app::{SystemClock, start_log},
+    app::{Events, SystemClock},
     chain::account::{Named, spelled},
     edge::admin::sessions::as_json,
     store::{ListedSet, PAGE_MAX, SessionFacts, SessionFilter, SessionStore},
@@ -117,7 +117,8 @@ fn as_table(sets: &[ListedSet]) -> String {
 fn end(arguments: &End) -> Result<ExitCode, Failure> {
     let config = configuration(&arguments.file)?;
     let (runtime, store) = open(&config)?;
-    start_log(config.log);
+    let events = Events::start().map_err(Failure::failed)?;
+    events.show(config.log);
     let sessions = store.sessions();
     match (&arguments.account, &arguments.sid) {
         (Some(account), _) => {

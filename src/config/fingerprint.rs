@@ -2,8 +2,7 @@
 //!
 //! 1. Values count, not how or where they are written: another order of keys, a default that is spelled out or a
 //!    variable in place of a value change nothing. Secrets count too and are not kept.
-//! 2. Some keys are settled for the life of a process, because sockets, threads, the store and the log are made of them
-//!    once.
+//! 2. Some keys are settled for the life of a process, because sockets, threads and the store are made of them once.
 
 use std::collections::BTreeMap;
 
@@ -23,9 +22,6 @@ const FIXED: &[(&str, &str, &str)] = &[
     ("server", "workers", "threads are started once"),
     ("admin", "listen", "listeners are bound once"),
     ("store", "url", "the store is opened once"),
-    ("store", "timeout", "the store is opened once"),
-    ("log", "level", "the log is started once"),
-    ("log", "format", "the log is started once"),
 ];
 
 /// Digests of the tables of a configuration.

@@ -21,6 +21,7 @@ mod print;
 pub mod report;
 mod resolve;
 mod schema;
+mod secrets;
 mod section;
 mod substitute;
 mod tree;
@@ -84,6 +85,8 @@ pub struct Config {
     pub places: Places,
     /// What it says, to be compared with another.
     pub fingerprint: Fingerprint,
+    /// Whether its text holds a secret, rather than a reference to one.
+    pub holds_secrets: bool,
 }
 
 /// What is logged apart from requests, and how all of it looks.
@@ -138,7 +141,10 @@ pub const fn default_text() -> &'static str {
 /// otherwise every fault.
 pub fn resolve(inputs: &Inputs<'_>) -> Result<(Config, Report), Report> {
     let mut report = Report::new(inputs.name, inputs.text);
-    let config = read(inputs, &mut report).and_then(|root| resolve::config(&root, &mut report));
+    let config = read(inputs, &mut report).and_then(|root| {
+        let config = resolve::config(&root, &mut report)?;
+        Some(Config { holds_secrets: secrets::stand_in(inputs.text, &root), ..config })
+    });
     match config {
         Some(config) if !report.has_errors() => Ok((config, report)),
         _ => Err(report),

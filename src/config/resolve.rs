@@ -51,6 +51,7 @@ pub(crate) fn config(root: &Section, report: &mut Report) -> Option<Config> {
     let (upstreams, upstream_cas) = upstreams::upstreams(root, report);
     let names: Vec<&str> = root.named("upstreams").iter().map(|(name, _)| name.value.as_str()).collect();
     let routed = routes::routes(root, &names, &plans, &market, report);
+    upstreams::check_websockets(&upstreams, &routed, report);
     market.check(x402, root, &routed.rules, report);
     let hosts = edge::served(root, public_url.as_ref(), &routed.rules, report);
     let (tls, certificates) = edge::tls(root, &hosts, report);
@@ -117,6 +118,7 @@ pub(crate) fn config(root: &Section, report: &mut Report) -> Option<Config> {
             store: root.section("store").place("url").clone(),
         },
         fingerprint: Fingerprint::of(root),
+        holds_secrets: false,
     })
 }
 

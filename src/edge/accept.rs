@@ -4,14 +4,15 @@
 //!    with its listener, is a request that is lost. So newcomers are turned away before (a filter lets no first packet
 //!    through), and who is under way still comes in. What comes later than that is counted as `draining`.
 //! 2. A socket that was handed over is let go as it is: what waits there is for whoever has it next.
-//! 3. A socket in the file system has clients without an address: they all count as the address `0.0.0.0`.
+//! 3. A socket in the file system has clients without an address: they all count as one, but where `trusted_proxies`
+//!    holds `unix:`. There a proxy says who they are.
 //! 4. The listener of `server.http_redirect` answers 308 and reads no further; each connection has one answer.
 
 use std::{
     convert::Infallible,
     io,
-    net::{IpAddr, Ipv4Addr, SocketAddr},
-    os::{fd::AsRawFd as _, unix::net::UnixListener as StdUnixListener},
+    net::SocketAddr,
+    os::{fd::AsRawFd, unix::net::UnixListener as StdUnixListener},
     rc::Rc,
     task::Poll,
     time::Duration,
@@ -49,7 +50,7 @@ pub(crate) enum Listener {
 }
 
 /// A connection as the kernel gives it.
-pub(super) trait Connected: AsyncRead + AsyncWrite + Unpin + Send + 'static {
+pub(super) trait Connected: AsyncRead + AsyncWrite + AsRawFd + Unpin + Send + 'static {
     /// Lets answers leave at once: they are written whole, waiting for more would only delay them.
     fn without_delay(&self);
 
@@ -102,16 +103,16 @@ impl Acceptor {
             }
             Listener::Tcp { listener, handed } => {
                 let listener = TcpListener::from_std(listener)?;
-                self.accept_tcp(&listener, handed, |stream, address| self.accepted(stream, address)).await;
+                self.accept_tcp(&listener, handed, |stream, address| self.accepted(stream, Peer::new(address))).await;
             }
             Listener::Unix { listener, handed } => {
                 let listener = UnixListener::from_std(listener)?;
                 let accept = async || listener.accept().await.map(|(stream, _)| stream);
-                self.until_closing(accept, |stream| self.local(stream)).await;
+                self.until_closing(accept, |stream| self.accepted(stream, Peer::local())).await;
                 // Its name is gone by now, so that nobody comes any more.
                 let waiting = || ready(|cx| listener.poll_accept(cx));
                 while !handed && let Some(Ok((stream, _))) = waiting().await {
-                    self.local(stream);
+                    self.accepted(stream, Peer::local());
                 }
             }
         }
@@ -156,30 +157,13 @@ impl Acceptor {
         }
     }
 
-    /// A connection by a socket in the file system.
-    fn local(&self, stream: UnixStream) {
-        let live = &self.current.worker().live;
-        let (metrics, bounds) = (live.metrics.clone(), Bounds::of(&live.settings.limits));
-        if !self.connections.may_have(stream.as_raw_fd()) {
-            return metrics.connections_rejected.inc("global_cap");
-        }
-        let entered = self.connections.enter(bounds).and_then(|open| open.of(NOWHERE, bounds));
-        match entered {
-            Err(reason) => metrics.connections_rejected.inc(reason),
-            Ok(open) => {
-                let this = self.clone();
-                tokio::task::spawn_local(async move {
-                    this.connection(stream, Peer::local(), &metrics).await;
-                    drop(open);
-                });
-            }
-        }
-    }
-
     /// A connection that is sent to `public_url`.
     fn redirect(&self, stream: TcpStream, address: SocketAddr) {
         let live = Rc::clone(&self.current.worker()).live.clone();
         let bounds = Bounds::of(&live.settings.limits);
+        if !self.connections.may_have(&stream) {
+            return live.metrics.connections_rejected.inc("global_cap");
+        }
         match self.connections.enter(bounds).and_then(|open| open.of(address.ip(), bounds)) {
             Err(reason) => live.metrics.connections_rejected.inc(reason),
             Ok(open) => {
@@ -202,9 +186,6 @@ impl Acceptor {
         }
     }
 }
-
-/// Whose connections by sockets in the file system are.
-const NOWHERE: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 
 /// The same path and query at the public origin.
 fn elsewhere(public_url: &str, request: &Request<Incoming>) -> Response<Empty<Bytes>> {

@@ -3,32 +3,28 @@
 //! 1. Never a token, a signature, a message or, by default, a whole account or the value of a query parameter.
 //! 2. One event is one line: every text of a stranger is escaped, and cut at a bound.
 //! 3. Writing never holds up a request. A worker collects the lines of one turn of its loop and hands them over
-//!    as one piece; a thread of its own writes. When that queue is full, lines are dropped and counted. Nor does it
-//!    hold up the end of the process for longer than a few seconds.
+//!    as one piece (`log_writer`). When that queue is full, lines are dropped and counted.
 
 use std::{
     cell::{Cell, RefCell},
     fmt::Write as _,
-    io::Write,
+    io,
     rc::Rc,
-    sync::{
-        Arc,
-        mpsc::{Receiver, SyncSender, sync_channel},
-    },
+    sync::Arc,
     time::Duration,
 };
 
 use sha2::{Digest as _, Sha256};
 use tokio::sync::Notify;
 
-use super::settings::{AccessLog, AccountShown, QueryShown};
+use super::{
+    log_writer::{Piece, Queue, Writer},
+    settings::{AccessLog, AccountShown, QueryShown},
+};
 use crate::{caip::AccountId, metrics::Metrics, time::UnixTime};
 
 /// Pieces that wait for the writer; at about 16 KiB each a few megabytes.
 const QUEUE: usize = 256;
-
-/// How long the last lines may take: a process that has drained must end, though nobody reads its log any more.
-const LAST_LINES: Duration = Duration::from_secs(5);
 
 /// Bytes of a path, a user agent, a host and a method that are shown.
 const PATH_SHOWN: usize = 1024;
@@ -36,28 +32,13 @@ const AGENT_SHOWN: usize = 256;
 const HOST_SHOWN: usize = 256;
 const METHOD_SHOWN: usize = 32;
 
-/// The thread that writes.
-pub(crate) struct Writer {
-    queue: SyncSender<Piece>,
-    /// Nothing is ever sent here; it ends with the thread.
-    ended: Receiver<()>,
-}
-
 /// The right to make an end of the log on another thread.
-pub(crate) struct Handle {
-    queue: SyncSender<Piece>,
-}
-
-/// Lines, and how many.
-struct Piece {
-    text: String,
-    lines: u64,
-}
+pub(crate) struct Handle(pub(super) Queue);
 
 /// One worker's end of the log.
 pub(crate) struct Log {
     settings: Cell<AccessLog>,
-    queue: SyncSender<Piece>,
+    queue: Queue,
     collected: RefCell<Piece>,
     notify: Notify,
     metrics: Arc<Metrics>,
@@ -69,33 +50,9 @@ pub(crate) struct Line {
     json: bool,
 }
 
-// === impl Writer ===
-
-impl Writer {
-    /// Starts a thread that writes to `out` and flushes after each piece.
-    pub(crate) fn start(out: Box<dyn Write + Send>) -> std::io::Result<Self> {
-        let (queue, pieces) = sync_channel(QUEUE);
-        let (end, ended) = sync_channel(0);
-        std::thread::Builder::new().name("access-log".to_owned()).spawn(move || {
-            write_all(&pieces, out);
-            drop(end);
-        })?;
-        Ok(Self { queue, ended })
-    }
-
-    /// For a worker's thread.
-    pub(crate) fn handle(&self) -> Handle {
-        Handle { queue: self.queue.clone() }
-    }
-
-    /// Waits until everything handed over is written, or for a while where nobody reads the log; the workers' ends
-    /// must be gone.
-    pub(crate) fn finish(self) {
-        let Self { queue, ended } = self;
-        drop(queue);
-        // An error either way: the thread has ended, or its time is over.
-        let _ = ended.recv_timeout(LAST_LINES);
-    }
+/// Starts what writes the access log.
+pub(crate) fn start(out: Box<dyn io::Write + Send>) -> io::Result<Writer> {
+    Writer::start("access-log", QUEUE, out)
 }
 
 // === impl Handle ===
@@ -105,18 +62,11 @@ impl Handle {
     pub(crate) fn log(self, settings: AccessLog, metrics: &Arc<Metrics>) -> Rc<Log> {
         Rc::new(Log {
             settings: Cell::new(settings),
-            queue: self.queue,
-            collected: RefCell::new(Piece { text: String::new(), lines: 0 }),
+            queue: self.0,
+            collected: RefCell::default(),
             notify: Notify::new(),
             metrics: Arc::clone(metrics),
         })
-    }
-}
-
-fn write_all(pieces: &Receiver<Piece>, mut out: Box<dyn Write + Send>) {
-    for piece in pieces {
-        // A log that cannot be written is no reason to refuse requests; the next piece tries again.
-        let _ = out.write_all(piece.text.as_bytes()).and_then(|()| out.flush());
     }
 }
 
@@ -181,13 +131,11 @@ impl Log {
 
     /// Hands collected lines over.
     pub(crate) fn hand_over(&self) {
-        let piece = self.collected.replace(Piece { text: String::new(), lines: 0 });
+        let piece = self.collected.take();
         if piece.lines > 0
-            && let Err(refused) = self.queue.try_send(piece)
+            && let dropped @ 1.. = self.queue.hand_over(piece)
         {
-            let (std::sync::mpsc::TrySendError::Full(piece) | std::sync::mpsc::TrySendError::Disconnected(piece)) =
-                refused;
-            self.metrics.log_dropped.inc_by(piece.lines);
+            self.metrics.log_dropped.inc_by(dropped);
         }
     }
 }

@@ -98,14 +98,16 @@ pub(crate) struct Readiness {
     pub(crate) listeners: AtomicBool,
     /// Draining has begun.
     pub(crate) draining: AtomicBool,
-    /// The store answered the last time it was asked.
-    store: AtomicBool,
-    /// When it answered, in milliseconds from `begun` on.
+    /// When the store answered last, in milliseconds from `begun` on.
     answered: AtomicU64,
     begun: Instant,
 }
 
-/// So long ago at most the store answered, if it is there.
+/// It never answered.
+const NEVER: u64 = u64::MAX;
+
+/// So long ago at most the store answered, if it is there: it is asked twice in this time, and one answer that is missed
+/// changes nothing yet.
 const STORE_HEARD_WITHIN: Duration = Duration::from_secs(10);
 
 /// Rows of one page of a list.
@@ -118,33 +120,39 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 
 impl Default for Readiness {
     fn default() -> Self {
-        let [listeners, draining, store] = [false; 3].map(AtomicBool::new);
-        Self { listeners, draining, store, answered: AtomicU64::new(0), begun: Instant::now() }
+        let [listeners, draining] = [false; 2].map(AtomicBool::new);
+        Self { listeners, draining, answered: AtomicU64::new(NEVER), begun: Instant::now() }
     }
 }
 
 impl Readiness {
-    /// The store was asked, and answered or not.
-    pub(crate) fn heard_of_store(&self, answered: bool) {
-        if answered {
-            let after = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
-            self.answered.store(after, Relaxed);
-        }
-        self.store.store(answered, Relaxed);
+    /// The store answered.
+    pub(crate) fn heard_of_store(&self) {
+        self.answered.store(self.millis(Instant::now()), Relaxed);
+    }
+
+    /// Whether it did lately.
+    fn store_is_there(&self, now: Instant) -> bool {
+        let answered = self.answered.load(Relaxed);
+        let ago = Duration::from_millis(self.millis(now).saturating_sub(answered));
+        answered != NEVER && ago < STORE_HEARD_WITHIN
+    }
+
+    fn millis(&self, now: Instant) -> u64 {
+        u64::try_from(now.saturating_duration_since(self.begun).as_millis()).unwrap_or(NEVER - 1)
     }
 
     /// Each check and whether it holds.
     fn checks(&self, live: &Live) -> [(&'static str, bool); 5] {
         let [configuration, listeners, certificates, store, not_draining] = crate::metrics::READY_CHECKS;
-        let (now, answered) = (live.clock.now(), Duration::from_millis(self.answered.load(Relaxed)));
+        let now = live.clock.now();
         let ended = |tls: &Tls| tls.pairs.iter().any(|pair| pair.has_ended(now));
-        let heard = self.begun.elapsed().saturating_sub(answered) < STORE_HEARD_WITHIN;
         [
             // A gateway with a faulty configuration does not run.
             (configuration, true),
             (listeners, self.listeners.load(Relaxed)),
             (certificates, !live.tls.as_ref().is_some_and(ended)),
-            (store, self.store.load(Relaxed) && heard),
+            (store, self.store_is_there(Instant::now())),
             (not_draining, !self.draining.load(Relaxed)),
         ]
     }
@@ -374,5 +382,25 @@ struct Changing<'c> {
 impl Drop for Changing<'_> {
     fn drop(&mut self) {
         self.gate.changed(self.account);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One check that failed took the gateway out of service at once.
+    #[test]
+    fn a_store_is_there_if_it_answered_within_ten_seconds() {
+        let readiness = Readiness::default();
+        let now = Instant::now();
+        assert!(!readiness.store_is_there(now), "nobody asked it yet");
+        readiness.heard_of_store();
+        let heard = Instant::now();
+        assert!(readiness.store_is_there(heard));
+        assert!(readiness.store_is_there(heard + Duration::from_millis(9_900)));
+        assert!(!readiness.store_is_there(heard + Duration::from_secs(10)));
+        readiness.heard_of_store();
+        assert!(readiness.store_is_there(heard + Duration::from_secs(9)));
     }
 }

@@ -13,6 +13,7 @@ mod target;
 use std::{
     cell::Cell,
     convert::Infallible,
+    net::IpAddr,
     panic::AssertUnwindSafe,
     pin::{Pin, pin},
     rc::{Rc, Weak},
@@ -23,7 +24,7 @@ use std::{
 
 use bytes::Bytes;
 use http::{
-    HeaderValue, Request, Response, StatusCode, Uri, Version,
+    HeaderValue, Method, Request, Response, StatusCode, Uri, Version,
     header::{CONNECTION, CONTENT_LENGTH, HOST, TRAILER, TRANSFER_ENCODING},
     uri::PathAndQuery,
 };
@@ -38,7 +39,7 @@ use super::{
     assertion::{self, Assertions, JWKS_PATH},
     body::{BodyError, Breach, RequestBody, ResponseBody, Watched},
     cors, grpc,
-    headers::{HeaderRules, Origin, Seen},
+    headers::{HeaderRules, Origin, Presented, Seen},
     listener::Closing,
     peer::{Peer, Relayed},
     record::{Head, Outcome, Record},
@@ -55,13 +56,15 @@ use super::{
 };
 use crate::{
     caip::AccountId,
-    gate::{Gate, Judged, Verdict, keys::Keys, payment::Due, recheck::Standing, view::RequestView},
+    gate::{Gate, Judged, LastCredential, Verdict, keys::Keys, payment::Due, recheck::Standing, view::RequestView},
     metrics::Metrics,
     policy::{
+        cross_site,
         decision::{Decision, Permit, RateScope, Refusal},
         identity::Identity,
         routes::Found,
         rule::Rule,
+        target::CanonicalPath,
     },
     time::{Clock, UnixTime},
 };
@@ -304,16 +307,17 @@ impl Worker {
             record.unlogged();
         }
         let pool = self.pools.get(rule.upstream).ok_or(Answer::Internal)?;
-        let http1 = !pool.upstream().speaks_http2();
-        let tunnel = if rule.websocket && seen.upgrade && http1 && tunnel::is_asked_for(&parts) && body.is_end_stream()
+        let tunnel = if rule.websocket
+            && seen.upgrade
+            && pool.upstream().carries_tunnels()
+            && tunnel::is_asked_for(&parts)
+            && body.is_end_stream()
         {
             let upgrade = parts.extensions.get::<OnUpgrade>().cloned();
             self.open_tunnel(upgrade, rule, &permit, &view).inspect_err(rejected)?
         } else {
             None
         };
-        let standing =
-            ((seen.events || seen.grpc) && permit.is_personal()).then(|| Box::new(Standing::of(&permit, &view)));
         let path_and_query = rewritten(rule, &target.path, &parts.uri)?;
         let limit = rule.body_bytes.unwrap_or(live.settings.limits.body_bytes);
         if limit.is_some_and(|limit| body.size_hint().lower() > limit) {
@@ -334,7 +338,11 @@ impl Worker {
         let (client, path) = peer.shown(arrival.relayed.as_deref());
         let origin =
             Origin { client, path, host, request_id: self.id(arrival), http1: parts.version != Version::HTTP_2 };
-        live.headers.forward(&mut parts.headers, seen, rule.sessions, origin);
+        let (served, source) = (target.served, view.client);
+        let mut presented = live.headers.forward(&mut parts.headers, seen, rule.sessions, origin);
+        if !cross_site::is_safe(&parts.method) {
+            presented.of_page(&parts.headers);
+        }
         live.headers.attach_identity(&mut parts.headers, &permit);
         if let Some(assertions) = &live.assertions {
             let forwarded = assertion::Forwarded {
@@ -360,7 +368,7 @@ impl Worker {
             parts.headers.insert(HOST, host);
         }
         parts.version = Version::HTTP_11;
-        parts.uri = Uri::from(path_and_query);
+        let asked = std::mem::replace(&mut parts.uri, Uri::from(path_and_query));
         parts.extensions.clear();
         let body = RequestBody::new(body, limit, live.settings.limits.body_idle_timeout, Rc::clone(&breach));
         let body = if rule.trailers { body.with_trailers(live) } else { body };
@@ -372,7 +380,8 @@ impl Worker {
             parts.headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
         }
         let private = permit.is_personal() && !rule.shared_cache;
-        let lasts = Lasts { tunnel, standing, idle: rule.idle_timeout, recheck: rule.recheck };
+        let let_in = LetIn { asked, served, source: Some(source), presented };
+        let lasts = Lasts { tunnel, let_in, idle: rule.idle_timeout, recheck: rule.recheck };
         Ok(Ready {
             request: Some(Request::from_parts(parts, body)),
             permit,
@@ -464,7 +473,7 @@ impl Worker {
         let usual = if streams { tunnel::IDLE } else { pool.upstream().body_idle() };
         let idle = lasts.idle.unwrap_or(usual);
         let watch = (streams && permit.is_personal()).then(|| -> Watched {
-            let standing = lasts.standing.take().map(|standing| *standing);
+            let standing = std::mem::take(&mut lasts.let_in).standing(&self.live, record.method(), permit);
             Box::pin(Watch::new(Rc::clone(self), standing, permit.valid_until(), lasts.recheck).ended())
         });
         let after = answer.at.saturating_duration_since(arrival.started);
@@ -550,11 +559,40 @@ struct Ready<'w> {
 struct Lasts {
     /// Taken when the answer is there.
     tunnel: Option<Box<Opening>>,
-    /// By what a request for a stream was let in.
-    standing: Option<Box<Standing>>,
+    let_in: LetIn,
     /// The silence that the route allows.
     idle: Option<Duration>,
     recheck: Duration,
+}
+
+/// What a request was let in by. Its answer says whether it lasts, when the request is gone; so this is what was left
+/// over of it, and no copy.
+#[derive(Default)]
+struct LetIn {
+    /// The target as the client sent it.
+    asked: Uri,
+    /// The host that it is for, by its place among those that are served.
+    served: usize,
+    source: Option<IpAddr>,
+    presented: Presented,
+}
+
+impl LetIn {
+    /// What the gate is asked about again.
+    fn standing(self, live: &Live, method: &Method, permit: &Permit) -> Option<Standing> {
+        let (headers, last) = (self.presented.into_fields(), LastCredential::default());
+        let view = RequestView {
+            method,
+            host: live.settings.hosts.get(self.served)?,
+            path: &CanonicalPath::parse(self.asked.path()).ok()?,
+            target: self.asked.path_and_query().map_or("/", PathAndQuery::as_str),
+            headers: &headers,
+            client: self.source?,
+            last: &last,
+            started: Instant::now(),
+        };
+        Some(Standing::of(permit, &view))
+    }
 }
 
 /// An answer of an upstream, on its way.

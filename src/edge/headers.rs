@@ -14,6 +14,7 @@
 mod caching;
 mod cookies;
 mod identity;
+mod presented;
 mod trace;
 mod trailers;
 
@@ -22,8 +23,8 @@ use std::sync::Arc;
 use http::{
     HeaderMap, HeaderName, HeaderValue,
     header::{
-        ACCEPT, AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, EXPECT, Entry, HOST,
-        TE, TRANSFER_ENCODING, UPGRADE, VIA,
+        AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, EXPECT, Entry, HOST, TE,
+        TRANSFER_ENCODING, UPGRADE, VIA,
     },
 };
 
@@ -31,6 +32,7 @@ use caching::{is_for_shared_caches, make_private};
 use cookies::{join_cookies, keep_cookie, remove_cookie};
 use identity::IdentityNames;
 pub(crate) use identity::Told;
+pub(crate) use presented::Presented;
 pub(crate) use trace::holds_our_name_too_often;
 use trace::{is_of_trace, keep_trace};
 
@@ -46,8 +48,6 @@ pub(crate) struct Seen {
     pub(crate) authorization: bool,
     pub(crate) connection: bool,
     pub(crate) cookie: bool,
-    /// It asks for a stream of events.
-    pub(crate) events: bool,
     pub(crate) expect: bool,
     /// It is a call of gRPC.
     pub(crate) grpc: bool,
@@ -197,7 +197,6 @@ impl Seen {
         let mut seen = Self::default();
         for (name, value) in headers {
             match *name {
-                ACCEPT => seen.events |= value.as_bytes().starts_with(EVENT_STREAM),
                 AUTHORIZATION => seen.authorization = true,
                 CONNECTION => seen.connection = true,
                 CONTENT_TYPE => seen.grpc |= is_grpc(value),
@@ -265,10 +264,17 @@ impl HeaderRules {
         self
     }
 
-    /// Makes a client's fields into those an upstream sees. `takes_sessions`: the route does, so that every bearer was
-    /// meant for us. Host is set by the caller; the identity is attached
+    /// Makes a client's fields into those an upstream sees, and gives what was presented. `takes_sessions`: the route
+    /// does, so that every bearer was meant for us. Host is set by the caller; the identity is attached
     /// by [`Self::attach_identity`].
-    pub(crate) fn forward(&self, headers: &mut HeaderMap, seen: Seen, takes_sessions: bool, origin: Origin<'_>) {
+    pub(crate) fn forward(
+        &self,
+        headers: &mut HeaderMap,
+        seen: Seen,
+        takes_sessions: bool,
+        origin: Origin<'_>,
+    ) -> Presented {
+        let mut presented = Presented::default();
         // Ours are a dozen or so; room for them is made once.
         headers.reserve(self.added_max);
         let trailers = seen.te && headers.get(TE).is_some_and(|te| te.as_bytes().eq_ignore_ascii_case(b"trailers"));
@@ -279,15 +285,18 @@ impl HeaderRules {
             && let Entry::Occupied(found) = headers.entry(AUTHORIZATION)
             && found.iter().any(|value| self.is_ours(value.as_bytes(), takes_sessions))
         {
-            found.remove_entry_mult();
+            presented.authorization = found.remove_entry_mult().1.next();
+        } else if seen.authorization && self.forward_credential {
+            presented.authorization = headers.get(AUTHORIZATION).cloned();
         }
         for name in doomed {
-            headers.remove(name);
+            let ended = headers.remove(&name);
+            presented.note(&name, ended);
         }
         if seen.cookie {
             join_cookies(headers);
             if let Some(sessions) = &self.sessions {
-                remove_cookie(headers, &sessions.cookie);
+                presented.cookie = remove_cookie(headers, &sessions.cookie);
             }
         }
         if seen.trace {
@@ -308,6 +317,7 @@ impl HeaderRules {
         headers.insert(X_FORWARDED_PORT, self.port.clone());
         headers.insert(X_FORWARDED_PROTO, self.proto.clone());
         headers.insert(X_REQUEST_ID, origin.request_id);
+        presented
     }
 
     /// Whether an `Authorization` field was meant for us alone. What opens a session never goes on; a credential that is
@@ -336,7 +346,7 @@ impl HeaderRules {
                 doomed.push(name.clone());
             }
             kept_by_caches |= *name == CACHE_CONTROL;
-            streams |= *name == CONTENT_TYPE && (value.as_bytes().starts_with(EVENT_STREAM) || is_grpc(value));
+            streams |= *name == CONTENT_TYPE && (is_event_stream(value) || is_grpc(value));
         }
         for name in doomed {
             headers.remove(name);
@@ -413,8 +423,13 @@ fn begins_in_normal_form(name: &str, prefix: &str) -> bool {
     name.len() >= prefix.len() && name.bytes().zip(prefix.bytes()).all(|(b, wanted)| normal_byte(b) == wanted)
 }
 
-/// What a stream of events says it is.
-const EVENT_STREAM: &[u8] = b"text/event-stream";
+/// Whether a content type is that of a stream of events, whatever its letter case and parameters (RFC 9110 §8.3.1).
+fn is_event_stream(value: &HeaderValue) -> bool {
+    const NAME: &[u8] = b"text/event-stream";
+    value.as_bytes().split_at_checked(NAME.len()).is_some_and(|(name, rest)| {
+        name.eq_ignore_ascii_case(NAME) && matches!(rest.trim_ascii_start(), [] | [b';', ..])
+    })
+}
 
 /// Whether a content type is that of gRPC.
 fn is_grpc(value: &HeaderValue) -> bool {

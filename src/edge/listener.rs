@@ -2,8 +2,8 @@
 //!
 //! 1. Every worker has a listener of its own on each address (SO_REUSEPORT): the kernel spreads connections, and
 //!    nothing is shared between workers on a request's way but caches and counters.
-//! 2. Connections are bounded in all and by address (IPv6: by /64) before a byte is read; handshakes too. The last
-//!    quarter of the file descriptors is not for clients: upstreams, the store and the private listener need some.
+//! 2. Connections are bounded in all and by address (IPv6: by /64) before a byte is read; handshakes too. Not all file
+//!    descriptors are for clients (`descriptors`).
 //! 3. Everything that waits for a client has a deadline: handshake, finding the protocol, and each head.
 //! 4. Drain has two steps: first requests go on while balancers notice; then listeners close, connections finish
 //!    what they carry, and what is left at the end of the time is cut.
@@ -12,7 +12,7 @@ use std::{
     cell::{Cell, RefCell},
     collections::HashMap,
     net::{IpAddr, SocketAddr},
-    os::fd::AsRawFd as _,
+    os::fd::AsRawFd,
     pin::{Pin, pin},
     rc::Rc,
     sync::{
@@ -32,14 +32,14 @@ use rustls::ProtocolVersion;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    net::TcpStream,
     sync::watch,
     time::{Instant, timeout_at},
 };
 
 use super::{
     accept::Connected,
-    peer::Peer,
+    descriptors::Descriptors,
+    peer::{Logged, Peer},
     proxy_protocol,
     server::Current,
     settings::Limits,
@@ -71,8 +71,7 @@ pub(crate) enum Phase {
 pub(crate) struct Connections {
     open: AtomicUsize,
     handshakes: AtomicUsize,
-    /// File descriptors from this number on are not for clients; nothing: all are.
-    descriptors: Option<i32>,
+    descriptors: Descriptors,
     by_address: Mutex<HashMap<IpAddr, usize>>,
 }
 
@@ -144,18 +143,6 @@ const H2_PING_TIMEOUT: Duration = Duration::from_secs(10);
 /// The first bytes of HTTP/2 by prior knowledge; no HTTP/1 method begins so.
 const PREFACE: &[u8] = b"PRI";
 
-/// The number that file descriptors of clients stay below, by this process's limit. The system gives the lowest number
-/// that is free, so a number says how many are in use. Nothing is known of systems without procfs.
-fn descriptors_for_clients() -> Option<i32> {
-    client_descriptors(&std::fs::read_to_string("/proc/self/limits").ok()?)
-}
-
-fn client_descriptors(limits: &str) -> Option<i32> {
-    let limit = limits.lines().find_map(|line| line.strip_prefix("Max open files"))?;
-    let limit: i32 = limit.split_whitespace().next()?.parse().ok()?;
-    Some(limit - limit / 4)
-}
-
 /// Opens a listener that shares its address with those of other workers.
 pub(crate) fn listen(address: SocketAddr) -> std::io::Result<std::net::TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
@@ -175,12 +162,12 @@ pub(crate) fn listen(address: SocketAddr) -> std::io::Result<std::net::TcpListen
 impl Connections {
     /// None yet, within the file descriptors of this process.
     pub(crate) fn of_this_process() -> Self {
-        Self { descriptors: descriptors_for_clients(), ..Self::default() }
+        Self { descriptors: Descriptors::of_this_process(), ..Self::default() }
     }
 
     /// Whether a client may have this file descriptor.
-    pub(super) fn may_have(&self, descriptor: i32) -> bool {
-        self.descriptors.is_none_or(|first| descriptor < first)
+    pub(super) fn may_have(&self, descriptor: &impl AsRawFd) -> bool {
+        self.descriptors.are_for_client(descriptor)
     }
 
     /// Counts a connection in, or says which bound it breaks.
@@ -253,26 +240,27 @@ pub(crate) struct Acceptor {
 }
 
 impl Acceptor {
-    /// A connection by TCP.
-    pub(super) fn accepted(&self, mut stream: TcpStream, address: SocketAddr) {
+    /// A connection, by TCP or by a socket in the file system.
+    pub(super) fn accepted(&self, mut stream: impl Connected, peer: Peer) {
         let live = &self.current.worker().live;
         let metrics = Arc::clone(&live.metrics);
-        if !self.connections.may_have(stream.as_raw_fd()) {
+        if !self.connections.may_have(&stream) {
             return metrics.connections_rejected.inc("global_cap");
         }
-        let trusted = live.settings.proxies.trusted.contain(address.ip());
+        let address = peer.socket();
+        let trusted = live.settings.proxies.trusted.contain(address);
         let bounds = Bounds::of(&live.settings.limits);
         let entered = self.connections.enter(bounds);
-        let entered = entered.and_then(|open| if trusted { Ok(open) } else { open.of(address.ip(), bounds) });
+        let entered = entered.and_then(|open| if trusted { Ok(open) } else { open.of(address, bounds) });
         match entered {
             Err(reason) => metrics.connections_rejected.inc(reason),
             Ok(open) => {
                 let this = self.clone();
                 tokio::task::spawn_local(async move {
                     if !trusted {
-                        this.connection(stream, Peer::new(address), &metrics).await;
+                        this.connection(stream, peer, &metrics).await;
                         drop(open);
-                    } else if let Some((peer, open)) = this.announced(&mut stream, address, open, &metrics).await {
+                    } else if let Some((peer, open)) = this.announced(&mut stream, peer, open, &metrics).await {
                         this.connection(stream, peer, &metrics).await;
                         drop(open);
                     }
@@ -284,15 +272,15 @@ impl Acceptor {
     /// Who speaks on a connection of a trusted proxy's, by the PROXY protocol where it speaks that.
     async fn announced(
         &self,
-        stream: &mut TcpStream,
-        address: SocketAddr,
+        stream: &mut impl Connected,
+        proxy: Peer,
         open: Open,
         metrics: &Metrics,
     ) -> Option<(Peer, Open)> {
         let live = Arc::clone(&self.current.worker().live);
         let settings = &live.settings;
         let Some(versions) = settings.proxies.protocol else {
-            return Some((Peer::new(address).among(&settings.proxies), open));
+            return Some((proxy.among(&settings.proxies), open));
         };
         let deadline = Instant::now() + settings.limits.header_timeout;
         let announced = timeout_at(deadline, proxy_protocol::read(stream, versions)).await;
@@ -301,7 +289,8 @@ impl Acceptor {
             Ok(Err(error)) => {
                 if error.kind() == std::io::ErrorKind::InvalidData {
                     metrics.http_rejected.inc("bad_request");
-                    tracing::warn!(peer = %address.ip(), %error, "a trusted proxy does not speak the PROXY protocol");
+                    let peer = Logged(proxy.socket());
+                    tracing::warn!(%peer, %error, "a trusted proxy does not speak the PROXY protocol");
                 }
                 return None;
             }
@@ -311,9 +300,9 @@ impl Acceptor {
             }
         };
         let Some(client) = client else {
-            return Some((Peer::new(address).among(&settings.proxies), open));
+            return Some((proxy.among(&settings.proxies), open));
         };
-        let peer = Peer::new(client).behind(address.ip()).among(&settings.proxies);
+        let peer = Peer::new(client).behind(proxy.socket()).among(&settings.proxies);
         // A proxy behind a balancer has many clients too.
         if settings.proxies.trusted.contain(client.ip()) {
             return Some((peer, open));
@@ -659,16 +648,6 @@ mod tests {
         assert_eq!(connections.open(), 0);
         assert!(connections.by_address.lock().expect("not poisoned").is_empty(), "addresses are forgotten");
         assert!(enter(one).is_ok());
-    }
-
-    #[test]
-    fn a_quarter_of_the_file_descriptors_is_not_for_clients() {
-        let limits =
-            |files| format!("Limit  Soft Limit  Hard Limit  Units\nMax open files   {files}   524288   files\n");
-        assert_eq!(client_descriptors(&limits("1024")), Some(768));
-        assert_eq!(client_descriptors(&limits("unlimited")), None);
-        assert_eq!(client_descriptors(""), None);
-        assert!(descriptors_for_clients().is_none_or(|first| first > 0));
     }
 
     #[test]

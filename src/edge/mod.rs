@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `accept` | connections taken, until a worker closes |
 //! | `listener` | connections kept: bounds, deadlines, drain |
+//! | `descriptors` | whose the file descriptors of the process are |
 //! | `tls` | certificates and versions |
 //! | `handler` | one request from end to end |
 //! | `headers` | what ends here, what is added, what an upstream may say |
@@ -20,6 +21,7 @@
 //! | `respond`, `unpaid` | answers of our own: all status codes |
 //! | `grpc` | the same for clients of gRPC |
 //! | `record`, `access_log` | what is said about a request when it ends |
+//! | `log_writer` | the thread that writes a log, which nobody waits for |
 //! | `session` | the session API: who is signed in, and how that begins and ends |
 //! | `shop` | plans: their prices, their purchase, who holds one |
 //! | `admin` | metrics, health and the admin API |
@@ -34,10 +36,12 @@ mod body;
 pub mod browser;
 mod cors;
 mod deadline;
+pub mod descriptors;
 mod grpc;
 pub(crate) mod handler;
 pub(crate) mod headers;
 mod listener;
+pub(crate) mod log_writer;
 mod peer;
 pub mod proxy_protocol;
 mod query;

@@ -5,7 +5,7 @@
 
 use std::{
     cell::Cell,
-    fmt::Write as _,
+    fmt,
     net::{IpAddr, SocketAddr},
 };
 
@@ -19,7 +19,10 @@ use super::{
     tunnel::Tunnel,
     wire::told::{Turn, Turns},
 };
-use crate::{gate::LastCredential, policy::source::Field};
+use crate::{
+    gate::LastCredential,
+    policy::source::{Field, LOCAL},
+};
 
 /// What is known of a connection before its first request.
 pub(crate) struct Peer {
@@ -59,6 +62,12 @@ pub(crate) struct Relayed {
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
+/// In the place of an address, where there is none (RFC 7239 section 6.2).
+const UNKNOWN: &str = "unknown";
+
+/// An address as the log shows it: `unix:`, where there is none.
+pub(super) struct Logged(pub(super) IpAddr);
+
 /// Characters of an id that is taken from a proxy.
 const ID_CHARS: std::ops::RangeInclusive<usize> = 8..=64;
 
@@ -86,8 +95,7 @@ impl Peer {
 
     /// Of a connection by a socket in the file system, which has no address.
     pub(crate) fn local() -> Self {
-        let shown = HeaderValue::from_static("unknown");
-        Self { shown, ..Self::new(SocketAddr::from(([0, 0, 0, 0], 0))) }
+        Self::new(SocketAddr::new(LOCAL, 0))
     }
 
     /// The same over TLS of this version; with the host it named, and the configuration it shook hands under.
@@ -179,10 +187,10 @@ impl Peer {
         };
         let values = headers.get_all(field).iter().map(HeaderValue::as_bytes);
         let source = proxies.trusted.source(self.address.ip(), proxies.field, values);
-        let mut path = source.client.to_string();
+        let mut path = told(source.client);
         for hop in &source.hops {
-            // Writing to a string cannot fail.
-            let _ = write!(path, ", {hop}");
+            path.push_str(", ");
+            path.push_str(&told(*hop));
         }
         let mut ids = headers.get_all(X_REQUEST_ID).iter();
         let request_id = ids.next().filter(|id| ids.next().is_none() && can_be_ours(id.as_bytes())).cloned();
@@ -192,6 +200,12 @@ impl Peer {
             path: HeaderValue::try_from(path).unwrap_or_else(|_| shown(source.client)),
             request_id,
         }))
+    }
+}
+
+impl fmt::Display for Logged {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0 == LOCAL { f.write_str("unix:") } else { self.0.fmt(f) }
     }
 }
 
@@ -205,7 +219,12 @@ impl Relayed {
 }
 
 fn shown(address: IpAddr) -> HeaderValue {
-    HeaderValue::try_from(address.to_string()).unwrap_or_else(|_| HeaderValue::from_static("unknown"))
+    HeaderValue::try_from(told(address)).unwrap_or_else(|_| HeaderValue::from_static(UNKNOWN))
+}
+
+/// An address as upstreams are told.
+fn told(address: IpAddr) -> String {
+    if address == LOCAL { UNKNOWN.to_owned() } else { address.to_string() }
 }
 
 /// Whether an id can stand in logs and headers as it is.

@@ -14,7 +14,9 @@ use std::{
 };
 
 use thiserror::Error;
-use tokio::{io::AsyncReadExt as _, net::TcpStream};
+use tokio::io::AsyncReadExt as _;
+
+use super::accept::Connected;
 
 /// Versions that are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,11 +80,11 @@ pub fn parse(bytes: &[u8], versions: Versions) -> Result<Option<Header>, HeaderE
 /// Reads a header and nothing after it; waits as long as it is asked.
 ///
 /// Fails with [`io::ErrorKind::InvalidData`] around a [`HeaderError`], or as reading fails.
-pub(crate) async fn read(stream: &mut TcpStream, versions: Versions) -> io::Result<Option<SocketAddr>> {
+pub(super) async fn read(stream: &mut impl Connected, versions: Versions) -> io::Result<Option<SocketAddr>> {
     // Looked at before it is taken, for nothing says beforehand how long a line is.
     let mut seen = vec![0; HEADER_MAX];
     loop {
-        let length = stream.peek(&mut seen).await?;
+        let length = stream.look(&mut seen).await?;
         if length == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }

@@ -99,6 +99,11 @@ impl Record {
         &self.inner.worker
     }
 
+    /// The request's method.
+    pub(crate) fn method(&self) -> &Method {
+        &self.inner.method
+    }
+
     /// Whether the request is a HEAD, whose answer has no body.
     pub(crate) fn is_head(&self) -> bool {
         self.inner.method == Method::HEAD

@@ -114,7 +114,7 @@ impl Answer {
                 Self::UpstreamUnreachable
             }
             UpstreamError::ConnectTimeout(_) | UpstreamError::Timeout(_) => Self::UpstreamTimeout,
-            UpstreamError::Overloaded(_) => Self::Overloaded,
+            UpstreamError::NoRoom(_) | UpstreamError::Overloaded(_) => Self::Overloaded,
             UpstreamError::Protocol { .. } => Self::UpstreamInvalid,
             UpstreamError::RequestBody => Self::BadRequest("the body of the request was broken off".to_owned()),
         }

@@ -28,10 +28,11 @@ use tokio::{
 
 use super::{
     accept::Listener,
-    access_log::Writer,
+    access_log,
     admin::{Admin, Readiness},
     handler::{Live, RequestIds},
     listener::{Connections, Phase, listen},
+    log_writer::Writer,
     settings::Listen,
     tls::TlsError,
     upstream::Upstream,
@@ -118,7 +119,7 @@ pub struct Server {
     log: Writer,
 }
 
-/// How often the store is asked whether it is there.
+/// How often the store is asked whether it is there; what it last said counts for twice as long.
 const STORE_CHECK: Duration = Duration::from_secs(5);
 
 /// How often the end of a drain is looked for.
@@ -135,7 +136,7 @@ impl Server {
             clock,
             version,
             duration,
-            access_log,
+            access_log: access_lines,
             reloads,
             handed,
             random,
@@ -207,7 +208,7 @@ impl Server {
             }
         };
         let admin_address = admin.as_ref().and_then(|(_, listener)| listener.local_addr().ok());
-        let log = Writer::start(access_log)?;
+        let log = access_log::start(access_lines)?;
         readiness.listeners.store(true, Relaxed);
         let workers = workers.into_iter().zip(heard).collect();
         Ok(Self {
@@ -263,7 +264,7 @@ impl Server {
                 news,
                 connections: Arc::clone(&connections),
                 phase: phases.clone(),
-                log: log.handle(),
+                log: access_log::Handle(log.queue()),
             };
             let thread =
                 std::thread::Builder::new().name(format!("worker-{number}")).spawn(move || work(seed, bound))?;
@@ -322,7 +323,9 @@ async fn watch_store(store: Store, readiness: Arc<Readiness>, metrics: Arc<Metri
     loop {
         let answer = store.check().await;
         let works = answer.is_ok();
-        readiness.heard_of_store(works);
+        if works {
+            readiness.heard_of_store();
+        }
         match answer {
             Err(error) if known != Some(false) => {
                 tracing::warn!(%error, "the store does not answer; requests that need it get 503");

@@ -283,6 +283,13 @@ pub enum UpstreamScheme {
     Https,
 }
 
+impl UpstreamSettings {
+    /// Whether a WebSocket can be carried there: it needs HTTP/1.1, which whoever speaks TLS can be asked for.
+    pub fn carries_tunnels(&self) -> bool {
+        self.urls.iter().all(|url| url.scheme != UpstreamScheme::H2c)
+    }
+}
+
 impl UpstreamScheme {
     /// What a URL begins with.
     pub const fn as_str(self) -> &'static str {

@@ -7,7 +7,9 @@
 //! 3. A request is sent a second time only if the first sending certainly had no effect: hyper gives it back
 //!    unsent, or it has no body, an idempotent method, and met a kept connection that closed before a byte of
 //!    an answer. Never after a head.
-//! 4. Connect, TLS and the wait for the head have deadlines; the head has bounds. An upstream that switches
+//! 4. Where file descriptors are short, no connection is made and requests are refused as too many: the operator needs
+//!    some too.
+//! 5. Connect, TLS and the wait for the head have deadlines; the head has bounds. An upstream that switches
 //!    protocols unasked (101), or frames its answer twice, is answered 502.
 
 mod answer;
@@ -17,8 +19,10 @@ mod error;
 mod health;
 mod interim;
 mod pool;
+mod wide;
 
 use std::{
+    io,
     net::SocketAddr,
     rc::Rc,
     sync::{
@@ -33,7 +37,7 @@ use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    net::TcpStream,
+    net::{TcpSocket, TcpStream, lookup_host},
     time::timeout,
 };
 use tokio_rustls::TlsConnector;
@@ -41,14 +45,16 @@ use tokio_rustls::TlsConnector;
 use super::{
     body::Breach,
     deadline::Deadline,
+    descriptors::{self, Descriptors},
     settings::{HostSent, UpstreamScheme, UpstreamSettings},
 };
 use crate::metrics::UpstreamMetrics;
+use answer::FIELDS_MAX;
 use connection::{Connection, HEAD_BYTES_MAX, Sender, Shared};
 pub(crate) use endpoint::Endpoint;
 use endpoint::Endpoints;
 pub(crate) use error::UpstreamError;
-use interim::{Awaited, Counted, is_too_many};
+use interim::{Awaited, Counted, is_too_many, is_too_wide};
 pub(crate) use pool::{Lease, Pool};
 
 /// Tasks of HTTP/2 stay on their worker.
@@ -82,14 +88,30 @@ const H2_CONNECTION_WINDOW: u32 = 1024 * 1024;
 const H2_PING_INTERVAL: Duration = Duration::from_secs(30);
 const H2_PING_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// What speaks TLS to an upstream.
+pub(crate) struct Connectors {
+    /// For requests.
+    pub(crate) usual: TlsConnector,
+    /// For WebSockets: HTTP/1.1 alone is offered, where the other offers HTTP/2.
+    pub(crate) tunnels: TlsConnector,
+}
+
+/// What a connection is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Use {
+    Requests,
+    Tunnel,
+}
+
 /// An upstream, shared by all workers.
 pub(crate) struct Upstream {
     settings: UpstreamSettings,
     metrics: UpstreamMetrics,
-    tls: Option<TlsConnector>,
+    tls: Option<Connectors>,
     /// What it is to see as Host, if that is neither the client's nor each endpoint's own.
     host: Option<HeaderValue>,
     endpoints: Endpoints,
+    descriptors: Descriptors,
     in_flight: AtomicUsize,
 }
 
@@ -101,7 +123,7 @@ impl Upstream {
     pub(crate) fn new(
         settings: UpstreamSettings,
         metrics: UpstreamMetrics,
-        tls: Option<TlsConnector>,
+        tls: Option<Connectors>,
         endpoints: Vec<Endpoint>,
     ) -> Self {
         let several = endpoints.len() > 1;
@@ -111,7 +133,8 @@ impl Upstream {
             HostSent::Preserve | HostSent::Upstream => None,
         };
         let endpoints = Endpoints::new(endpoints, settings.balance, &settings.health);
-        Self { host, endpoints, in_flight: AtomicUsize::new(0), settings, metrics, tls }
+        let descriptors = Descriptors::of_this_process();
+        Self { host, endpoints, descriptors, in_flight: AtomicUsize::new(0), settings, metrics, tls }
     }
 
     /// Its name.
@@ -134,9 +157,9 @@ impl Upstream {
         self.in_flight.load(Ordering::Relaxed)
     }
 
-    /// Whether it is spoken to by HTTP/2, which carries no WebSockets.
-    pub(crate) const fn speaks_http2(&self) -> bool {
-        self.settings.http2
+    /// Whether it can carry WebSockets.
+    pub(crate) fn carries_tunnels(&self) -> bool {
+        self.settings.carries_tunnels()
     }
 
     /// Whether each endpoint is to see its own name as Host.
@@ -158,29 +181,54 @@ impl Upstream {
         }
     }
 
-    async fn connect(self: &Arc<Self>, place: usize) -> Result<Made, UpstreamError> {
+    async fn connect(self: &Arc<Self>, place: usize, of: Use) -> Result<Made, UpstreamError> {
         let started = Instant::now();
-        let connecting = timeout(self.settings.connect_timeout, self.connect_now(place));
+        let connecting = timeout(self.settings.connect_timeout, self.connect_now(place, of));
         let connected =
             connecting.await.unwrap_or_else(|_| Err(UpstreamError::ConnectTimeout(self.authority(place))))?;
         self.metrics.connect_duration.observe(started.elapsed());
         Ok(connected)
     }
 
-    async fn connect_now(self: &Arc<Self>, place: usize) -> Result<Made, UpstreamError> {
+    async fn connect_now(self: &Arc<Self>, place: usize, of: Use) -> Result<Made, UpstreamError> {
         let refused = |cause| UpstreamError::Connect { authority: self.authority(place), cause };
-        let endpoint = self.endpoints.get(place).ok_or_else(|| refused(std::io::ErrorKind::NotFound.into()))?;
-        let stream = TcpStream::connect((endpoint.url.host.as_str(), endpoint.url.port)).await.map_err(refused)?;
+        let endpoint = self.endpoints.get(place).ok_or_else(|| refused(io::ErrorKind::NotFound.into()))?;
+        let stream = self.reach(endpoint).await.map_err(|cause| match cause {
+            None => UpstreamError::NoRoom(self.authority(place)),
+            Some(cause) => refused(cause),
+        })?;
         stream.set_nodelay(true).map_err(refused)?;
         let address = stream.peer_addr().map_err(refused)?;
-        let (Some(connector), Some(name)) = (&self.tls, &endpoint.name) else {
+        let (Some(connectors), Some(name)) = (&self.tls, &endpoint.name) else {
             let http2 = endpoint.url.scheme == UpstreamScheme::H2c;
             return self.handshake(stream, http2, address, place).await;
         };
         let failed = |cause| UpstreamError::Tls { authority: self.authority(place), cause };
+        let connector = match of {
+            Use::Requests => &connectors.usual,
+            Use::Tunnel => &connectors.tunnels,
+        };
         let stream = connector.connect(name.clone(), stream).await.map_err(failed)?;
         let http2 = self.settings.http2 && stream.get_ref().1.alpn_protocol() == Some(b"h2");
         self.handshake(stream, http2, address, place).await
+    }
+
+    /// A connection to the first address of an endpoint that takes one; nothing, if file descriptors are short.
+    async fn reach(&self, endpoint: &Endpoint) -> Result<TcpStream, Option<io::Error>> {
+        let known = |error: io::Error| if descriptors::are_used_up(&error) { None } else { Some(error) };
+        let addresses = lookup_host((endpoint.url.host.as_str(), endpoint.url.port)).await.map_err(known)?;
+        let mut last = io::ErrorKind::NotFound.into();
+        for address in addresses {
+            let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }.map_err(known)?;
+            if !self.descriptors.are_for_upstream(&socket) {
+                return Err(None);
+            }
+            match socket.connect(address).await {
+                Ok(stream) => return Ok(stream),
+                Err(error) => last = error,
+            }
+        }
+        Err(Some(last))
     }
 
     async fn handshake<S>(
@@ -210,13 +258,27 @@ impl Upstream {
             });
             return Ok(Made::Shared(Shared::new(Arc::clone(self), sender, address, place)));
         }
+        self.converse(stream, false, address, place).await
+    }
+
+    /// A connection of HTTP/1.1, whose answers may have more fields than most where it is `wide`.
+    async fn converse<S>(
+        self: &Arc<Self>,
+        stream: S,
+        wide: bool,
+        address: SocketAddr,
+        place: usize,
+    ) -> Result<Made, UpstreamError>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
         let awaited = Awaited::default();
-        let made = http1::Builder::new()
-            .max_header_size(HEAD_BYTES_MAX)
-            .max_buf_size(HEAD_BYTES_MAX * 2)
-            .writev(false)
-            .handshake(TokioIo::new(Counted::new(stream, awaited.clone())))
-            .await;
+        let mut builder = http1::Builder::new();
+        builder.max_header_size(HEAD_BYTES_MAX).max_buf_size(HEAD_BYTES_MAX * 2).writev(false);
+        if wide {
+            builder.max_headers(FIELDS_MAX);
+        }
+        let made = builder.handshake(TokioIo::new(Counted::new(stream, awaited.clone(), wide))).await;
         let (sender, connection) = made.map_err(|cause| self.protocol(place, &cause))?;
         tokio::task::spawn_local(async move {
             // Its errors reach whoever waits for the answer.
@@ -234,7 +296,7 @@ impl Upstream {
     fn failed(&self, place: usize, error: &hyper::Error, breach: &Breach) -> UpstreamError {
         if breach.error().is_some() || error.is_user() {
             UpstreamError::RequestBody
-        } else if error.is_parse() || error.is_parse_too_large() || is_too_many(error) {
+        } else if error.is_parse() || error.is_parse_too_large() || is_too_many(error) || is_too_wide(error) {
             self.protocol(place, error)
         } else {
             UpstreamError::Reset(self.authority(place))

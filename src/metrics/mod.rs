@@ -365,7 +365,7 @@ impl Metrics {
             ),
             config_reloads: Words::new(&reloads, &[], &RELOADS),
             draining: gauge(&r, "draining", "1 while connections are drained"),
-            log_dropped: counter(&r, "log_dropped_total", "access log lines that found no room"),
+            log_dropped: counter(&r, "log_dropped_total", "lines of the logs that found no room"),
             panics: counter(&r, "panics_total", "panics that were caught"),
             registry: r,
         }

@@ -4,21 +4,33 @@
 //!    from its end, where each proxy writes, and reading stops at the first address that nobody trusted vouches for.
 //! 2. What stands before a malformed entry is not looked at: the last good address is the client's.
 //! 3. One field is read, the configured one. The other is nobody's word.
+//! 4. Whoever comes by a socket in the file system has no address. [`LOCAL`] stands for all of them, and `unix:` in the
+//!    list for the trust in them.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use ipnet::IpNet;
 use thiserror::Error;
 
 /// Networks whose proxies are trusted.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Networks(Vec<IpNet>);
+pub struct Networks {
+    networks: Vec<IpNet>,
+    /// Whether those who come by a socket in the file system are.
+    local: bool,
+}
+
+/// Stands for everybody who comes by a socket in the file system: an address that no connection can come from.
+pub const LOCAL: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+
+/// What a list has for them.
+const LOCAL_NAME: &str = "unix:";
 
 /// Why a text is no network to trust.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum NetworkError {
     /// Neither an address nor a network.
-    #[error("expected an address or a network such as `10.0.0.0/8`")]
+    #[error("expected an address, a network such as `10.0.0.0/8`, or `unix:`")]
     Syntax,
     /// Everybody's.
     #[error("it is everybody's; whoever is in it may say who a client is")]
@@ -51,19 +63,29 @@ const HOPS_MAX: usize = 16;
 impl Networks {
     /// Networks of these texts; an address alone is a network of one. A mapped IPv4 address is the IPv4 one.
     pub fn parse<'t>(texts: impl IntoIterator<Item = &'t str>) -> Result<Self, (&'t str, NetworkError)> {
-        let networks = texts.into_iter().map(|text| network(text).map_err(|error| (text, error)));
-        networks.collect::<Result<_, _>>().map(Self)
+        let mut read = Self::default();
+        for text in texts {
+            if text == LOCAL_NAME {
+                read.local = true;
+            } else {
+                read.networks.push(network(text).map_err(|error| (text, error))?);
+            }
+        }
+        Ok(read)
     }
 
     /// Whether there is none.
     pub const fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.networks.is_empty() && !self.local
     }
 
     /// Whether an address is in one of them.
     pub fn contain(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
-        self.0.iter().any(|network| network.contains(&address))
+        if address == LOCAL {
+            return self.local;
+        }
+        self.networks.iter().any(|network| network.contains(&address))
     }
 
     /// Where a request of this peer came from, by the values of `field` in the order in which they were received.
@@ -285,6 +307,18 @@ mod tests {
             let source = trusted.source(ip("10.0.0.1"), Field::Forwarded, values);
             assert_eq!(source.client, ip(client), "{name}");
         }
+    }
+
+    #[test]
+    fn a_socket_in_the_file_system_is_trusted_by_its_name_alone() {
+        let header = b"198.51.100.7, 10.0.0.2".as_slice();
+        let source = |trusted: &Networks| trusted.source(LOCAL, Field::XForwardedFor, [header]);
+        for stranger in [networks(&["10.0.0.0/8"]), networks(&["0.0.0.0/8"]), Networks::default()] {
+            assert_eq!(source(&stranger), Source { client: LOCAL, hops: Vec::new() });
+        }
+        let trusted = networks(&["unix:", "10.0.0.0/8"]);
+        assert_eq!(source(&trusted), Source { client: ip("198.51.100.7"), hops: vec![ip("10.0.0.2"), LOCAL] });
+        assert!(!networks(&["unix:"]).is_empty() && !networks(&["unix:"]).contain(ip("127.0.0.1")));
     }
 
     proptest::proptest! {

@@ -29,6 +29,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use crate::{
@@ -186,6 +187,9 @@ pub trait Driver: SubscriptionStore + NonceStore + PaymentStore + SessionStore +
     /// See [`Store::foreign_writes`].
     fn foreign_writes(&self) -> &Arc<AtomicU64>;
 
+    /// See [`Store::set_timeout`].
+    fn set_timeout(&self, timeout: Duration);
+
     /// See [`Store::check`].
     fn check(&self) -> BoxFuture<'_, ()>;
 }
@@ -250,6 +254,11 @@ impl Store {
     /// Whoever remembers an answer reads the number *before* asking, and forgets the answer when it has changed since.
     pub fn foreign_writes(&self) -> Arc<AtomicU64> {
         Arc::clone(self.driver.foreign_writes())
+    }
+
+    /// Another bound on operations that begin from now on: see [`Settings::timeout`].
+    pub fn set_timeout(&self, timeout: Duration) {
+        self.driver.set_timeout(timeout);
     }
 
     /// Whether the store answers at all: for readiness, and to say at the start why it does not.

@@ -33,7 +33,7 @@ use rusqlite::Connection;
 pub(super) use self::file::Place;
 use self::{
     queue::Queue,
-    worker::{Line, Reader, Writer},
+    worker::{Line, Patience, Reader, Writer},
 };
 use super::{
     BoxFuture, Claim, Cursor, Driver, Filter, Grant, IMPORT_MAX, NonceKey, NonceStore, PAGE_MAX, Page, Settings,
@@ -60,7 +60,7 @@ pub(super) struct Sqlite {
     writer: Queue,
     /// Nothing in memory: the writer reads too.
     readers: Option<Queue>,
-    timeout: Duration,
+    timeout: Patience,
     foreign_writes: Arc<AtomicU64>,
     #[cfg(test)]
     commits: Arc<AtomicU64>,
@@ -71,9 +71,9 @@ pub(super) struct Sqlite {
 impl Sqlite {
     /// Opens the database and starts its threads.
     pub(super) fn open(place: Place, settings: &Settings) -> Result<Self, StoreError> {
-        let timeout = settings.timeout;
+        let timeout = Patience::new(settings.timeout);
         let in_memory = place == Place::Memory;
-        let mut line = Line::new(place.clone(), timeout);
+        let mut line = Line::new(place.clone(), timeout.clone());
         if let Err(error) = line.connection()
             && (settings.require_at_start || error.is_lasting())
         {
@@ -86,7 +86,7 @@ impl Sqlite {
             None
         } else {
             let (queue, tasks) = Queue::new();
-            Some(start_readers(queue, &tasks, &place, timeout)?)
+            Some(start_readers(queue, &tasks, &place, &timeout)?)
         };
         let worker = Writer::new(line, tasks, Arc::clone(&foreign_writes), Arc::clone(&commits));
         Ok(Self {
@@ -104,7 +104,7 @@ impl Sqlite {
         T: Send + 'static,
         F: FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
     {
-        self.readers.as_ref().unwrap_or(&self.writer).ask(self.timeout, work).await
+        self.readers.as_ref().unwrap_or(&self.writer).ask(self.timeout.get(), work).await
     }
 
     async fn write<T, F>(&self, work: F) -> Result<T, StoreError>
@@ -112,13 +112,13 @@ impl Sqlite {
         T: Send + 'static,
         F: FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
     {
-        self.writer.ask(self.timeout, work).await
+        self.writer.ask(self.timeout.get(), work).await
     }
 
     /// How long to wait for a call that writes so many rows.
     fn patience(&self, rows: usize) -> Duration {
         let more = u32::try_from(rows / ROWS_A_TIMEOUT).unwrap_or(u32::MAX);
-        self.timeout.saturating_mul(more.saturating_add(1))
+        self.timeout.get().saturating_mul(more.saturating_add(1))
     }
 }
 
@@ -126,10 +126,10 @@ fn start_readers(
     mut queue: Queue,
     tasks: &queue::Tasks,
     place: &Place,
-    timeout: Duration,
+    timeout: &Patience,
 ) -> Result<Queue, StoreError> {
     for _ in 0..READERS {
-        let reader = Reader::new(Line::new(place.clone(), timeout), tasks.clone());
+        let reader = Reader::new(Line::new(place.clone(), timeout.clone()), tasks.clone());
         queue = queue.served_by("store-reader", move || reader.run())?;
     }
     Ok(queue)
@@ -192,6 +192,10 @@ impl NonceStore for Sqlite {
 impl Driver for Sqlite {
     fn name(&self) -> &'static str {
         "sqlite"
+    }
+
+    fn set_timeout(&self, timeout: Duration) {
+        self.timeout.set(timeout);
     }
 
     fn foreign_writes(&self) -> &Arc<AtomicU64> {
@@ -284,6 +288,26 @@ mod tests {
             for number in 0..50 {
                 assert_eq!(store.find(&account(number)).await.expect("an answer").iter().count(), 1, "{number}");
             }
+        });
+    }
+
+    #[test]
+    fn another_time_out_counts_for_the_operations_after_it() {
+        let (_folder, store) = in_file(60_000);
+        block_on(async {
+            let (release, held) = hold(&store).await;
+            store.set_timeout(Duration::from_millis(20));
+            let asked = Instant::now();
+            let late = store.grant(&nano(0, None), NOW).await.expect_err("the writer is busy");
+            assert_eq!(late.as_str(), "timeout");
+            assert!(asked.elapsed() < Duration::from_secs(30));
+            drop(release);
+            held.await.expect("the holder's commit");
+            let told = store.write(|connection| {
+                let millis = connection.query_row("PRAGMA busy_timeout", [], |row| row.get::<_, i64>(0));
+                millis.map_err(|error| file::failed("cannot ask", error))
+            });
+            assert_eq!(told.await.expect("an answer"), 20, "and for other programs' locks");
         });
     }
 

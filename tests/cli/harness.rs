@@ -134,6 +134,11 @@ pub(crate) fn finish(mut command: Command, input: &[u8]) -> Ran {
 }
 
 impl Running {
+    /// The next line of the log.
+    pub(crate) fn line(&self) -> String {
+        self.log.recv_timeout(PATIENCE).expect("a line of the log")
+    }
+
     /// The next `audit` event in the log.
     pub(crate) fn audited(&self) -> Value {
         loop {

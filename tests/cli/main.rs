@@ -14,6 +14,7 @@ mod secrets;
 #[allow(dead_code, reason = "the tests of the facilitator use it too, and other parts of it")]
 mod server;
 mod sessions;
+mod short;
 mod vectors;
 
 use std::{
@@ -240,12 +241,29 @@ fn a_file_with_a_secret_is_for_its_owner() {
     let with = |token: &str| small_configuration("a.db").replace("[admin]", &format!("[admin]\ntoken = \"{token}\""));
     let said = "warning: `g.toml` holds a secret and can be read by other users of this machine\n --> g.toml   (chmod 600 \
         keeps them out; or refer to it as \"${file:/path}\")\n";
+    let node = |url: &str| {
+        let table = format!(
+            "[chains.eip155]\nallow = [\"eip155:8453\"]\nschemes = [\"eip191\", \"eip1271\"]\n\
+             rpc = {{ \"eip155:8453\" = [\"{url}\"] }}\n[store]"
+        );
+        small_configuration("a.db").replace("[store]", &table)
+    };
+    let with_header = |value: &str| {
+        small_configuration("a.db")
+            + "[[x402.facilitator]]\nurl = \"https://money.example\"\n"
+            + &format!("headers = {{ Authorization = \"{value}\" }}\n")
+            + "[[x402.accept]]\nnetwork = \"eip155:8453\"\npay_to = \"0x209693Bc6afc0C5328bA36FaF03C514EF312287C\"\n"
+    };
     desk.write("secret", token);
     let elsewhere = format!("${{file:{}}}", desk.path("secret").display());
     for (name, text, secret, warned) in [
         ("for all", with(token), false, said),
         ("for the owner", with(token), true, ""),
         ("elsewhere", with(&elsewhere), false, ""),
+        ("the key of a node", node("https://node.example/v2/hunter2"), false, said),
+        ("a node without one", node("https://node.example"), false, ""),
+        ("a header", with_header("hunter2"), false, said),
+        ("a header from elsewhere", with_header(&elsewhere), false, ""),
     ] {
         let _ = fs::remove_file(desk.path("g.toml"));
         if secret {

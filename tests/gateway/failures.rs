@@ -43,6 +43,8 @@ pub(crate) struct Flaky {
     keeps_sessions: AtomicBool,
     /// Milliseconds until a failure is told.
     silence: AtomicU64,
+    /// How long it may take, in milliseconds, if that was changed.
+    patience: AtomicU64,
     asked: AtomicUsize,
     foreign_writes: Arc<AtomicU64>,
 }
@@ -64,6 +66,7 @@ impl Flaky {
             panics: AtomicBool::new(false),
             keeps_sessions: AtomicBool::new(false),
             silence: AtomicU64::new(0),
+            patience: AtomicU64::new(0),
             asked: AtomicUsize::new(0),
             foreign_writes: Arc::default(),
         })
@@ -71,6 +74,12 @@ impl Flaky {
 
     pub(crate) fn store(self: &Arc<Self>) -> Store {
         Store::new(Arc::clone(self) as Arc<dyn Driver>)
+    }
+
+    /// How long it may take, if that was changed.
+    pub(crate) fn patience(&self) -> Option<Duration> {
+        let millis = self.patience.load(Ordering::SeqCst);
+        (millis > 0).then(|| Duration::from_millis(millis))
     }
 
     pub(crate) fn fail(&self, fails: bool) {
@@ -317,6 +326,11 @@ impl Driver for Flaky {
 
     fn foreign_writes(&self) -> &Arc<AtomicU64> {
         &self.foreign_writes
+    }
+
+    fn set_timeout(&self, timeout: Duration) {
+        self.patience.store(timeout.as_millis().try_into().expect("a while"), Ordering::SeqCst);
+        self.inner.set_timeout(timeout);
     }
 
     fn check(&self) -> BoxFuture<'_, ()> {

@@ -89,6 +89,7 @@ async fn answer(
     record: Arc<Mutex<Vec<Seen>>>,
 ) -> Result<http::Response<http2::Body>, Infallible> {
     let (head, body) = request.into_parts();
+    let many = head.uri.path().strip_prefix("/public/fields/").and_then(|count| count.parse::<usize>().ok());
     let collected = body.collect().await.expect("the body comes to its end");
     let (trailers, body) = (collected.trailers().cloned(), collected.to_bytes());
     record.lock().expect("no panic while held").push((head, body.clone(), trailers));
@@ -98,6 +99,11 @@ async fn answer(
     let trailers: http::HeaderMap =
         fields.iter().map(|(name, value)| (name.parse().expect("a name"), value.parse().expect("a value"))).collect();
     let body = Full::new(body).with_trailers(std::future::ready(Some(Ok(trailers)))).boxed();
+    if let Some(fields) = many {
+        // Two are the date and the length.
+        let answer = (2..fields).fold(http::Response::builder(), |answer, _| answer.header("x-stub", "1"));
+        return Ok(answer.body(body).expect("an answer"));
+    }
     let answer = http::Response::builder().header("x-stub", "1").header("content-type", "application/grpc+proto");
     Ok(answer.body(body).expect("an answer"))
 }
@@ -250,4 +256,16 @@ fn u1_a_service_that_comes_back_is_connected_anew() {
     assert_eq!(gateway.send(&Request::get("/public/x")).status, 200);
     drop(service);
     assert_eq!(gateway.send(&Request::get("/public/x")).outcome(), (502, "upstream_unreachable".to_owned()));
+}
+
+#[test]
+fn an_answer_has_two_hundred_fields_at_most() {
+    let service = Service::start(None);
+    let gateway = Setup::to(&format!("h2c://{}", service.address)).tables(TABLES).start();
+    for fields in [100, 101, 200] {
+        let answer = gateway.send(&Request::get(&format!("/public/fields/{fields}")));
+        assert_eq!((answer.status, answer.all("x-stub").len()), (200, fields - 2));
+    }
+    let answer = gateway.send(&Request::get("/public/fields/201"));
+    assert_eq!(answer.outcome(), (502, "upstream_invalid".to_owned()));
 }

@@ -15,6 +15,11 @@ const TABLES: &str = "\n[[route]]\nname = \"live\"\nprefix = \"/live\"\nupstream
 
 /// An upstream that sends an event whenever the test has one, and says when the gateway hung up.
 fn events() -> (Upstream, std::sync::mpsc::Sender<&'static str>, Receiver<()>) {
+    events_as("text/event-stream")
+}
+
+/// The same with this content type.
+fn events_as(kind: &'static str) -> (Upstream, std::sync::mpsc::Sender<&'static str>, Receiver<()>) {
     let (say, said) = channel::<&'static str>();
     let (hang_up, hung_up) = channel();
     let said = std::sync::Mutex::new(said);
@@ -24,7 +29,7 @@ fn events() -> (Upstream, std::sync::mpsc::Sender<&'static str>, Receiver<()>) {
             return;
         }
         let head =
-            "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\nx-stub: 1\r\n\r\n";
+            format!("HTTP/1.1 200 OK\r\ncontent-type: {kind}\r\ntransfer-encoding: chunked\r\nx-stub: 1\r\n\r\n");
         let mut stream = reader.into_inner();
         let _ = stream.write_all(head.as_bytes());
         let said = said.lock().expect("no panic while held");
@@ -43,8 +48,12 @@ fn events() -> (Upstream, std::sync::mpsc::Sender<&'static str>, Receiver<()>) {
 }
 
 fn open(gateway: &Gateway, target: &str, fields: &[(&str, &str)]) -> Client {
+    open_by(gateway, Request::get(target), fields)
+}
+
+fn open_by(gateway: &Gateway, request: Request, fields: &[(&str, &str)]) -> Client {
     let mut client = gateway.client();
-    let request = fields.iter().fold(Request::get(target), |request, (name, value)| request.header(name, value));
+    let request = fields.iter().fold(request, |request, (name, value)| request.header(name, value));
     client.write(&request.bytes());
     let (status, headers) = client.read_head().expect("an answer");
     assert_eq!(status, 200, "{headers:?}");
@@ -128,5 +137,45 @@ fn a_stream_may_be_silent_for_longer_than_an_answer() {
     let gateway = Setup::over(&upstream).tables(TABLES).start();
     let mut client = open(&gateway, "/short", &[]);
     assert!(!rest(&mut client).ends_with(b"0\r\n\r\n"), "U7: the route's own limit goes before it");
+    hung_up.recv_timeout(Duration::from_secs(10)).expect("the service is told");
+}
+
+/// Whoever did not ask for `text/event-stream` was heard until the end of its credential, whatever became of its plan.
+#[test]
+fn a_stream_that_nobody_asked_for_by_its_name_is_judged_anew_like_any_other() {
+    let rows = [
+        ("no Accept", "text/event-stream", None, "GET"),
+        ("any", "text/event-stream; charset=utf-8", Some("*/*"), "GET"),
+        ("one of several", "text/event-stream;charset=utf-8", Some("application/json, text/event-stream"), "GET"),
+        ("a question with a body", "Text/Event-Stream ; charset=utf-8", Some("application/json"), "POST"),
+        ("gRPC", "application/grpc", None, "POST"),
+    ];
+    for (name, kind, accept, method) in rows {
+        let (upstream, say, hung_up) = events_as(kind);
+        let gateway = Setup::over(&upstream).tables(TABLES).set("upstreams.api.idle_timeout", "200ms").start();
+        let wallet = Wallet::evm(1);
+        gateway.grant(&wallet, "nano");
+        let token = wallet.token();
+        gateway.secrets.add(&token);
+        let accept = accept.map(|accept| ("Accept", accept));
+        let fields: Vec<_> = accept.into_iter().chain([("Authorization", token.as_str())]).collect();
+        let mut client = open_by(&gateway, Request::new(method, "/live/x?a=b"), &fields);
+        std::thread::sleep(Duration::from_millis(500));
+        say.send("data: still\n\n").expect("the service lives");
+        hear(&mut client, "data: still");
+        let revoked = gateway.block_on(gateway.store.subscriptions().revoke(&key(&wallet), "nano"));
+        assert!(revoked.expect("the store revokes"), "{name}");
+        gateway.gate.changed(&key(&wallet));
+        assert!(!rest(&mut client).ends_with(b"0\r\n\r\n"), "{name}: U4: it is no clean end");
+        hung_up.recv_timeout(Duration::from_secs(10)).expect("the service is told");
+    }
+}
+
+#[test]
+fn what_only_begins_like_a_stream_of_events_is_none() {
+    let (upstream, _say, hung_up) = events_as("text/event-streaming");
+    let gateway = Setup::over(&upstream).tables(TABLES).set("upstreams.api.idle_timeout", "100ms").start();
+    let mut client = open(&gateway, "/public/x", &[]);
+    assert!(!rest(&mut client).ends_with(b"0\r\n\r\n"), "the upstream's limit counts");
     hung_up.recv_timeout(Duration::from_secs(10)).expect("the service is told");
 }

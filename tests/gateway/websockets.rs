@@ -12,8 +12,18 @@ use std::{
 };
 
 use futures_util::{SinkExt as _, StreamExt as _};
-use siwx_gateway::store::Term;
-use tokio::net::{TcpListener, TcpStream};
+use siwx_gateway::{
+    edge::{
+        settings::{CertificateFiles, TlsSettings},
+        tls::server_config,
+    },
+    store::Term,
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpListener, TcpStream},
+};
+use tokio_rustls::TlsAcceptor;
 use tokio_tungstenite::{
     WebSocketStream, accept_hdr_async, client_async,
     tungstenite::{
@@ -26,7 +36,9 @@ use tokio_tungstenite::{
 
 use crate::{
     failures::Flaky,
-    harness::{Gateway, Request, Setup, Upstream, Wallet, http2, key, runtime, time, upstream::read_request},
+    harness::{
+        Gateway, Request, Setup, Upstream, Wallet, http2, key, runtime, time, tls::Authority, upstream::read_request,
+    },
 };
 
 /// The fields of the handshakes that came.
@@ -43,6 +55,10 @@ struct Echo {
 
 impl Echo {
     fn new() -> Self {
+        Self::start(None)
+    }
+
+    fn start(tls: Option<TlsAcceptor>) -> Self {
         let (ending, ended) = channel();
         let (stop, stopped) = tokio::sync::oneshot::channel();
         let (bound, address) = channel();
@@ -57,7 +73,16 @@ impl Echo {
                 let accepting = async {
                     loop {
                         let (stream, _) = listener.accept().await.expect("a connection");
-                        tokio::task::spawn_local(echo(stream, ending.clone(), Arc::clone(&seen)));
+                        let (tls, ending, seen) = (tls.clone(), ending.clone(), Arc::clone(&seen));
+                        tokio::task::spawn_local(async move {
+                            match tls {
+                                None => echo(stream, ending, seen).await,
+                                Some(tls) => {
+                                    let Ok(stream) = tls.accept(stream).await else { return };
+                                    echo(stream, ending, seen).await;
+                                }
+                            }
+                        });
                     }
                 };
                 tokio::select! { () = accepting => {}, _ = stopped => {} }
@@ -82,7 +107,7 @@ impl Drop for Echo {
     }
 }
 
-async fn echo(stream: TcpStream, ending: Sender<Option<u16>>, seen: Handshakes) {
+async fn echo(stream: impl AsyncRead + AsyncWrite + Unpin, ending: Sender<Option<u16>>, seen: Handshakes) {
     #[expect(clippy::result_large_err, reason = "the error is tungstenite's")]
     let agree = |asked: &Asked, mut agreed: Agreed| {
         let fields = asked.headers().iter();
@@ -189,6 +214,29 @@ fn a_websocket_carries_what_both_sides_say() {
     gateway.expect_metric("siwx_connections_total{protocol=\"ws\"}", 1.0);
     gateway.expect_metric("siwx_http_requests_in_flight", 0.0);
     gateway.expect_metric("siwx_upstream_connections{state=\"active\",upstream=\"api\"}", 0.0);
+}
+
+/// Where HTTP/2 was agreed on, a WebSocket was answered as if it were any other request.
+#[test]
+fn a_websocket_goes_by_http1_to_an_upstream_that_speaks_http2() {
+    let authority = Authority::new();
+    let (cert, key) = authority.issue("api", &["localhost"]);
+    let files = CertificateFiles { hosts: vec!["localhost".to_owned()], cert, key };
+    let settings = TlsSettings { tls12: true, certificates: vec![files], client_auth: None };
+    // It offers both, and would take HTTP/2 if it could.
+    let config = server_config(&settings, true).expect("a certificate").expect("one");
+    let echo = Echo::start(Some(TlsAcceptor::from(config)));
+    let url = echo.url.replace("http://127.0.0.1", "https://localhost");
+    let ca = authority.file().display().to_string();
+    let setup = Setup::to(&url).tables(TABLES).set("upstreams.api.http2", "true");
+    let gateway = setup.set("upstreams.api.tls.ca", &ca).start();
+    let token = Wallet::evm(1).token();
+    gateway.block_on(async {
+        for _ in 0..2 {
+            let mut socket = open(&gateway, "/ws", &[("authorization", &token)]).await.expect("a WebSocket");
+            speak(&mut socket, Message::text("hello")).await;
+        }
+    });
 }
 
 #[test]

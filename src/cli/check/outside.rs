@@ -44,18 +44,7 @@ pub(super) fn examine(config: &Config, source: &Source, report: &mut Report) {
 
 /// A configuration that holds a secret itself, rather than a reference to one, is a secret too.
 fn examine_file(config: &Config, source: &Source, report: &mut Report) {
-    let token = config.edge.admin.as_ref().and_then(|admin| admin.token.as_ref());
-    let nonce_secret = config.gate.payments.as_ref().and_then(|payments| payments.nonce_secret.as_ref());
-    let headers = config.facilitators.iter().flat_map(|facilitator| &facilitator.headers);
-    let headers: Vec<_> = headers.filter_map(|header| header.value().ok()).collect();
-    let mut secrets = token
-        .map(|token| token.expose().as_bytes())
-        .into_iter()
-        .chain(nonce_secret.map(|secret| secret.expose().as_slice()))
-        .chain(headers.iter().map(http::HeaderValue::as_bytes))
-        .filter_map(|secret| std::str::from_utf8(secret).ok());
-    let holds_secret = secrets.any(|secret| !secret.is_empty() && source.text().contains(secret));
-    if holds_secret && is_open_to_others(Path::new(source.name())).unwrap_or(false) {
+    if config.holds_secrets && is_open_to_others(Path::new(source.name())).unwrap_or(false) {
         let title = format!("`{}` holds a secret and can be read by other users of this machine", source.name());
         report.warn(&Place::Nowhere, title, "chmod 600 keeps them out; or refer to it as \"${file:/path}\"");
     }

@@ -9,7 +9,7 @@ use super::{
     test_facilitator,
 };
 use crate::{
-    app::{App, SystemClock, World, start_log},
+    app::{App, Events, SystemClock, World},
     caip::AccountKey,
     cli::{configuration::Source, console::Failure, run::start_failure, wallet::Wallet},
     store::{self, Grant, Store, Term},
@@ -47,13 +47,14 @@ impl Stage {
         let [gateway, admin] = free_addresses(looked_at).map_err(unbound)?;
         let text = configuration(gateway, admin, [api_address, facilitator_address], looked_at);
         let (config, report) = Source::own("demo.toml", text).resolve()?;
-        start_log(config.log);
+        let events = Events::start().map_err(Failure::failed)?;
+        events.show(config.log);
         let store = store::open(&config.store).map_err(Failure::failed)?;
         for wallet in [&cast.ethereum, &cast.solana] {
             subscribe(&store, wallet).await?;
         }
         let world = World { access_log: Box::new(std::io::stderr()), ..World::system() };
-        let app = App::bind_with_store(config, report, world, store).map_err(start_failure)?;
+        let app = App::bind_with_store(config, report, world, store).map_err(start_failure)?.log_to(events);
         let facilitator = facilitator_address.to_string();
         Ok(Self { app, gateway: gateway.to_string(), admin: admin.to_string(), facilitator })
     }

@@ -17,7 +17,7 @@ use super::{
     store::{configuration, open},
 };
 use crate::{
-    app::{SystemClock, start_log},
+    app::{Events, SystemClock},
     chain::account::{Named, spelled},
     edge::admin::payments::as_json,
     store::{
@@ -158,7 +158,8 @@ fn resolve(arguments: &Resolve) -> Result<ExitCode, Failure> {
     let word = word(arguments)?;
     let config = configuration(file)?;
     let (runtime, store) = open(&config)?;
-    start_log(config.log);
+    let events = Events::start().map_err(Failure::failed)?;
+    events.show(config.log);
     let payments = store.payments();
     let before = runtime.block_on(find(&*payments, id))?;
     let how = word.resolution(&before).map_err(|error| missing(&error))?;

@@ -112,7 +112,8 @@ const SERVER: &[Key] = &[
     texts(
         "trusted_proxies",
         &[],
-        "Addresses and networks whose word is taken for where a request came from, such as \"10.0.0.0/8\".",
+        "Addresses and networks whose word is taken for where a request came from, such as \"10.0.0.0/8\"; \"unix:\" is \
+         whoever comes by a socket in the file system. Of these, clients count by the address that is told of them.",
     ),
     choice(
         "forwarded_source",

@@ -4,7 +4,7 @@ use std::{net::Ipv6Addr, path::PathBuf};
 
 use http::uri::{Authority, Uri};
 
-use super::{is_name, routes::is_path};
+use super::{Routed, is_name, routes::is_path};
 use crate::{
     config::{
         report::{Place, Report},
@@ -88,6 +88,23 @@ fn upstream(name: &Text, section: &Section, report: &mut Report) -> Option<(Upst
     };
     let ca_place = if ca.place == Place::Nowhere { &name.place } else { &ca.place };
     Some((settings, ca_place.clone()))
+}
+
+/// Warns of routes that take WebSockets to an upstream that cannot carry them.
+pub(super) fn check_websockets(upstreams: &[UpstreamSettings], routed: &Routed, report: &mut Report) {
+    // If one was wrong, which route goes to which is not known.
+    if report.has_errors() {
+        return;
+    }
+    for (rule, place) in routed.rules.iter().zip(&routed.places).filter(|(rule, _)| rule.websocket) {
+        let upstream = upstreams.get(rule.upstream);
+        if let Some(upstream) = upstream.filter(|upstream| !upstream.carries_tunnels()) {
+            let title =
+                format!("route \"{}\" takes WebSockets, and upstream \"{}\" carries none", rule.name, upstream.name);
+            let hint = "`h2c://` is HTTP/2 alone, they need HTTP/1.1: use `http://`, or `https://` for both";
+            report.warn(place, title, hint);
+        }
+    }
 }
 
 /// All URLs: of one scheme, since one configuration of TLS is for them all.

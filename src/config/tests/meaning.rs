@@ -398,3 +398,21 @@ fn what_plans_and_routes_allow() {
     };
     assert_eq!(config(&format!("{SMALLEST}{plans}")).gate.plan_limits, [nothing, all]);
 }
+
+#[test]
+fn a_route_for_websockets_to_an_upstream_that_carries_none_is_warned_of() {
+    let rows = [
+        ("\"http://127.0.0.1:3000\"]", "websocket = true", false),
+        ("\"https://127.0.0.1:3000\"]\nhttp2 = true", "websocket = true", false),
+        ("\"h2c://127.0.0.1:3000\"]", "websocket = false", false),
+        ("\"h2c://127.0.0.1:3000\"]", "websocket = true", true),
+    ];
+    for (url, websocket, warned) in rows {
+        let text = changed("\"http://127.0.0.1:3000\"]", url) + websocket + "\n";
+        let told = report(&text, &[]);
+        assert!(resolved(&text, &[]).is_ok(), "{told}");
+        let title =
+            "warning: route \"all\" takes WebSockets, and upstream \"api\" carries none\n --> siwx-gateway.toml:8:10";
+        assert_eq!(told.contains(title), warned, "{url} {websocket}: {told}");
+    }
+}

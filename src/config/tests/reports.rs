@@ -113,7 +113,7 @@ error: `proxy.example` cannot be trusted
  --> siwx-gateway.toml:3:47
   |
 3 | trusted_proxies = ["10.0.0.0/8", "0.0.0.0/0", "proxy.example"]
-  |                                               ^^^^^^^^^^^^^^^ expected an address or a network such as `10.0.0.0/8`
+  |                                               ^^^^^^^^^^^^^^^ expected an address, a network such as `10.0.0.0/8`, or `unix:`
 "#,
     ),
     (

@@ -9,7 +9,10 @@ use hyper::body::Incoming;
 use super::{Arrival, Worker};
 use crate::{
     caip::AccountId,
-    edge::{access_log::Line, peer::Peer},
+    edge::{
+        access_log::Line,
+        peer::{Logged, Peer},
+    },
     gate::Judged,
     policy::identity::Known,
 };
@@ -19,8 +22,8 @@ impl Worker {
     pub(super) fn first_line(&self, arrival: &Arrival, peer: &Peer, request: &Request<Incoming>) -> Option<Line> {
         let mut line = self.log.line(arrival.now)?;
         line.plain("request_id", self.id(arrival).to_str().unwrap_or(""));
-        line.plain("client_ip", peer.client(arrival.relayed.as_deref()));
-        line.plain("peer_ip", peer.socket());
+        line.plain("client_ip", Logged(peer.client(arrival.relayed.as_deref())));
+        line.plain("peer_ip", Logged(peer.socket()));
         line.method(request.method());
         let host = request.headers().get(HOST).and_then(|host| host.to_str().ok());
         line.host(host.or_else(|| request.uri().host()));
@@ -36,8 +39,8 @@ impl Worker {
     pub(super) fn refused_line(&self, arrival: &Arrival, peer: &Peer) -> Option<Line> {
         let mut line = self.log.line(arrival.now)?;
         line.plain("request_id", self.id(arrival).to_str().unwrap_or(""));
-        line.plain("client_ip", peer.client(None));
-        line.plain("peer_ip", peer.socket());
+        line.plain("client_ip", Logged(peer.client(None)));
+        line.plain("peer_ip", Logged(peer.socket()));
         for unread in ["method", "host", "path", "query", "proto"] {
             line.null(unread);
         }

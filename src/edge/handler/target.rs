@@ -23,6 +23,8 @@ use crate::{
 /// A request whose head is in order.
 pub(super) struct Target<'r> {
     pub(super) host: Host<'r>,
+    /// Its place among the hosts that are served.
+    pub(super) served: usize,
     pub(super) path: CanonicalPath<'r>,
 }
 
@@ -51,9 +53,8 @@ impl Worker {
             error => Answer::BadRequest(error.to_string()),
         })?;
         let host = Host::parse(host).map_err(|error| Answer::BadRequest(error.to_string()))?;
-        if !live.settings.hosts.iter().any(|served| served == host.as_str()) {
-            return Err(Answer::UnknownHost);
-        }
+        let served = live.settings.hosts.iter().position(|served| served == host.as_str());
+        let served = served.ok_or(Answer::UnknownHost)?;
         if !peer.showed_certificate(live) {
             return Err(Answer::UnknownHost);
         }
@@ -76,7 +77,7 @@ impl Worker {
         };
         let path = CanonicalPath::parse(path).map_err(Answer::BadPath)?;
         target::check_query(query.unwrap_or("")).map_err(Answer::BadPath)?;
-        Ok(Target { host, path })
+        Ok(Target { host, served, path })
     }
 }
 

@@ -23,14 +23,13 @@ pub(super) fn join_cookies(headers: &mut HeaderMap) {
     }
 }
 
-/// Takes a cookie out of the one field that there is, and the field with the last of them.
-pub(super) fn remove_cookie(headers: &mut HeaderMap, cookie: &Cookie) {
-    let Some(field) = headers.get(COOKIE) else {
-        return;
-    };
+/// Takes a cookie out of the one field that there is, and the field with the last of them; gives the field as it was, if
+/// the cookie was in it.
+pub(super) fn remove_cookie(headers: &mut HeaderMap, cookie: &Cookie) -> Option<HeaderValue> {
+    let field = headers.get(COOKIE)?;
     let pairs = || field.as_bytes().split(|b| *b == b';');
     if !pairs().any(|pair| cookie.is_ours(pair)) {
-        return;
+        return None;
     }
     let mut kept = Vec::with_capacity(field.len());
     for pair in pairs().filter(|pair| !cookie.is_ours(pair)).map(<[u8]>::trim_ascii).filter(|pair| !pair.is_empty()) {
@@ -43,7 +42,7 @@ pub(super) fn remove_cookie(headers: &mut HeaderMap, cookie: &Cookie) {
     match HeaderValue::from_bytes(&kept) {
         Ok(kept) if !kept.is_empty() => headers.insert(COOKIE, kept),
         _ => headers.remove(COOKIE),
-    };
+    }
 }
 
 /// Keeps an upstream from setting our cookie, or ending it.

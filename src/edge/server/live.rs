@@ -17,7 +17,7 @@ use crate::{
         headers::HeaderRules,
         settings::{Settings, UpstreamScheme, UpstreamSettings},
         tls::{self, Tls, TlsError},
-        upstream::{Endpoint, Upstream},
+        upstream::{Connectors, Endpoint, Upstream},
     },
     gate::{Gate, keys::Keys},
     metrics::Metrics,
@@ -186,7 +186,7 @@ fn upstream(settings: UpstreamSettings, metrics: &Metrics) -> Result<Arc<Upstrea
         endpoints.push(Endpoint::new(url.clone(), name, up));
     }
     let is_tls = settings.urls.iter().any(|url| url.scheme == UpstreamScheme::Https);
-    let tls = if is_tls { Some(TlsConnector::from(upstream_tls(&settings)?)) } else { None };
+    let tls = if is_tls { Some(upstream_tls(&settings)?) } else { None };
     metrics.unverified(&settings.name).set(i64::from(settings.insecure_skip_verify));
     if settings.insecure_skip_verify {
         tracing::warn!(
@@ -199,14 +199,21 @@ fn upstream(settings: UpstreamSettings, metrics: &Metrics) -> Result<Arc<Upstrea
 }
 
 /// TLS towards an upstream, with HTTP/2 offered where that is wanted.
-fn upstream_tls(settings: &UpstreamSettings) -> Result<Arc<ClientConfig>, TlsError> {
-    let mut config = if settings.insecure_skip_verify {
+fn upstream_tls(settings: &UpstreamSettings) -> Result<Connectors, TlsError> {
+    let config = if settings.insecure_skip_verify {
         tls::unverified_client_config()?
     } else {
         tls::client_config(settings.ca.as_ref())?
     };
-    if settings.http2 {
-        Arc::make_mut(&mut config).alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    }
-    Ok(config)
+    let offering = |protocols: &[&[u8]]| {
+        let mut config = ClientConfig::clone(&config);
+        config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
+        TlsConnector::from(Arc::new(config))
+    };
+    Ok(if settings.http2 {
+        Connectors { usual: offering(&[b"h2", b"http/1.1"]), tunnels: offering(&[b"http/1.1"]) }
+    } else {
+        let usual = TlsConnector::from(config);
+        Connectors { tunnels: usual.clone(), usual }
+    })
 }

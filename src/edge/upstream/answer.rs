@@ -53,8 +53,8 @@ impl HeldResponse {
     }
 }
 
-/// Fields of an answer's head. Of HTTP/1.1 hyper takes 100.
-const FIELDS_MAX: usize = 200;
+/// Fields of an answer's head.
+pub(super) const FIELDS_MAX: usize = 200;
 
 /// Whether an answer says twice where it ends (RFC 9112 §6.3 rule 3): somebody may be smuggling, and what follows
 /// on the connection is not to be read.

@@ -27,7 +27,7 @@ use tokio::time::timeout;
 use super::{Upstream, interim::Awaited};
 use crate::edge::{body::RequestBody, deadline::Deadline};
 
-/// Bytes of an answer's head. Its fields are bounded by hyper's own 100: any other number costs time with every answer.
+/// Bytes of an answer's head.
 pub(super) const HEAD_BYTES_MAX: usize = 64 * 1024;
 
 /// A kept connection that still has to write what it was given last is closed if that takes longer.
@@ -70,7 +70,7 @@ pub(super) struct Stream {
 }
 
 /// What comes of a request.
-type Answered = Result<Response<Incoming>, TrySendError<Request<RequestBody>>>;
+pub(super) type Answered = Result<Response<Incoming>, TrySendError<Request<RequestBody>>>;
 
 // === impl Shared ===
 

@@ -17,6 +17,8 @@ pub(crate) enum UpstreamError {
     Protocol { authority: String, cause: String },
     #[error("{0} did not answer in time")]
     Timeout(String),
+    #[error("cannot connect to {0}: there are too few file descriptors; raise the limit of open files")]
+    NoRoom(String),
     #[error("too many requests wait for {0}")]
     Overloaded(String),
     #[error("the client's body ended early")]
@@ -45,7 +47,7 @@ impl UpstreamError {
             Self::Tls { .. } => Some("tls"),
             Self::Reset(_) => Some("reset"),
             Self::Protocol { .. } => Some("protocol"),
-            Self::Overloaded(_) | Self::RequestBody => None,
+            Self::NoRoom(_) | Self::Overloaded(_) | Self::RequestBody => None,
         }
     }
 }

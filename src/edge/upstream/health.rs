@@ -8,7 +8,7 @@ use std::{
 use http::{Request, header::HOST};
 use tokio::time::timeout;
 
-use super::{Made, Upstream};
+use super::{Made, Upstream, Use};
 use crate::edge::body::RequestBody;
 
 impl Upstream {
@@ -28,7 +28,9 @@ impl Upstream {
         let fault = match timeout(check.timeout, self.ask(place, &check.path)).await {
             Ok(Ok(status)) if status < 400 => None,
             Ok(Ok(status)) => Some(format!("it answered {status}")),
-            Ok(Err(fault)) => Some(fault),
+            Ok(Err(Some(fault))) => Some(fault),
+            // That we have no room for a connection says nothing about the endpoint.
+            Ok(Err(None)) => return,
             Err(_) => Some("it did not answer in time".to_owned()),
         };
         if self.endpoints.checked(place, fault.is_none()) {
@@ -40,20 +42,21 @@ impl Upstream {
         }
     }
 
-    /// The status of a GET on a connection of its own.
-    async fn ask(self: &Arc<Self>, place: usize, path: &str) -> Result<u16, String> {
-        let mut connection = match self.connect(place).await.map_err(|error| error.to_string())? {
+    /// The status of a GET on a connection of its own, or what is wrong; nothing, if it could not be asked.
+    async fn ask(self: &Arc<Self>, place: usize, path: &str) -> Result<u16, Option<String>> {
+        let made = self.connect(place, Use::Requests).await;
+        let mut connection = match made.map_err(|error| error.is_of_endpoint().then(|| error.to_string()))? {
             Made::Own(connection) => connection,
             Made::Shared(shared) => shared.stream(),
         };
         let host = self.host.as_ref().or_else(|| self.endpoints.get(place)?.host.as_ref());
         let request = Request::get(path).header(HOST, host.map_or(&b""[..], |host| host.as_bytes()));
-        let request = request.body(RequestBody::empty()).map_err(|error| error.to_string())?;
+        let request = request.body(RequestBody::empty()).map_err(|error| Some(error.to_string()))?;
         let latest = Instant::now() + self.settings.response_timeout;
         match connection.answer(request, latest).await {
             Some(Ok(answer)) => Ok(answer.status().as_u16()),
-            Some(Err(failure)) => Err(failure.error().to_string()),
-            None => Err("it did not answer in time".to_owned()),
+            Some(Err(failure)) => Err(Some(failure.error().to_string())),
+            None => Err(Some("it did not answer in time".to_owned())),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Counts interim answers (1xx) below hyper, which reads over them in silence (hardening.md row U5).
 //!
 //! An answer's first bytes are looked at, and nothing else of it: what does not begin with `HTTP/1.x 1` goes by untouched.
+//! How many fields it has is looked at on the same way (`wide`).
 
 use std::{
     io,
@@ -15,6 +16,8 @@ use std::{
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::wide;
+
 /// Interim answers before an answer. Honest services send one or two.
 const INTERIM_MAX: usize = 8;
 
@@ -28,13 +31,16 @@ pub(super) struct TooMany;
 
 /// Says that a request was sent, so that what is read next begins an answer.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Awaited(Arc<AtomicBool>);
+pub(super) struct Awaited(Arc<AtomicBool>, wide::Place);
 
 /// A stream whose answers are looked at.
 pub(super) struct Counted<S> {
-    stream: S,
+    /// Nothing once it was taken away, for an answer that is too wide.
+    stream: Option<S>,
     awaited: Awaited,
     interim: Interim,
+    /// Nothing, where answers may have any number of fields.
+    fields: Option<wide::Seen>,
 }
 
 /// Where in the answers to one request we are.
@@ -57,13 +63,26 @@ enum Place {
 
 /// Whether that is why there is no answer.
 pub(super) fn is_too_many(error: &hyper::Error) -> bool {
-    let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<io::Error>());
-    cause.and_then(io::Error::get_ref).is_some_and(|cause| cause.is::<TooMany>())
+    cause(error).is_some_and(|cause| cause.is::<TooMany>())
+}
+
+/// Whether there is no answer because it is held back.
+pub(super) fn is_too_wide(error: &hyper::Error) -> bool {
+    cause(error).is_some_and(|cause| cause.is::<wide::TooWide>())
+}
+
+fn cause(error: &hyper::Error) -> Option<&(dyn std::error::Error + Send + Sync + 'static)> {
+    std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<io::Error>())?.get_ref()
 }
 
 impl Awaited {
     pub(super) fn begin(&self) {
         self.0.store(true, Relaxed);
+    }
+
+    /// Where the connection is put if an answer is held back.
+    pub(super) const fn place(&self) -> &wide::Place {
+        &self.1
     }
 
     /// Whether a request was sent since the last time.
@@ -116,38 +135,62 @@ impl Interim {
 }
 
 impl<S> Counted<S> {
-    pub(super) fn new(stream: S, awaited: Awaited) -> Self {
-        Self { stream, awaited, interim: Interim::default() }
+    /// `wide`: answers may have any number of fields.
+    pub(super) fn new(stream: S, awaited: Awaited, wide: bool) -> Self {
+        let fields = (!wide).then(wide::Seen::default);
+        Self { stream: Some(stream), awaited, interim: Interim::default(), fields }
+    }
+
+    fn stream(&mut self) -> io::Result<Pin<&mut S>>
+    where
+        S: Unpin,
+    {
+        self.stream.as_mut().map(Pin::new).ok_or_else(|| io::ErrorKind::NotConnected.into())
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Counted<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> AsyncRead for Counted<S> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let before = buffer.filled().len();
-        ready!(Pin::new(&mut this.stream).poll_read(cx, buffer))?;
+        ready!(this.stream()?.poll_read(cx, buffer))?;
         if this.awaited.take() {
             this.interim.begin();
-        }
-        if this.interim.place == Place::Beyond {
-            return Poll::Ready(Ok(()));
+            if let Some(fields) = &mut this.fields {
+                fields.begin();
+            }
         }
         let read = buffer.filled().get(before..).unwrap_or_default();
-        Poll::Ready(this.interim.read(read).map_err(io::Error::other))
+        if this.interim.place != Place::Beyond {
+            this.interim.read(read).map_err(io::Error::other)?;
+        }
+        if let Some(fields) = &mut this.fields
+            && let Some(read) = fields.look(read)
+        {
+            if let Some(stream) = this.stream.take() {
+                this.awaited.place().put(stream, read);
+            }
+            buffer.set_filled(before);
+            return Poll::Ready(Err(io::Error::other(wide::TooWide)));
+        }
+        Poll::Ready(Ok(()))
     }
 }
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Counted<S> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().stream).poll_write(cx, bytes)
+        self.get_mut().stream()?.poll_write(cx, bytes)
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
+        self.get_mut().stream()?.poll_flush(cx)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
+        match self.get_mut().stream.as_mut() {
+            Some(stream) => Pin::new(stream).poll_shutdown(cx),
+            None => Poll::Ready(Ok(())),
+        }
     }
 }
 

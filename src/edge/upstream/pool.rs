@@ -12,9 +12,10 @@ use http::{Method, Request, header::HOST, request::Parts};
 use tokio::sync::Mutex;
 
 use super::{
-    Made, Upstream, UpstreamError,
+    Made, Upstream, UpstreamError, Use,
     answer::{Answer, HeldResponse, unacceptable},
     connection::{Connection, Sender, Shared, unmade},
+    interim::is_too_wide,
 };
 use crate::{
     edge::body::{Breach, RequestBody},
@@ -90,12 +91,13 @@ impl Pool {
         let upstream = &*self.upstream;
         let several = upstream.endpoints.are_several();
         let mut place = if several { upstream.endpoints.pick(None).unwrap_or(0) } else { 0 };
+        let of = if wants_tunnel { Use::Tunnel } else { Use::Requests };
         let mut retries = 0;
         let error = loop {
             if several && upstream.names_endpoints() {
                 self.name_endpoint(request, place);
             }
-            let (mut lease, unused_for) = match self.lease(place, retries > 0, breach, started).await {
+            let (mut lease, unused_for) = match self.lease(place, retries > 0, of, breach, started).await {
                 Ok(leased) => leased,
                 Err(error) if !several => break error,
                 Err(error) => {
@@ -123,7 +125,21 @@ impl Pool {
             // A new connection took its time, which has a bound of its own.
             let begun = if unused_for.is_some() { started } else { Instant::now() };
             let latest = begun + upstream.settings.response_timeout;
-            let mut failure = match connection.answer(sent, latest).await {
+            let head_only = sent.method() == Method::HEAD;
+            let mut answered = connection.answer(sent, latest).await;
+            if let Some(Err(failure)) = &answered
+                && is_too_wide(failure.error())
+                && breach.ended()
+                && !wants_tunnel
+            {
+                let method = if head_only { Method::HEAD } else { Method::GET };
+                // Boxed: few answers are like this.
+                let taken = Box::pin(self.upstream.take_wide(connection, method, latest)).await;
+                if let Some((connection, again)) = taken {
+                    (lease.connection, answered) = (Some(connection), again);
+                }
+            }
+            let mut failure = match answered {
                 Some(Ok(response)) => {
                     if let Some(cause) = unacceptable(&response, wants_tunnel) {
                         break UpstreamError::Protocol { authority: upstream.authority(place), cause };
@@ -170,6 +186,7 @@ impl Pool {
         self: &Rc<Self>,
         place: usize,
         fresh: bool,
+        of: Use,
         body: &Rc<Breach>,
         now: Instant,
     ) -> Result<(Lease, Option<Duration>), UpstreamError> {
@@ -184,7 +201,7 @@ impl Pool {
             }
         }
         // Boxed: with TLS in it this future has kilobytes, which every request would carry about.
-        let (connection, unused_for) = Box::pin(self.connection(place, fresh, now)).await?;
+        let (connection, unused_for) = Box::pin(self.connection(place, fresh, of, now)).await?;
         Ok((self.leased(connection, body), unused_for))
     }
 
@@ -193,18 +210,21 @@ impl Pool {
         &self,
         place: usize,
         fresh: bool,
+        of: Use,
         now: Instant,
     ) -> Result<(Box<Connection>, Option<Duration>), UpstreamError> {
-        let kept = || self.stream(place, now).filter(|_| !fresh);
+        // A stream of a shared one carries no WebSocket.
+        let shares = self.upstream.settings.http2 && of == Use::Requests;
+        let kept = || if shares && !fresh { self.stream(place, now) } else { None };
         if let Some((connection, unused_for)) = kept() {
             return Ok((connection, Some(unused_for)));
         }
-        let connecting = if self.upstream.settings.http2 { Some(self.connecting.lock().await) } else { None };
+        let connecting = if shares { Some(self.connecting.lock().await) } else { None };
         // Somebody else may have made one meanwhile.
         if let Some((connection, unused_for)) = connecting.as_ref().and_then(|_| kept()) {
             return Ok((connection, Some(unused_for)));
         }
-        Ok(match self.upstream.connect(place).await? {
+        Ok(match self.upstream.connect(place, of).await? {
             Made::Own(connection) => (connection, None),
             Made::Shared(shared) => {
                 let connection = shared.stream();

@@ -27,11 +27,17 @@ pub(super) const GROUP_MAX: usize = 256;
 /// A connection that is opened when it is needed, and again after it broke.
 pub(super) struct Line {
     place: Place,
-    busy: Duration,
+    busy: Patience,
+    /// What the connection knows of that.
+    told: Duration,
     connection: Option<Connection>,
     failure: Option<(Instant, StoreError)>,
     opened: u64,
 }
+
+/// The longest that an operation may take, as it is now.
+#[derive(Debug, Clone)]
+pub(super) struct Patience(Arc<AtomicU64>);
 
 /// Serves reads.
 pub(super) struct Reader {
@@ -49,12 +55,30 @@ pub(super) struct Writer {
     seen: (u64, i64),
 }
 
+// === impl Patience ===
+
+impl Patience {
+    pub(super) fn new(timeout: Duration) -> Self {
+        let patience = Self(Arc::default());
+        patience.set(timeout);
+        patience
+    }
+
+    pub(super) fn get(&self) -> Duration {
+        Duration::from_nanos(self.0.load(Ordering::Relaxed))
+    }
+
+    pub(super) fn set(&self, timeout: Duration) {
+        self.0.store(u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+}
+
 // === impl Line ===
 
 impl Line {
     /// A connection to `place` that waits `busy` for other programs' locks.
-    pub(super) fn new(place: Place, busy: Duration) -> Self {
-        Self { place, busy, connection: None, failure: None, opened: 0 }
+    pub(super) fn new(place: Place, busy: Patience) -> Self {
+        Self { place, told: busy.get(), busy, connection: None, failure: None, opened: 0 }
     }
 
     /// The connection, opened if it was not; at most one attempt a second.
@@ -67,6 +91,11 @@ impl Line {
                 connection
             }
         };
+        let busy = self.busy.get();
+        if busy != self.told {
+            connection.busy_timeout(busy).map_err(|error| failed("cannot set up the connection", error))?;
+            self.told = busy;
+        }
         Ok(self.connection.insert(connection))
     }
 
@@ -76,7 +105,8 @@ impl Line {
         {
             return Err(StoreError::Unavailable(error.to_string()));
         }
-        let opened = self.place.open(self.busy);
+        self.told = self.busy.get();
+        let opened = self.place.open(self.told);
         self.failure = opened.as_ref().err().map(|error| (Instant::now(), error.clone()));
         opened.map_err(|error| match error.is_lasting() {
             true => error,

@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::harness::{ADMIN_TOKEN, Request, Setup, Upstream, Wallet};
+use crate::{
+    failures::Flaky,
+    harness::{ADMIN_TOKEN, Request, Setup, Upstream, Wallet},
+};
 
 /// One more table at the end of the configuration of the harness.
 const DENIED: &str = "[[plan]]\nname = \"nano\"\n";
@@ -103,9 +106,6 @@ fn what_only_a_restart_can_change_is_refused_with_all_that_came_along() {
         ("server.workers", "workers = 1", "workers = 2"),
         ("admin.listen", "[admin]\nlisten = \"127.0.0.1:0\"", "[admin]\nlisten = \"127.0.0.1:1\""),
         ("store.url", "sqlite::memory:", "sqlite:other.db"),
-        ("store.timeout", "url = \"sqlite::memory:\"", "url = \"sqlite::memory:\"\ntimeout = \"2s\""),
-        ("log.level", "[[plan]]", "[log]\nlevel = \"debug\"\n[[plan]]"),
-        ("log.format", "[[plan]]", "[log]\nformat = \"text\"\n[[plan]]"),
     ];
     for (key, old, new) in rows {
         let changed = good.replacen(old, new, 1).replacen(&upstream.url(), &other.url(), 1);
@@ -117,6 +117,20 @@ fn what_only_a_restart_can_change_is_refused_with_all_that_came_along() {
         assert_eq!(gateway.send(&Request::get("/public/x")).status, 200);
     }
     assert_eq!((upstream.take().len(), other.take().len()), (rows.len(), 0), "nothing of them is in force");
+}
+
+#[test]
+fn the_patience_with_the_store_changes_with_a_reload() {
+    let (upstream, flaky) = (Upstream::ok(), Flaky::new());
+    let gateway = Setup::over(&upstream).store(flaky.store()).start();
+    assert_eq!(flaky.patience(), None, "nobody changed it");
+    gateway.reconfigure("url = \"sqlite::memory:\"", "url = \"sqlite::memory:\"\ntimeout = \"7s\"");
+    assert_eq!(flaky.patience(), Some(Duration::from_secs(7)));
+    gateway
+        .configuration
+        .write(&gateway.configuration.text().replace("workers = 1", "workers = 2").replace("7s", "8s"));
+    assert_eq!(gateway.reload().status, 422);
+    assert_eq!(flaky.patience(), Some(Duration::from_secs(7)), "a reload that failed changes nothing");
 }
 
 #[test]

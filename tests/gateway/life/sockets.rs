@@ -40,6 +40,56 @@ fn a_socket_in_the_file_system_serves_and_goes_with_the_gateway() {
     assert!(!path.exists());
 }
 
+/// All clients of a proxy on the same machine counted as one, at an address that nobody has.
+#[test]
+fn a_trusted_proxy_on_a_socket_in_the_file_system_says_who_its_clients_are() {
+    let (upstream, directory) = (Upstream::ok(), tempfile::tempdir().expect("a directory"));
+    let path = directory.path().join("siwx.sock");
+    let gateway = listening_on(&upstream, &path)
+        .trusting(&["unix:"])
+        .set("limits.connections_per_ip", "1")
+        .set("limits.auth_failures", "1/h")
+        .start();
+    let mut clients: Vec<_> = (0..4).map(|_| by_file(&gateway, &path)).collect();
+    let of = |client: &str| Request::get("/public/x").header("X-Forwarded-For", client);
+    for (number, client) in clients.iter_mut().enumerate() {
+        let address = format!("198.51.100.{number}");
+        assert_eq!(client.send(&of(&format!("1.1.1.1, {address}"))).status, 200, "the cap is not the proxy's");
+        let seen = upstream.take_one();
+        assert_eq!(seen.one("x-real-ip"), Some(address.as_str()));
+        assert_eq!(seen.one("x-forwarded-for"), Some(format!("{address}, unknown").as_str()));
+    }
+    let refused = |client: &str| Request::get("/wallet/x").token("SIWX nonsense").header("X-Forwarded-For", client);
+    for (client, status) in [("198.51.100.7", 401), ("198.51.100.7", 429), ("198.51.100.8", 401)] {
+        assert_eq!(clients[0].send(&refused(client)).status, status, "{client}");
+    }
+    assert_eq!(clients[1].send(&Request::get("/public/x")).status, 200);
+    assert_eq!(upstream.take_one().one("x-real-ip"), Some("unknown"));
+    let lines = gateway.log_lines(8);
+    let told = |line: &serde_json::Value| ["client_ip", "peer_ip"].map(|field| line[field].as_str().map(str::to_owned));
+    assert_eq!(told(&lines[0]), ["198.51.100.0", "unix:"].map(|text| Some(text.to_owned())));
+    assert_eq!(told(&lines[7]), ["unix:", "unix:"].map(|text| Some(text.to_owned())));
+    // Who comes by TCP is trusted no more than before.
+    assert_eq!(gateway.send(&of("198.51.100.9")).status, 200);
+    assert_eq!(upstream.take_one().one("x-real-ip"), Some("127.0.0.1"));
+}
+
+#[test]
+fn a_trusted_proxy_on_a_socket_in_the_file_system_speaks_the_proxy_protocol() {
+    let (upstream, directory) = (Upstream::ok(), tempfile::tempdir().expect("a directory"));
+    let path = directory.path().join("siwx.sock");
+    let gateway = listening_on(&upstream, &path).trusting(&["unix:"]).set("server.proxy_protocol", "v1").start();
+    let request = Request::get("/public/x").header("X-Forwarded-For", "198.51.100.8").bytes();
+    let mut client = by_file(&gateway, &path);
+    client.write(&[b"PROXY TCP4 198.51.100.7 192.0.2.2 40000 443\r\n".as_slice(), &request].concat());
+    assert_eq!(client.next("GET").expect("an answer").status, 200);
+    assert_eq!(upstream.take_one().one("x-forwarded-for"), Some("198.51.100.7"));
+    assert_eq!(gateway.log_lines(1)[0]["peer_ip"], "unix:");
+    let mut client = by_file(&gateway, &path);
+    let _ = client.try_write(&request);
+    client.expect_close();
+}
+
 #[test]
 fn http2_comes_by_a_socket_in_the_file_system_too() {
     let (upstream, directory) = (Upstream::ok(), tempfile::tempdir().expect("a directory"));

@@ -326,8 +326,9 @@ pub fn start_log(settings: LogSettings) {
         LogLevel::Trace => "trace",
         LogLevel::Warn => "warn",
     };
-    // Other crates speak of single packets and frames from `debug` down.
-    let filter = EnvFilter::new(format!("warn,siwx_gateway={level}"));
+    // Other crates speak of single packets and frames from `debug` down; h2 warns of each flood, so that a client could
+    // fill the log. It is counted, and who goes on is told of once.
+    let filter = EnvFilter::new(format!("warn,h2=error,siwx_gateway={level}"));
     let builder = fmt().with_env_filter(filter).with_writer(io::stderr).with_target(false);
     // A second start, in one process, keeps the first log.
     let _ = if settings.json { builder.json().flatten_event(true).try_init() } else { builder.try_init() };

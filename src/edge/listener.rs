@@ -3,7 +3,8 @@
 //! 1. Every worker has a listener of its own on each address (SO_REUSEPORT): the kernel spreads connections, and
 //!    nothing is shared between workers on a request's way but caches and counters.
 //! 2. Connections are bounded in all and by address (IPv6: by /64) before a byte is read; handshakes too. The last
-//!    quarter of the file descriptors is not for clients: upstreams, the store and the private listener need some.
+//!    quarter of the file descriptors is not for clients: upstreams, the store and the private listener need some. What
+//!    is refused is reset: nothing of it stays, neither here nor in the kernel. Who goes on after that is paused.
 //! 3. Everything that waits for a client has a deadline: handshake, finding the protocol, and each head.
 //! 4. Drain has two steps: first requests go on while balancers notice; then listeners close, connections finish
 //!    what they carry, and what is left at the end of the time is cut.
@@ -38,7 +39,8 @@ use tokio::{
 };
 
 use super::{
-    accept::Connected,
+    accept::{Connected, refuse, watched},
+    pauses::{Offence, Pauses},
     peer::Peer,
     proxy_protocol,
     server::Current,
@@ -67,13 +69,14 @@ pub(crate) enum Phase {
 }
 
 /// Connections that are open, shared by all workers.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Connections {
     open: AtomicUsize,
     handshakes: AtomicUsize,
     /// File descriptors from this number on are not for clients; nothing: all are.
     descriptors: Option<i32>,
     by_address: Mutex<HashMap<IpAddr, usize>>,
+    pub(super) pauses: Pauses,
 }
 
 /// Whether the connections of one worker are to finish what they carry, and whom to wake when that begins.
@@ -174,8 +177,8 @@ pub(crate) fn listen(address: SocketAddr) -> std::io::Result<std::net::TcpListen
 
 impl Connections {
     /// None yet, within the file descriptors of this process.
-    pub(crate) fn of_this_process() -> Self {
-        Self { descriptors: descriptors_for_clients(), ..Self::default() }
+    pub(crate) fn of_this_process(metrics: Arc<Metrics>) -> Self {
+        Self { descriptors: descriptors_for_clients(), pauses: Pauses::counted(metrics), ..Self::default() }
     }
 
     /// Whether a client may have this file descriptor.
@@ -208,12 +211,17 @@ impl Open {
     /// The same, counted for this address; or which bound that breaks.
     pub(super) fn of(mut self, address: IpAddr, bounds: Bounds) -> Result<Self, &'static str> {
         let address = subscriber(address);
+        let pauses = &self.connections.pauses;
+        if pauses.hold(address, std::time::Instant::now) {
+            return Err("paused");
+        }
         let mut by_address = self.connections.by_address.lock().unwrap_or_else(PoisonError::into_inner);
         let count = by_address.entry(address).or_insert(0);
         let full = *count >= bounds.connections_per_ip;
         *count += usize::from(!full);
         drop(by_address);
         if full {
+            pauses.count(address, Offence::Refused, std::time::Instant::now());
             return Err("ip_cap");
         }
         self.address = Some(address);
@@ -254,19 +262,20 @@ pub(crate) struct Acceptor {
 
 impl Acceptor {
     /// A connection by TCP.
-    pub(super) fn accepted(&self, mut stream: TcpStream, address: SocketAddr) {
+    pub(super) fn accepted(&self, stream: std::net::TcpStream, address: SocketAddr) {
         let live = &self.current.worker().live;
         let metrics = Arc::clone(&live.metrics);
         if !self.connections.may_have(stream.as_raw_fd()) {
-            return metrics.connections_rejected.inc("global_cap");
+            return refuse(stream, "global_cap", &metrics);
         }
         let trusted = live.settings.proxies.trusted.contain(address.ip());
         let bounds = Bounds::of(&live.settings.limits);
         let entered = self.connections.enter(bounds);
         let entered = entered.and_then(|open| if trusted { Ok(open) } else { open.of(address.ip(), bounds) });
         match entered {
-            Err(reason) => metrics.connections_rejected.inc(reason),
+            Err(reason) => refuse(stream, reason, &metrics),
             Ok(open) => {
+                let Some(mut stream) = watched(stream) else { return };
                 let this = self.clone();
                 tokio::task::spawn_local(async move {
                     if !trusted {
@@ -458,6 +467,7 @@ impl Acceptor {
         let worker = self.current.worker();
         let metrics = Arc::clone(&worker.live.metrics);
         let limits = worker.live.settings.limits;
+        let whose = peer.client(None);
         let (current, peer) = (Rc::clone(&self.current), Rc::new(peer));
         let begun = Rc::new(Cell::new(false));
         let seen = Rc::clone(&begun);
@@ -520,6 +530,10 @@ impl Acceptor {
         };
         if let Some(reason) = ending.reason(ended.as_ref().err()) {
             metrics.goaways.inc(reason);
+            // A proxy is not at fault for what one of its clients did.
+            if ending.was_flood(reason) && !self.current.worker().live.settings.proxies.trusted.contain(whose) {
+                self.connections.pauses.count(subscriber(whose), Offence::Flood, std::time::Instant::now());
+            }
         }
         ended
     }

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `accept` | connections taken, until a worker closes |
 //! | `listener` | connections kept: bounds, deadlines, drain |
+//! | `pauses` | addresses that go on after they were refused |
 //! | `tls` | certificates and versions |
 //! | `handler` | one request from end to end |
 //! | `headers` | what ends here, what is added, what an upstream may say |
@@ -38,6 +39,7 @@ mod grpc;
 pub(crate) mod handler;
 pub(crate) mod headers;
 mod listener;
+mod pauses;
 mod peer;
 pub mod proxy_protocol;
 mod query;

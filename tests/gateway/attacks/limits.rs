@@ -8,10 +8,7 @@ use std::{
 
 use socket2::{Domain, Socket, Type};
 
-use crate::harness::{
-    Client, Gateway, Request, Setup, Upstream,
-    frames::{self, Frames, PING, frame},
-};
+use crate::harness::{Client, Gateway, Request, Setup, Upstream, frames};
 
 const HEAD: &[u8] = b"GET /public/x HTTP/1.1\r\nHost: api.example.com\r\n";
 
@@ -219,8 +216,8 @@ fn t8_who_floods_again_and_again_is_not_heard_for_a_while() {
     let mut polite = gateway.client();
     assert_eq!(polite.send(&Request::get("/public/x")).status, 200);
     for number in 0..=20 {
-        let mut client = Frames::connect(&gateway, &[]);
-        client.write(&frame(PING, 0, 0, &[0; 8]).repeat(50));
+        let mut client = frames::Frames::connect(&gateway, &[]);
+        client.write(&frames::frame(frames::PING, 0, 0, &[0; 8]).repeat(50));
         assert_eq!(client.goaway(), Some(11), "flood {number}");
     }
     gateway.expect_metric("siwx_address_pauses_total{reason=\"h2_flood\"}", 1.0);
@@ -242,8 +239,8 @@ fn trusted_proxies_are_never_paused() {
     let setup = Setup::over(&upstream).trusting(&["127.0.0.1"]).set("limits.connections_per_ip", "1");
     let gateway = setup.set("server.workers", "1").start();
     for number in 0..50 {
-        let mut client = Frames::connect(&gateway, &[]);
-        client.write(&frame(PING, 0, 0, &[0; 8]).repeat(50));
+        let mut client = frames::Frames::connect(&gateway, &[]);
+        client.write(&frames::frame(frames::PING, 0, 0, &[0; 8]).repeat(50));
         assert_eq!(client.goaway(), Some(11), "flood {number}");
     }
     assert_eq!(gateway.send(&Request::get("/public/x")).status, 200);

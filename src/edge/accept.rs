@@ -65,7 +65,7 @@ pub(super) trait Connected: AsyncRead + AsyncWrite + Unpin + Send + 'static {
 /// How long a listener that turns newcomers away still takes those who are under way.
 const LAST_ONES: Duration = Duration::from_millis(50);
 
-/// How many connections are taken before the worker looks after others. One that is refused takes some 10 µs, one that
+/// How many connections are taken before the worker looks after others. One that is refused takes some 20 µs, one that
 /// floods 100 µs: so nobody waits for a millisecond.
 const IN_A_ROW: u64 = 8;
 

@@ -325,7 +325,10 @@ ROWS = [
             ),
             lines(
                 "Connections not taken",
-                [(summed("siwx_connections_rejected_total", ALL, "reason"), "{{reason}}")],
+                [
+                    (summed("siwx_connections_rejected_total", ALL, "reason"), "{{reason}}"),
+                    (summed("siwx_address_pauses_total", ALL, "reason"), "address paused: {{reason}}"),
+                ],
                 "ops",
                 width=6,
             ),

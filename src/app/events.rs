@@ -98,8 +98,9 @@ impl Events {
             LogLevel::Trace => "trace",
             LogLevel::Warn => "warn",
         };
-        // Other crates speak of single packets and frames from `debug` down.
-        let filter = EnvFilter::new(format!("warn,siwx_gateway={level}"));
+        // Other crates speak of single packets and frames from `debug` down; h2 warns of each flood, so that a client
+        // could fill the log. It is counted, and who goes on is told of once.
+        let filter = EnvFilter::new(format!("warn,h2=error,siwx_gateway={level}"));
         let layer = fmt::layer().with_writer(Arc::clone(&self.sink)).with_target(false);
         if settings.json {
             filter.and_then(layer.json().flatten_event(true)).boxed()

@@ -3,7 +3,8 @@
 //! 1. Every worker has a listener of its own on each address (SO_REUSEPORT): the kernel spreads connections, and
 //!    nothing is shared between workers on a request's way but caches and counters.
 //! 2. Connections are bounded in all and by address (IPv6: by /64) before a byte is read; handshakes too. Not all file
-//!    descriptors are for clients (`descriptors`).
+//!    descriptors are for clients (`descriptors`). What is refused is reset: nothing of it stays, neither here nor in the
+//!    kernel. Who goes on after that is paused (`pauses`).
 //! 3. Everything that waits for a client has a deadline: handshake, finding the protocol, and each head.
 //! 4. Drain has two steps: first requests go on while balancers notice; then listeners close, connections finish
 //!    what they carry, and what is left at the end of the time is cut.
@@ -37,8 +38,9 @@ use tokio::{
 };
 
 use super::{
-    accept::Connected,
+    accept::{Arrived, Connected, refuse},
     descriptors::Descriptors,
+    pauses::{Offence, Pauses},
     peer::{Logged, Peer},
     proxy_protocol,
     server::Current,
@@ -67,12 +69,13 @@ pub(crate) enum Phase {
 }
 
 /// Connections that are open, shared by all workers.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Connections {
     open: AtomicUsize,
     handshakes: AtomicUsize,
     descriptors: Descriptors,
     by_address: Mutex<HashMap<IpAddr, usize>>,
+    pub(super) pauses: Pauses,
 }
 
 /// Whether the connections of one worker are to finish what they carry, and whom to wake when that begins.
@@ -161,8 +164,9 @@ pub(crate) fn listen(address: SocketAddr) -> std::io::Result<std::net::TcpListen
 
 impl Connections {
     /// None yet, within the file descriptors of this process.
-    pub(crate) fn of_this_process() -> Self {
-        Self { descriptors: Descriptors::of_this_process(), ..Self::default() }
+    pub(crate) fn of_this_process(metrics: Arc<Metrics>) -> Self {
+        let (descriptors, pauses) = (Descriptors::of_this_process(), Pauses::counted(metrics));
+        Self { descriptors, pauses, ..Self::default() }
     }
 
     /// Whether a client may have this file descriptor.
@@ -195,12 +199,17 @@ impl Open {
     /// The same, counted for this address; or which bound that breaks.
     pub(super) fn of(mut self, address: IpAddr, bounds: Bounds) -> Result<Self, &'static str> {
         let address = subscriber(address);
+        let pauses = &self.connections.pauses;
+        if pauses.hold(address, std::time::Instant::now) {
+            return Err("paused");
+        }
         let mut by_address = self.connections.by_address.lock().unwrap_or_else(PoisonError::into_inner);
         let count = by_address.entry(address).or_insert(0);
         let full = *count >= bounds.connections_per_ip;
         *count += usize::from(!full);
         drop(by_address);
         if full {
+            pauses.count(address, Offence::Refused, std::time::Instant::now());
             return Err("ip_cap");
         }
         self.address = Some(address);
@@ -241,11 +250,11 @@ pub(crate) struct Acceptor {
 
 impl Acceptor {
     /// A connection, by TCP or by a socket in the file system.
-    pub(super) fn accepted(&self, mut stream: impl Connected, peer: Peer) {
+    pub(super) fn accepted(&self, stream: impl Arrived, peer: Peer) {
         let live = &self.current.worker().live;
         let metrics = Arc::clone(&live.metrics);
         if !self.connections.may_have(&stream) {
-            return metrics.connections_rejected.inc("global_cap");
+            return refuse(stream, "global_cap", &metrics);
         }
         let address = peer.socket();
         let trusted = live.settings.proxies.trusted.contain(address);
@@ -253,8 +262,9 @@ impl Acceptor {
         let entered = self.connections.enter(bounds);
         let entered = entered.and_then(|open| if trusted { Ok(open) } else { open.of(address, bounds) });
         match entered {
-            Err(reason) => metrics.connections_rejected.inc(reason),
+            Err(reason) => refuse(stream, reason, &metrics),
             Ok(open) => {
+                let Some(mut stream) = stream.watched() else { return };
                 let this = self.clone();
                 tokio::task::spawn_local(async move {
                     if !trusted {
@@ -447,6 +457,7 @@ impl Acceptor {
         let worker = self.current.worker();
         let metrics = Arc::clone(&worker.live.metrics);
         let limits = worker.live.settings.limits;
+        let whose = peer.client(None);
         let (current, peer) = (Rc::clone(&self.current), Rc::new(peer));
         let begun = Rc::new(Cell::new(false));
         let seen = Rc::clone(&begun);
@@ -509,6 +520,10 @@ impl Acceptor {
         };
         if let Some(reason) = ending.reason(ended.as_ref().err()) {
             metrics.goaways.inc(reason);
+            // A proxy is not at fault for what one of its clients did.
+            if ending.was_flood(reason) && !self.current.worker().live.settings.proxies.trusted.contain(whose) {
+                self.connections.pauses.count(subscriber(whose), Offence::Flood, std::time::Instant::now());
+            }
         }
         ended
     }

@@ -5,6 +5,7 @@
 //! | `accept` | connections taken, until a worker closes |
 //! | `listener` | connections kept: bounds, deadlines, drain |
 //! | `descriptors` | whose the file descriptors of the process are |
+//! | `pauses` | addresses that go on after they were refused |
 //! | `tls` | certificates and versions |
 //! | `handler` | one request from end to end |
 //! | `headers` | what ends here, what is added, what an upstream may say |
@@ -42,6 +43,7 @@ pub(crate) mod handler;
 pub(crate) mod headers;
 mod listener;
 pub(crate) mod log_writer;
+mod pauses;
 mod peer;
 pub mod proxy_protocol;
 mod query;

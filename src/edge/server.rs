@@ -181,7 +181,7 @@ impl Server {
         if let Some(tls) = &settings.tls {
             count_handshakes(&live.metrics, tls.tls12);
         }
-        let connections = Arc::new(Connections::of_this_process());
+        let connections = Arc::new(Connections::of_this_process(Arc::clone(&live.metrics)));
         let readiness = Arc::new(Readiness::default());
         let (news, heard): (Vec<_>, Vec<_>) = workers.iter().map(|_| mpsc::unbounded_channel()).unzip();
         let changes = Changes::new(Arc::clone(&live), news);

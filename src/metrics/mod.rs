@@ -22,8 +22,9 @@ pub use services::{
 pub use striped::{Counter, Gauge, Histogram, OwnStripe};
 use striped::{Family, Series};
 pub use words::{
-    AUTH_PATHS, CACHE_RESULTS, CACHES, CONNECTIONS_REJECTED, EVICTIONS, GOAWAYS, HANDSHAKES_DONE, HANDSHAKES_FAILED,
-    OPEN_STATUSES, PAYMENT_STATUSES, PROTOCOLS, READY_CHECKS, REJECTED, RELOADS, TLS_VERSIONS, UPSTREAM_ERRORS,
+    ADDRESS_PAUSES, AUTH_PATHS, CACHE_RESULTS, CACHES, CONNECTIONS_REJECTED, EVICTIONS, GOAWAYS, HANDSHAKES_DONE,
+    HANDSHAKES_FAILED, OPEN_STATUSES, PAYMENT_STATUSES, PROTOCOLS, READY_CHECKS, REJECTED, RELOADS, TLS_VERSIONS,
+    UPSTREAM_ERRORS,
 };
 
 const METHODS: [&str; 10] = ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", "CONNECT", "other"];
@@ -88,7 +89,8 @@ pub struct Metrics {
     rate_limited: Family<Counter>,
     pub connections: [Gauge; 3],
     pub connections_accepted: Words<3>,
-    pub connections_rejected: Words<5>,
+    pub connections_rejected: Words<6>,
+    pub address_pauses: Words<2>,
     pub goaways: Words<8>,
     pub draining: Gauge,
     pub config_last_reload_successful: Gauge,
@@ -184,6 +186,8 @@ impl Metrics {
         let accepted = counters(&r, "connections_total", "client connections taken", &["protocol"]);
         let goaways =
             counters(&r, "h2_goaways_total", "HTTP/2 connections of clients that were ended, by why", &["reason"]);
+        let pauses =
+            counters(&r, "address_pauses_total", "addresses that were not listened to for a while", &["reason"]);
         let refused = counters(&r, "connections_rejected_total", "client connections not taken", &["reason"]);
         let reloads = counters(&r, "config_reloads_total", "readings of the configuration while it ran", &["result"]);
         let tls_handshakes = counters(&r, "tls_handshakes_total", "TLS handshakes", &["result", "version"]);
@@ -351,6 +355,7 @@ impl Metrics {
             rate_limited: counters(&r, "rate_limited_total", "requests over a rate, by whose", &["scope", "route"]),
             connections: PROTOCOLS.map(|protocol| connections.with_label_values(&[protocol])),
             connections_accepted: Words::new(&accepted, &[], &PROTOCOLS),
+            address_pauses: Words::new(&pauses, &[], &ADDRESS_PAUSES),
             connections_rejected: Words::new(&refused, &[], &CONNECTIONS_REJECTED),
             goaways: Words::new(&goaways, &[], &GOAWAYS),
             config_last_reload_successful: gauge(

@@ -32,7 +32,11 @@ pub const UPSTREAM_ERRORS: [&str; 7] = ["connect", "tls", "timeout", "reset", "p
 pub const PROTOCOLS: [&str; 3] = ["h1", "h2", "ws"];
 
 /// Why a connection was not taken.
-pub const CONNECTIONS_REJECTED: [&str; 5] = ["global_cap", "ip_cap", "handshake_cap", "handshake_timeout", "draining"];
+pub const CONNECTIONS_REJECTED: [&str; 6] =
+    ["global_cap", "ip_cap", "handshake_cap", "handshake_timeout", "draining", "paused"];
+
+/// Why an address is not listened to for a while.
+pub const ADDRESS_PAUSES: [&str; 2] = ["h2_flood", "ip_cap"];
 
 /// Why a client's HTTP/2 connection was told to go away.
 pub const GOAWAYS: [&str; 8] =

@@ -65,7 +65,8 @@ fn at_zero() -> BTreeSet<String> {
     by("cache_entries", "cache", &["proofs", "subscriptions", "contracts", "sessions"]);
     by("connections", "protocol", &["h1", "h2", "ws"]);
     by("connections_total", "protocol", &["h1", "h2", "ws"]);
-    let refused = ["global_cap", "ip_cap", "handshake_cap", "handshake_timeout", "draining"];
+    let refused = ["global_cap", "ip_cap", "handshake_cap", "handshake_timeout", "draining", "paused"];
+    by("address_pauses_total", "reason", &["h2_flood", "ip_cap"]);
     by("config_reloads_total", "result", &["ok", "failed"]);
     by("connections_rejected_total", "reason", &refused);
     let goaways =

@@ -88,6 +88,11 @@ impl Ending {
         Some(said.map_or("protocol", |(_, word)| word))
     }
 
+    /// Whether a connection that ended for this reason was ended for too much of something, and not for a mistake.
+    pub(crate) fn was_flood(&self, reason: &str) -> bool {
+        self.flood.get().is_some() || SAID.iter().any(|(_, word)| *word == reason)
+    }
+
     fn wrote(&self, bytes: &[u8]) {
         let mut tail: Tail = EMPTY;
         let end = &bytes[bytes.len().saturating_sub(tail.len())..];

@@ -6,6 +6,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use socket2::{Domain, Socket, Type};
+
 use crate::harness::{Client, Gateway, Request, Setup, Upstream, frames};
 
 const HEAD: &[u8] = b"GET /public/x HTTP/1.1\r\nHost: api.example.com\r\n";
@@ -156,4 +158,91 @@ fn a_head_that_began_before_the_drain_is_served() {
     used.expect_close();
     gateway.join();
     assert_eq!(upstream.take().len(), 4);
+}
+
+/// What a request comes to on a connection that begins at an address of this machine: its status; nothing if the
+/// connection was closed; an error if it did not begin in time.
+fn asked_from(gateway: &Gateway, from: [u8; 4], patience: Duration) -> std::io::Result<Option<u16>> {
+    let stream = match begin_from(gateway, from, patience) {
+        // Closed on before this side had looked.
+        Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => return Ok(None),
+        begun => begun?,
+    };
+    stream.set_read_timeout(Some(Duration::from_secs(20)))?;
+    let mut client = Client::over(Box::new(stream), std::sync::Arc::clone(&gateway.secrets));
+    // Whoever is refused may be so before the last byte.
+    let _ = client.try_write(&Request::get("/public/x").bytes());
+    Ok(client.next("GET").map(|answer| answer.status))
+}
+
+fn begin_from(gateway: &Gateway, from: [u8; 4], patience: Duration) -> std::io::Result<TcpStream> {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+    socket.bind(&std::net::SocketAddr::from((from, 0)).into())?;
+    socket.connect_timeout(&gateway.address.into(), patience)?;
+    Ok(socket.into())
+}
+
+/// Less than TCP takes to try again.
+const AT_ONCE: Duration = Duration::from_millis(300);
+
+#[test]
+fn x3_who_goes_on_after_the_cap_is_not_heard_for_a_while() {
+    const GREEDY: [u8; 4] = [127, 0, 0, 7];
+    let upstream = Upstream::ok();
+    let gateway = Setup::over(&upstream).set("limits.connections_per_ip", "1").set("server.workers", "1").start();
+    let _held = begin_from(&gateway, GREEDY, AT_ONCE).expect("the first one");
+    gateway.expect_metric("siwx_connections_rejected_total{reason=\"ip_cap\"}", 0.0);
+    let begun = Instant::now();
+    let mut refused = 0;
+    let unheard = loop {
+        match asked_from(&gateway, GREEDY, AT_ONCE) {
+            Ok(None) => refused += 1,
+            Ok(Some(status)) => panic!("answered {status} after {refused} refusals"),
+            Err(error) => break error,
+        }
+        assert!(refused < 5000, "never paused");
+    };
+    assert_eq!(unheard.kind(), std::io::ErrorKind::TimedOut, "{unheard}");
+    assert!(refused >= 64, "paused after {refused} refusals in {:?}", begun.elapsed());
+    gateway.expect_metric("siwx_address_pauses_total{reason=\"ip_cap\"}", 1.0);
+    // A second later it is heard, and refused, as before; TCP tries again by itself.
+    assert_eq!(asked_from(&gateway, GREEDY, Duration::from_secs(20)).expect("heard again"), None);
+}
+
+#[test]
+fn t8_who_floods_again_and_again_is_not_heard_for_a_while() {
+    let upstream = Upstream::ok();
+    let gateway = Setup::over(&upstream).set("server.workers", "1").start();
+    let mut polite = gateway.client();
+    assert_eq!(polite.send(&Request::get("/public/x")).status, 200);
+    for number in 0..=20 {
+        let mut client = frames::Frames::connect(&gateway, &[]);
+        client.write(&frames::frame(frames::PING, 0, 0, &[0; 8]).repeat(50));
+        assert_eq!(client.goaway(), Some(11), "flood {number}");
+    }
+    gateway.expect_metric("siwx_address_pauses_total{reason=\"h2_flood\"}", 1.0);
+    // The worker learns of it with the next that comes, which is refused as well.
+    let unheard = loop {
+        match asked_from(&gateway, [127, 0, 0, 1], AT_ONCE) {
+            Ok(refused) => assert_eq!(refused, None),
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(unheard.kind(), std::io::ErrorKind::TimedOut, "{unheard}");
+    assert_eq!(polite.send(&Request::get("/public/x")).status, 200, "what it had goes on");
+    assert_eq!(asked_from(&gateway, [127, 0, 0, 9], AT_ONCE).expect("another address"), Some(200));
+}
+
+#[test]
+fn trusted_proxies_are_never_paused() {
+    let upstream = Upstream::ok();
+    let setup = Setup::over(&upstream).trusting(&["127.0.0.1"]).set("limits.connections_per_ip", "1");
+    let gateway = setup.set("server.workers", "1").start();
+    for number in 0..50 {
+        let mut client = frames::Frames::connect(&gateway, &[]);
+        client.write(&frames::frame(frames::PING, 0, 0, &[0; 8]).repeat(50));
+        assert_eq!(client.goaway(), Some(11), "flood {number}");
+    }
+    assert_eq!(gateway.send(&Request::get("/public/x")).status, 200);
+    gateway.expect_metric("siwx_address_pauses_total{reason=\"h2_flood\"}", 0.0);
 }

@@ -44,7 +44,7 @@ mod query;
 mod record;
 pub(crate) mod respond;
 pub mod server;
-mod session;
+pub(crate) mod session;
 pub mod settings;
 mod shop;
 pub mod tls;

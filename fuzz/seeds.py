@@ -42,6 +42,31 @@ HEADS = [
 ]
 
 
+CONNECTIONS = [
+    "GET / HTTP/1.1\r\nHost: a\r\n\r\n" * 2, "GET / HTTP/1.0\r\nHost: a\r\n\r\n", "OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n",
+    "GET http://a:80/b?c HTTP/1.1\r\nHost:a\r\n\r\n", "\r\nGET / HTTP/1.1\r\n\r\n", "\r\n\r\nGET / HTTP/1.1\r\n\r\n", "GET /", "\r",
+    "POST /a\\^{|}[] HTTP/1.1\r\nContent-Length:  \t007 \r\nX-Empty:\r\n\r\n1234567GET / HTTP/1.1\r\n\r\n",
+    "POST / HTTP/1.1\r\nTransfer-Encoding:\tchunKED\r\n\r\n5;a=\"b\"\r\nhello\r\n0\r\nA: b\r\n\r\nGET / HTTP/1.1\r\n\r\n",
+    "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0000000000000000A;x\r\n", "POST / HTTP/1.1\r\nContent-Length: 9223372036854775807\r\n\r\nabc",
+    "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n000000000000000A\r\n0123456789\r\n00\r\n\r\n",
+    "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nffffffffffffffff\r\nabc", "GET / HTTP/1.1\r\nConnection: upgrade\r\nUPGRADE: websocket\r\n\r\n",
+    "GET / HTTP/1.1\r\nX: a\tb\u00e9c, d\r\nContent_Length: x\r\n\r\n", "GET / HTTP/1.1\r\nA: b\r\n c\r\n\r\n", "GET / HTTP/1.1\nA: b\n\n",
+    "GET / HTTP/1.1\r\nA : b\r\n\r\n", "GET /#a HTTP/1.1\r\n\r\n", "GET  / HTTP/1.1\r\n\r\n", "GET / HTTP/1.1 \r\n\r\n", "GET / HTTP/2.0\r\n\r\n", "GET / HTTP/1.10\r\n\r\n",
+    "G\u00e9T / HTTP/1.1\r\n\r\n", "GET a:80 HTTP/1.1\r\n\r\n", "CONNECT a:80 HTTP/1.1\r\n\r\n", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "GET / HTTP/1.1\r\n: b\r\n\r\n",
+    "GET / HTTP/1.1\r\nA: b\0\r\n\r\n", "GET / HTTP/1.1\r\nA: b\r\r\n\r\n", "GET /" + "a" * 64 + " HTTP/1.1\r\n\r\n", "GET / HTTP/1.1\r\n" + "A: b\r\n" * 9 + "\r\n",
+    "GET / HTTP/1.1\r\nA: " + "b" * 270 + "\r\n\r\n", "GET / HTTP/1.1\r\n" + "A:\r\n" * 101 + "\r\n",
+]
+FRAMINGS = [
+    "Content-Length: 5\r\nTransfer-Encoding: chunked", "Transfer-Encoding: chunked\r\nContent-Length: 5", "Content-Length: 5\r\nContent-Length: 5",
+    "Content-Length: 5, 5", "Content-Length: +5", "Content-Length:", "Content-Length: 9223372036854775808", "Content-Length: 0x5", "Transfer-Encoding: gzip, chunked",
+    "Transfer-Encoding: identity", "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked", "Transfer-Encoding: chunked;q=1", "Transfer-Encoding : chunked",
+]
+CHUNKS = [
+    "0x5", "+5", " 5", "5 ", "", ";a", "g", "00000000000000005", "5\n", "5\r", "5;a\nb", "5\r\nhelloX", "5\r\nhello\n", "0\r\n\n", "0\r\nA : b", "0\r\n A: b", "0\r\n: b",
+    "0\r\nA", "0\r\nA: \0", "5;" + "x" * 4097, "1;" + "x" * 2049 + "\r\na\r\n1;" + "x" * 2049,
+]
+
+
 def cases(name):
     return json.loads((VECTORS / name).read_text())["cases"]
 
@@ -142,6 +167,30 @@ def proxy():
     yield b"GET / HTTP/1.1\r\n\r\n"
 
 
+def frames():
+    def frame(kind, flags=0, payload=b""):
+        return len(payload).to_bytes(3, "big") + bytes([kind, flags, 0, 0, 0, 1]) + payload
+
+    preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+    yield preface + frame(4) + frame(1, 5, b"\x82\x86\x84") + frame(0, 1, b"abc") + frame(8, 0, b"\0\0\0\1")
+    for kind, flags, payload, most in ((0, 0, b"", 100), (0, 1, b"", 100), (2, 0, bytes(5), 100), (3, 0, bytes(4), 20), (4, 0, bytes(6), 10), (6, 0, bytes(8), 10)):
+        yield preface + frame(kind, flags, payload) * (most + 1)
+        yield preface + frame(kind, flags, payload) * most + frame(1, 4, b"abc")
+        yield (preface + frame(kind, flags, payload) * (most + 1))[:-1]
+    yield preface + frame(0, 0, bytes([6]) * 0x400) + frame(6, 0, bytes(8)) * 12
+    yield preface[:20]
+
+
+def head():
+    for text in CONNECTIONS:
+        yield text.encode()
+    for fields in FRAMINGS:
+        for version in ("1.1", "1.0"):
+            yield f"POST / HTTP/{version}\r\n{fields}\r\n\r\n5\r\nhello\r\n0\r\n\r\nGET / HTTP/1.1\r\n\r\n".encode()
+    for chunk in CHUNKS:
+        yield f"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n{chunk}\r\nhello\r\n0\r\n\r\nGET / HTTP/1.1\r\n\r\n".encode()
+
+
 def target():
     for rules in RULES.values():
         for at, text in enumerate(TARGETS):
@@ -169,7 +218,7 @@ def config():
 
 def main():
     out = pathlib.Path(sys.argv[1])
-    makers = [config, credential, json_, message, payment, proxy, sign_in, sign_in_with_x, signature, source, target, token]
+    makers = [config, credential, frames, head, json_, message, payment, proxy, sign_in, sign_in_with_x, signature, source, target, token]
     for maker in makers:
         folder = out / maker.__name__.rstrip("_")
         folder.mkdir(parents=True, exist_ok=True)

@@ -7,6 +7,8 @@
 
 pub mod config;
 pub mod credential;
+pub mod frames;
+pub mod head;
 pub mod json;
 pub mod message;
 pub mod payment;
@@ -27,6 +29,8 @@ pub type Target = (&'static str, fn(&[u8]));
 pub const TARGETS: &[Target] = &[
     ("config", config::judge),
     ("credential", credential::judge),
+    ("frames", frames::judge),
+    ("head", head::judge),
     ("json", json::judge),
     ("message", message::judge),
     ("payment", payment::judge),

@@ -58,15 +58,22 @@ impl Asked {
                 return Err(Failure::Usage(format!("expected a URL such as `https://host/path`, found `{found}`")));
             }
         };
-        Ok(judge(config, authority, path, query))
+        Ok(judge(config, &self.method, (authority, path, query)))
     }
 }
 
-/// In the order of the edge: length, host, path, query.
-fn judge<'r>(config: &Config, authority: &'r str, path: &'r str, query: Option<&'r str>) -> Result<Head<'r>, Answer> {
+/// In the order of the edge: length, method, host, path, query.
+fn judge<'r>(
+    config: &Config,
+    method: &Method,
+    (authority, path, query): (&'r str, &'r str, Option<&'r str>),
+) -> Result<Head<'r>, Answer> {
     let length = path.len() + query.map_or(0, |query| query.len() + 1);
     if length > config.edge.limits.target_bytes {
         return Err(Answer::TargetTooLong);
+    }
+    if target::never_served(method) {
+        return Err(Answer::MethodNotAllowed);
     }
     let host = Host::parse(authority).map_err(|error| Answer::BadRequest(error.to_string()))?;
     if !config.edge.hosts.iter().any(|served| served == host.as_str()) {

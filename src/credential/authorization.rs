@@ -27,6 +27,13 @@ impl Authorization {
     pub fn ours<'v>(&self, value: &'v [u8]) -> Option<&'v [u8]> {
         self.schemes.iter().find_map(|scheme| after_scheme(value, scheme))
     }
+
+    /// Whether one of our schemes is named anywhere in a field value where one can be named: an upstream may read more
+    /// generously than we do.
+    pub fn is_named_in(&self, value: &[u8]) -> bool {
+        // Nearly always it stands in front, and the token behind it is long.
+        self.ours(value).is_some() || self.schemes.iter().any(|scheme| names_scheme(value, scheme))
+    }
 }
 
 impl Carrier for Authorization {
@@ -61,6 +68,17 @@ pub(super) fn after_scheme<'v>(value: &'v [u8], scheme: &str) -> Option<&'v [u8]
         [b' ', token @ ..] => Some(token),
         _ => None,
     }
+}
+
+/// Whether an element of a list in `value` begins with `scheme` as a word of its own, in quotes or not.
+pub(super) fn names_scheme(value: &[u8], scheme: &str) -> bool {
+    let begins = |element: &[u8]| {
+        let word = element.iter().position(|byte| byte.is_ascii_alphanumeric()).unwrap_or(element.len());
+        let word = element.get(word..).unwrap_or_default();
+        let length = word.iter().position(|byte| !byte.is_ascii_alphanumeric() && *byte != b'-').unwrap_or(word.len());
+        word.get(..length).is_some_and(|word| word.eq_ignore_ascii_case(scheme.as_bytes()))
+    };
+    value.split(|byte| *byte == b',').any(begins)
 }
 
 /// Takes `base64(message) "." signature` apart.
@@ -124,6 +142,30 @@ mod tests {
         ];
         for (name, values, expected) in rows {
             assert_eq!(presented(values), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_scheme_is_seen_wherever_an_upstream_might_see_it() {
+        let rows = [
+            ("SIWX a.b", true),
+            ("SIWX", true),
+            ("siwx\ta.b", true),
+            ("SIWX=a.b", true),
+            ("SIWX;a.b", true),
+            ("\"SIWX\" a.b", true),
+            (", SIWX a.b", true),
+            ("Basic dTpw, SIWX a.b", true),
+            ("Basic dTpw,siwx a.b", true),
+            ("Basic dTpw", false),
+            ("Basic SIWX", false),
+            ("SIWXY a.b", false),
+            ("SIWX-2 a.b", false),
+            ("Digest username=\"SIWX\", realm=\"a\"", false),
+            ("", false),
+        ];
+        for (value, expected) in rows {
+            assert_eq!(carrier().is_named_in(value.as_bytes()), expected, "{value}");
         }
     }
 

@@ -16,6 +16,17 @@ const SCHEME: &str = "Bearer";
 pub struct Bearer;
 
 impl Bearer {
+    /// The tokens that a field value may name, to whoever takes it for a list, or a blank for any white space.
+    pub fn tokens_in(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+        let elements = value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
+        elements.filter_map(|element| {
+            let (name, rest) = element.split_at_checked(SCHEME.len())?;
+            let named =
+                name.eq_ignore_ascii_case(SCHEME.as_bytes()) && rest.first().is_none_or(u8::is_ascii_whitespace);
+            named.then(|| rest.trim_ascii())
+        })
+    }
+
     /// The token of a field value, if its scheme is `Bearer`.
     pub fn token(value: &[u8]) -> Option<&[u8]> {
         after_scheme(value, SCHEME)
@@ -52,6 +63,23 @@ mod tests {
             headers.append(AUTHORIZATION, value.parse().expect("a header value"));
         }
         Bearer.present(&headers).map(|found| found.map(|found| found.bytes.to_vec()))
+    }
+
+    #[test]
+    fn tokens_are_seen_wherever_an_upstream_might_see_them() {
+        let rows: [(&str, &[&str]); 6] = [
+            ("Bearer a", &["a"]),
+            ("bearer\ta", &["a"]),
+            ("Basic dTpw, Bearer a,Bearer  b", &["a", "b"]),
+            ("Bearer", &[""]),
+            ("BearerX a", &[]),
+            ("Basic Bearer", &[]),
+        ];
+        for (value, expected) in rows {
+            let found: Vec<_> = Bearer::tokens_in(value.as_bytes()).collect();
+            let expected: Vec<_> = expected.iter().map(|token| token.as_bytes()).collect();
+            assert_eq!(found, expected, "{value}");
+        }
     }
 
     #[test]

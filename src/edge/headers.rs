@@ -15,6 +15,7 @@ mod caching;
 mod cookies;
 mod identity;
 mod presented;
+mod seen;
 mod trace;
 mod trailers;
 
@@ -23,8 +24,8 @@ use std::sync::Arc;
 use http::{
     HeaderMap, HeaderName, HeaderValue,
     header::{
-        AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, EXPECT, Entry, HOST, TE,
-        TRANSFER_ENCODING, UPGRADE, VIA,
+        AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, Entry, HOST, TE,
+        TRANSFER_ENCODING, VIA,
     },
 };
 
@@ -33,30 +34,16 @@ use cookies::{join_cookies, keep_cookie, remove_cookie};
 use identity::IdentityNames;
 pub(crate) use identity::Told;
 pub(crate) use presented::Presented;
+pub(crate) use seen::Seen;
+use seen::{is_event_stream, is_grpc};
 pub(crate) use trace::holds_our_name_too_often;
-use trace::{is_of_trace, keep_trace};
+use trace::keep_trace;
 
 use super::settings::IdentityPreset;
 use crate::{
     credential::{Authorization, Bearer, Cookie},
     session::{id::SessionKey, keys::KeyRing},
 };
-
-/// Which of the fields with a meaning to us a request has.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Seen {
-    pub(crate) authorization: bool,
-    pub(crate) connection: bool,
-    pub(crate) cookie: bool,
-    pub(crate) expect: bool,
-    /// It is a call of gRPC.
-    pub(crate) grpc: bool,
-    pub(crate) te: bool,
-    pub(crate) trace: bool,
-    pub(crate) transfer_encoding: bool,
-    pub(crate) upgrade: bool,
-    pub(crate) via: bool,
-}
 
 /// What holds for every request's fields.
 #[derive(Clone)]
@@ -189,30 +176,6 @@ const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 /// The id of a request, towards the upstream and towards the client.
 pub(crate) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-// === impl Seen ===
-
-impl Seen {
-    /// Looks at the names of a request's fields.
-    pub(crate) fn among(headers: &HeaderMap) -> Self {
-        let mut seen = Self::default();
-        for (name, value) in headers {
-            match *name {
-                AUTHORIZATION => seen.authorization = true,
-                CONNECTION => seen.connection = true,
-                CONTENT_TYPE => seen.grpc |= is_grpc(value),
-                COOKIE => seen.cookie = true,
-                EXPECT => seen.expect = true,
-                TE => seen.te = true,
-                TRANSFER_ENCODING => seen.transfer_encoding = true,
-                UPGRADE => seen.upgrade = true,
-                VIA => seen.via = true,
-                ref name => seen.trace |= is_of_trace(name.as_str()),
-            }
-        }
-        seen
-    }
-}
-
 // === impl HeaderRules ===
 
 impl HeaderRules {
@@ -321,17 +284,17 @@ impl HeaderRules {
     }
 
     /// Whether an `Authorization` field was meant for us alone. What opens a session never goes on; a credential that is
-    /// good for one purpose may, where the configuration says so.
+    /// good for one purpose may, where the configuration says so. Read as generously as any upstream might: what is no
+    /// credential to us, as in a list of two, may be one to it.
     fn is_ours(&self, value: &[u8], takes_sessions: bool) -> bool {
         let is_sessions = |sessions: &SessionFields| {
-            Bearer::token(value).is_some_and(|token| {
+            Bearer::tokens_in(value).any(|token| {
                 takes_sessions
                     || SessionKey::is_meant(token)
                     || sessions.ring.as_ref().is_some_and(|ring| ring.is_meant(token))
             })
         };
-        (!self.forward_credential && self.carrier.ours(value).is_some())
-            || self.sessions.as_ref().is_some_and(is_sessions)
+        (!self.forward_credential && self.carrier.is_named_in(value)) || self.sessions.as_ref().is_some_and(is_sessions)
     }
 
     /// Makes an upstream's fields into those the client sees, and says whether its body is a stream without an end of its
@@ -421,19 +384,6 @@ const fn normal_byte(b: u8) -> u8 {
 
 fn begins_in_normal_form(name: &str, prefix: &str) -> bool {
     name.len() >= prefix.len() && name.bytes().zip(prefix.bytes()).all(|(b, wanted)| normal_byte(b) == wanted)
-}
-
-/// Whether a content type is that of a stream of events, whatever its letter case and parameters (RFC 9110 §8.3.1).
-fn is_event_stream(value: &HeaderValue) -> bool {
-    const NAME: &[u8] = b"text/event-stream";
-    value.as_bytes().split_at_checked(NAME.len()).is_some_and(|(name, rest)| {
-        name.eq_ignore_ascii_case(NAME) && matches!(rest.trim_ascii_start(), [] | [b';', ..])
-    })
-}
-
-/// Whether a content type is that of gRPC.
-fn is_grpc(value: &HeaderValue) -> bool {
-    value.as_bytes().strip_prefix(b"application/grpc").is_some_and(|rest| matches!(rest, [] | [b'+' | b';', ..]))
 }
 
 /// Takes `Connection` out, and says which other fields end here by its word.
@@ -575,6 +525,18 @@ mod tests {
     fn a_credential_in_a_second_field_stays_here_too() {
         let sent = [("Authorization", "Bearer t"), ("Authorization", "SIWX a.b")];
         assert_eq!(forwarded(&rules(false), &sent), Vec::<String>::new());
+    }
+
+    /// No credential to us, they went on to upstreams of public routes, some of which take a list or a tab.
+    #[test]
+    fn a_credential_in_a_list_or_behind_a_tab_stays_here_too() {
+        for value in ["Basic dTpw, SIWX a.b", "Basic dTpw,siwx a.b", ", SIWX a.b", "SIWX\ta.b", "SIWX=a.b"] {
+            assert_eq!(forwarded(&rules(false), &[("Authorization", value)]), Vec::<String>::new(), "{value}");
+        }
+        for value in ["Digest username=\"SIWX\", realm=\"a\"", "SIWXY a.b"] {
+            let expected = format!("authorization: {value}");
+            assert_eq!(forwarded(&rules(false), &[("Authorization", value)]), [expected], "{value}");
+        }
     }
 
     #[test]

@@ -143,8 +143,8 @@ const H2_LOCAL_RESETS: usize = 128;
 const H2_PING_INTERVAL: Duration = Duration::from_secs(30);
 const H2_PING_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The first bytes of HTTP/2 by prior knowledge; no HTTP/1 method begins so.
-const PREFACE: &[u8] = b"PRI";
+/// The first line of HTTP/2 by prior knowledge. All of it: `PRI` alone is how a method of HTTP/1 may begin, too.
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n";
 
 /// Opens a listener that shares its address with those of other workers.
 pub(crate) fn listen(address: SocketAddr) -> std::io::Result<std::net::TcpListener> {
@@ -616,7 +616,7 @@ async fn speaks_http2(stream: &impl Connected, allowed: bool) -> std::io::Result
         if length == PREFACE.len() {
             return Ok(allowed);
         }
-        // Its first byte or two came alone. Looking again would spin until there are more.
+        // A part of it came alone. Looking again would spin until there are more.
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }

@@ -50,7 +50,7 @@ mod query;
 mod record;
 pub(crate) mod respond;
 pub mod server;
-mod session;
+pub(crate) mod session;
 pub mod settings;
 mod shop;
 pub mod tls;

@@ -196,6 +196,7 @@ impl Answer {
         }
         if let Self::Preflight(asked) = self {
             let mut response = cors::preflight(asked);
+            response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
             response.headers_mut().insert(X_REQUEST_ID, request_id);
             return response;
         }
@@ -224,6 +225,7 @@ impl Answer {
         if matches!(self, Self::OptionsAsterisk) {
             let mut response = Response::new(Bytes::new());
             *response.status_mut() = status;
+            response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
             response.headers_mut().insert(X_REQUEST_ID, request_id);
             return response;
         }

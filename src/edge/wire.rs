@@ -20,8 +20,8 @@
 //! 3. A request that hyper presents and no adapter has judged is refused: if the two ever read the same bytes in two
 //!    ways, that is where it ends.
 
-pub(crate) mod frames;
-pub(crate) mod framing;
+pub mod frames;
+pub mod framing;
 pub mod head;
 pub(crate) mod http1;
 pub(crate) mod http2;

@@ -214,7 +214,7 @@ fn split_query(text: &str) -> (&str, Option<&str>) {
 
 /// TRACE echoes credentials and CONNECT opens tunnels; no route can have them. A lower-case spelling is another
 /// method by RFC 9110 §9.1, but not to every upstream.
-pub(super) fn never_served(method: &Method) -> bool {
+pub(crate) fn never_served(method: &Method) -> bool {
     ["TRACE", "CONNECT"].iter().any(|name| method.as_str().eq_ignore_ascii_case(name))
 }
 

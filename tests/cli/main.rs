@@ -386,13 +386,43 @@ fn the_way_of_a_request_is_explained() {
         let explained = explain("GET", url);
         assert_eq!((&explained["answer"], &explained["route"]), (&answer, &Value::Null), "{name}");
     }
-    assert_eq!(explain("TRACE", "/")["answer"], json!({ "status": 405, "code": "method_not_allowed" }));
+    let never = json!({ "status": 405, "code": "method_not_allowed" });
+    for url in ["/", "/v1/../x", "http://elsewhere.test/"] {
+        assert_eq!(explain("TRACE", url)["answer"], never, "{url}");
+    }
 
     let text = desk.run(&["check", "-c", "g.toml", "--explain", "GET", "/v1/x"]).out;
     let first: Vec<&str> = text.lines().take(4).collect();
     let expected =
         ["request    GET /v1/x", "canonical  /v1/x", "route      all", "auth       subscription, to any plan"];
     assert_eq!(first, expected);
+}
+
+/// It named the route that a path has below the gateway's own, which never sees it.
+#[test]
+fn paths_of_the_gateways_own_are_explained_as_such() {
+    let desk = Desk::new();
+    let own = "[session]\nreown_prefix = \"/auth/v1\"\n[x402]\n[[x402.facilitator]]\nurl = \"http://127.0.0.1:9\"\n\
+               [[x402.accept]]\nnetwork = \"eip155:8453\"\npay_to = \"0x209693Bc6afc0C5328bA36FaF03C514EF312287C\"\n";
+    let configuration = small_configuration("a.db").replace("http://gateway.test", "https://gateway.test");
+    desk.write("g.toml", &(configuration + own));
+    for (path, is_own) in [
+        ("/.siwx/me", true),
+        ("/.siwx", true),
+        ("/%2esiwx/nowhere", true),
+        ("/auth/v1/nonce", true),
+        ("/x402/pricing", true),
+        ("/x402/nowhere", true),
+        ("/.siwxx/me", false),
+        ("/.SIWX/me", false),
+        ("/x4022", false),
+    ] {
+        let ran = desk.run(&["check", "-c", "g.toml", "--json", "--explain", "GET", path]);
+        let json: Value = serde_json::from_str(&ran.out).expect("JSON");
+        let explained = &json["explanation"];
+        assert_eq!(explained["route"].is_null() && explained["answer"].is_null(), is_own, "{path}: {explained}");
+        assert_eq!(explained["why"].as_str().expect("words").contains("go before every route"), is_own, "{path}");
+    }
 }
 
 #[test]

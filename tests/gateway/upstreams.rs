@@ -26,7 +26,7 @@ fn outcome(gateway: &Gateway) -> (u16, String) {
 fn u1_u2_u3_u5_answers_that_are_none() {
     const UNREACHABLE: &str = "upstream_unreachable";
     const INVALID: &str = "upstream_invalid";
-    let rows: [(&str, &'static [u8], &str); 15] = [
+    let rows: [(&str, &'static [u8], &str); 18] = [
         ("U1 closes without a word", b"", UNREACHABLE),
         ("U1 closes inside the status line", b"HTTP/1.1 20", UNREACHABLE),
         ("U1 closes inside the head", b"HTTP/1.1 200 OK\r\ncontent-le", UNREACHABLE),
@@ -36,6 +36,10 @@ fn u1_u2_u3_u5_answers_that_are_none() {
         ("U2 a name that is no token", b"HTTP/1.1 200 OK\r\nX(: 1\r\n\r\n", INVALID),
         ("U2 a control byte", b"HTTP/1.1 200 OK\r\nX: a\0b\r\n\r\n", INVALID),
         ("U2 two lengths", b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\nok", INVALID),
+        // These went on to the client: the list as it was, the body without the name of its coding.
+        ("U2 two lengths in one field", b"HTTP/1.1 200 OK\r\nContent-Length: 2, 2\r\n\r\nok", INVALID),
+        ("U3 another coding", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\nok", INVALID),
+        ("U3 two codings", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n", INVALID),
         ("U2 a length that is none", b"HTTP/1.1 200 OK\r\nContent-Length: two\r\n\r\nok", INVALID),
         ("U2 a blank before the colon", b"HTTP/1.1 200 OK\r\nX : 1\r\nContent-Length: 0\r\n\r\n", INVALID),
         ("U5 101 unasked", b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n", INVALID),

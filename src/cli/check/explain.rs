@@ -15,9 +15,11 @@ use crate::{
     config::Config,
     credential::Cookie,
     edge::{
+        assertion::JWKS_PATH,
         headers::{Origin, Seen, Told},
         respond::Answer,
         server::header_rules,
+        session,
         settings::{HostSent, UpstreamSettings},
     },
     policy::{
@@ -46,6 +48,8 @@ enum End {
     Answered { status: u16, code: &'static str },
     /// No route is for it: this is for whoever has a good credential, and 401 for all others.
     NotFound { status: u16, code: &'static str },
+    /// It is for the gateway itself, whatever routes say.
+    Own,
     /// A route is for it.
     Routed { route: String, auth: &'static str, plans: Vec<String>, sent: Sent },
 }
@@ -100,6 +104,9 @@ impl Question {
             Ok(head) => head,
             Err(answer) => return Ok(explanation(None, answer.detail(), answered(&answer))),
         };
+        if let Some(why) = own(config, head.path.as_str()) {
+            return Ok(explanation(Some(head.path.as_str().to_owned()), why, End::Own));
+        }
         let found = routes.explain(self.asked.method(), head.host.as_str(), &head.path);
         let end = match found.found {
             Found::Ambiguous(_) => answered(&Answer::AmbiguousPath),
@@ -183,6 +190,20 @@ impl Question {
     }
 }
 
+/// Why a path is the gateway's own, in the order of the edge; nothing: it is not.
+fn own(config: &Config, path: &str) -> Option<String> {
+    if let Some(sessions) = &config.gate.sessions
+        && session::door(sessions, path).is_some()
+    {
+        return Some("the paths of the session API go before every route".to_owned());
+    }
+    if config.edge.assertion.is_some() && config.gate.sessions.is_none() && path == JWKS_PATH {
+        return Some("the public keys of assertions go before every route".to_owned());
+    }
+    let shop = config.gate.payments.as_ref().and_then(|payments| payments.shop_door(path));
+    shop.map(|_| "the paths of the shop go before every route".to_owned())
+}
+
 fn answered(answer: &Answer) -> End {
     End::Answered { status: answer.status().as_u16(), code: answer.code() }
 }
@@ -222,6 +243,7 @@ impl Explanation {
         });
         match &self.end {
             End::Answered { status, code } => json["answer"] = json!({ "status": status, "code": code }),
+            End::Own => {}
             End::NotFound { status, code } => {
                 json["auth"] = json!("wallet");
                 json["answer"] = json!({ "status": status, "code": code });
@@ -246,6 +268,7 @@ impl Explanation {
         lines.extend(self.canonical.as_ref().map(|path| format!("canonical  {path}")));
         match &self.end {
             End::Answered { status, code } => lines.push(format!("answer     {status} {code}, whoever asks")),
+            End::Own => lines.push("answer     of the gateway's own".to_owned()),
             End::NotFound { status, code } => {
                 lines.push("route      none".to_owned());
                 lines.push(format!("answer     {status} {code} for a good wallet, 401 without one"));

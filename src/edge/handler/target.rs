@@ -2,7 +2,7 @@
 
 use http::{
     HeaderMap, HeaderValue, Uri, Version,
-    header::{EXPECT, HOST},
+    header::{COOKIE, EXPECT, HOST},
     uri::PathAndQuery,
 };
 
@@ -46,6 +46,9 @@ impl Worker {
         if written.len() > limits.target_bytes {
             return Err(Answer::TargetTooLong);
         }
+        if parts.version == Version::HTTP_2 {
+            self.of_http2(parts, seen, written)?;
+        }
         let host = one_host(parts)?;
         let asked = RequestTarget::of(&parts.uri).accept(&parts.method, peer.scheme(), host);
         let asked = asked.map_err(|error| match error {
@@ -78,6 +81,27 @@ impl Worker {
         let path = CanonicalPath::parse(path).map_err(Answer::BadPath)?;
         target::check_query(query.unwrap_or("")).map_err(Answer::BadPath)?;
         Ok(Target { host, served, path })
+    }
+}
+
+impl Worker {
+    /// What is judged of HTTP/1 as bytes, and what h2 leaves to us: fields and their values are bounded, the length of
+    /// the body is said once (hardening.md row T3), and `:path` begins with a slash (row P11).
+    fn of_http2(&self, parts: &http::request::Parts, seen: Seen, written: &str) -> Result<(), Answer> {
+        let most = self.live.settings.limits.headers;
+        // A cookie may come in as many pieces as it has pairs (RFC 9113 §8.2.3), and counts as the one field it is.
+        let others = || parts.headers.iter().filter(|(name, _)| **name != COOKIE).count();
+        if seen.long_value || (parts.headers.len() > most && others() >= most) {
+            return Err(Answer::HeadTooLarge);
+        }
+        if seen.second_length {
+            return Err(Answer::BadRequest("expected one Content-Length, of digits alone".to_owned()));
+        }
+        // CONNECT has none.
+        if !written.is_empty() && !written.starts_with('/') && written != "*" {
+            return Err(Answer::BadRequest("expected a request target that begins with `/`".to_owned()));
+        }
+        Ok(())
     }
 }
 

@@ -45,8 +45,9 @@ fn is_parent(text: &[u8]) -> bool {
 /// Whether a request went through gateways of our name too often already.
 pub(crate) fn holds_our_name_too_often(headers: &HeaderMap) -> bool {
     let elements = headers.get_all(VIA).iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
-    // Protocol, blank, name, and perhaps a comment (RFC 9110 section 7.6.3).
-    let names = elements.filter_map(|element| element.trim_ascii().split(u8::is_ascii_whitespace).nth(1));
+    // Protocol, blanks, name, and perhaps a comment (RFC 9110 section 7.6.3).
+    let names =
+        elements.filter_map(|element| element.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty()).nth(1));
     names.filter(|name| name.eq_ignore_ascii_case(OUR_NAME)).count() >= PASSES_MAX
 }
 
@@ -105,6 +106,7 @@ mod tests {
             ("twice", &["1.1 siwx-gateway, 2 siwx-gateway"], false),
             ("three times", &["1.1 siwx-gateway, 1.1 nginx, 2 SIWX-Gateway (edge), HTTP/1.1 siwx-gateway"], true),
             ("in three fields", &["1.1 siwx-gateway", "1.1 siwx-gateway", "1.1 siwx-gateway"], true),
+            ("with tabs and more blanks", &["1.1  siwx-gateway,\t1.1\tsiwx-gateway , 1.1 \t siwx-gateway"], true),
             ("in a comment", &["1.1 a (siwx-gateway), 1.1 b (siwx-gateway), 1.1 c (siwx-gateway)"], false),
             ("part of a name", &["1.1 siwx-gateway2, 1.1 siwx-gateway3, 1.1 siwx-gateway.example"], false),
         ];

@@ -9,7 +9,11 @@ use http::{
 use hyper::body::Incoming;
 
 use super::pool::Lease;
-use crate::{edge::tunnel, gate::payment::Release, x402::PAYMENT_RESPONSE};
+use crate::{
+    edge::{headers::transfer_encoding_is_plain, tunnel},
+    gate::payment::Release,
+    x402::PAYMENT_RESPONSE,
+};
 
 /// An answer's head, and how it came.
 pub(crate) struct Answer {
@@ -56,10 +60,19 @@ impl HeldResponse {
 /// Fields of an answer's head.
 pub(super) const FIELDS_MAX: usize = 200;
 
-/// Whether an answer says twice where it ends (RFC 9112 §6.3 rule 3): somebody may be smuggling, and what follows
-/// on the connection is not to be read.
-fn framed_twice(headers: &HeaderMap) -> bool {
-    headers.contains_key(TRANSFER_ENCODING) && headers.contains_key(CONTENT_LENGTH)
+/// What an answer says of its end that another reader may take for something else (RFC 9112 §6.3): somebody may be
+/// smuggling, and what follows on the connection is not to be read. hyper takes lengths that agree, and any coding,
+/// which would reach the client without its name.
+fn framed_oddly(headers: &HeaderMap) -> Option<&'static str> {
+    let length = headers.get(CONTENT_LENGTH);
+    if headers.contains_key(TRANSFER_ENCODING) {
+        if length.is_some() {
+            return Some("its answer has Content-Length beside Transfer-Encoding");
+        }
+        return (!transfer_encoding_is_plain(headers)).then_some("its answer has a transfer coding besides chunked");
+    }
+    let is_plain = length.is_none_or(|length| length.as_bytes().iter().all(u8::is_ascii_digit));
+    (!is_plain).then_some("its answer has a Content-Length of more than digits")
 }
 
 /// Why an answer cannot be passed on, whatever its body.
@@ -72,5 +85,5 @@ pub(super) fn unacceptable(response: &Response<Incoming>, wants_tunnel: bool) ->
     if response.headers().len() > FIELDS_MAX {
         return Some(format!("its answer has more than {FIELDS_MAX} fields"));
     }
-    framed_twice(response.headers()).then(|| "its answer has Content-Length beside Transfer-Encoding".to_owned())
+    framed_oddly(response.headers()).map(str::to_owned)
 }

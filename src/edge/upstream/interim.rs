@@ -105,6 +105,10 @@ impl Interim {
             self.place = match self.place {
                 Place::Beyond => return Ok(()),
                 Place::Status(at, mut status) => {
+                    // Empty lines before it are read over, however many.
+                    if at == 0 && matches!(byte, b'\r' | b'\n') {
+                        continue;
+                    }
                     if let Some(place) = at.checked_sub(STATUS_AT).and_then(|place| status.get_mut(place)) {
                         *place = *byte;
                     }
@@ -207,6 +211,9 @@ mod tests {
             ("none", OK.to_owned(), true),
             ("eight", HINTS.repeat(8) + OK, true),
             ("nine", HINTS.repeat(9) + OK, false),
+            // The ninth byte was taken for the status, whatever stood before it.
+            ("nine behind empty lines", ["\r\n\r\n\r\n", HINTS].concat().repeat(9), false),
+            ("eight behind empty lines", ["\n\r\n", HINTS].concat().repeat(8) + "\r\n" + OK, true),
             ("nine with bare line ends", BARE.repeat(9), false),
             ("in a body", OK.to_owned() + &HINTS.repeat(20), true),
             ("after a change of protocol", "HTTP/1.1 101 Switching\r\n\r\n".to_owned() + &HINTS.repeat(20), true),

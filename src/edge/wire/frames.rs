@@ -14,16 +14,20 @@ use crate::edge::settings::ResetLimits;
 
 /// What a client sent too many of; in `siwx_h2_goaways_total`'s words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Flood {
+pub enum Flood {
+    /// Frames that say nothing: DATA without a byte, PRIORITY.
     Empty,
+    /// PING.
     Ping,
+    /// RST_STREAM.
     Reset,
+    /// SETTINGS.
     Settings,
 }
 
 /// Where a connection is among its frames, and what it has sent.
 #[derive(Debug)]
-pub(crate) struct Frames {
+pub struct Frames {
     limits: ResetLimits,
     /// Bytes that are passed over: of the preface, of a frame's payload.
     skip: usize,
@@ -64,7 +68,8 @@ const EMPTY: u32 = 100;
 // === impl Flood ===
 
 impl Flood {
-    pub(crate) const fn as_str(self) -> &'static str {
+    /// The word of `siwx_h2_goaways_total`.
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Empty => "protocol",
             Self::Ping => "ping",
@@ -77,7 +82,8 @@ impl Flood {
 // === impl Frames ===
 
 impl Frames {
-    pub(crate) fn new(limits: ResetLimits) -> Self {
+    /// A connection of which nothing was read yet.
+    pub fn new(limits: ResetLimits) -> Self {
         Self {
             limits,
             skip: PREFACE,
@@ -94,7 +100,7 @@ impl Frames {
 
     /// Walks over the next bytes and says how many of them may pass: after a flood those of the frame that was one too
     /// many. `now` is asked for when a frame is one of those that are counted.
-    pub(crate) fn take(&mut self, bytes: &[u8], now: impl Fn() -> Instant) -> usize {
+    pub fn take(&mut self, bytes: &[u8], now: impl Fn() -> Instant) -> usize {
         let mut rest = bytes;
         while !rest.is_empty() {
             if self.skip > 0 {
@@ -120,7 +126,7 @@ impl Frames {
     }
 
     /// What the connection ends for, once the last frame that passes is through.
-    pub(crate) fn flood(&self) -> Option<Flood> {
+    pub fn flood(&self) -> Option<Flood> {
         self.flood.filter(|_| self.skip == 0)
     }
 

@@ -11,7 +11,7 @@ use super::head::{Body, Fault, HeadLimits, Scan, is_token};
 
 /// What a connection reads next.
 #[derive(Debug)]
-pub(crate) struct Framing {
+pub struct Framing {
     limits: HeadLimits,
     part: Part,
     heads: u64,
@@ -59,7 +59,7 @@ enum Place {
 
 /// What becomes of bytes that came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Taken {
+pub enum Taken {
     /// All of them may be passed on.
     All,
     /// Those before `from` may; from there on a body is framed as no body is.
@@ -90,32 +90,33 @@ const TRAILER_BYTES: usize = 16 * 1024;
 // === impl Framing ===
 
 impl Framing {
-    pub(crate) fn new(limits: HeadLimits) -> Self {
+    /// A connection of which nothing was read yet.
+    pub const fn new(limits: HeadLimits) -> Self {
         Self { limits, part: HEAD, heads: 0, upgrade: false }
     }
 
     /// Heads that were passed on.
-    pub(crate) fn heads(&self) -> u64 {
+    pub const fn heads(&self) -> u64 {
         self.heads
     }
 
     /// Whether the last of them asked for another protocol.
-    pub(crate) fn upgrade(&self) -> bool {
+    pub const fn upgrade(&self) -> bool {
         self.upgrade
     }
 
     /// Whether a body was begun and has not ended.
-    pub(crate) fn within_body(&self) -> bool {
+    pub const fn within_body(&self) -> bool {
         matches!(self.part, Part::Length(_) | Part::Chunks(_))
     }
 
     /// No more is read: what came was refused.
-    pub(crate) fn stop(&mut self) {
+    pub const fn stop(&mut self) {
         self.part = Part::Nothing;
     }
 
     /// Takes the next bytes, or, after a head that was held, the same and those that followed.
-    pub(crate) fn take(&mut self, bytes: &[u8]) -> Taken {
+    pub fn take(&mut self, bytes: &[u8]) -> Taken {
         let mut from = 0;
         loop {
             let rest = bytes.get(from..).unwrap_or(&[]);

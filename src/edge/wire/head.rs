@@ -77,7 +77,7 @@ pub enum Fault {
 }
 
 /// Bytes of one value: hardening.md section 2 has no key for it.
-const VALUE_BYTES: usize = 16 * 1024;
+pub(crate) const VALUE_BYTES: usize = 16 * 1024;
 
 /// The longest body that can be told: lengths beyond 2^63 are signed numbers to some reader.
 const LENGTH_MAX: u64 = i64::MAX as u64;

@@ -11,7 +11,12 @@ use super::{Demand, PAYMENT_REQUIRED, PaymentRefusal, Purchase};
 use crate::{
     caip::AccountKey,
     chain::SignerKey,
-    gate::{Gate, identify::Halt, settings::PlanForSale, view::RequestView},
+    gate::{
+        Gate,
+        identify::Halt,
+        settings::{PaymentSettings, PlanForSale},
+        view::RequestView,
+    },
     policy::{
         access::Scope,
         decision::Refusal,
@@ -61,17 +66,23 @@ pub struct Status {
 /// The name under which purchases of the shop are counted.
 pub(in crate::gate) const SHOP: &str = "shop";
 
-impl Gate {
+impl PaymentSettings {
     /// The door that a canonical path leads to; nothing: it is none of the shop's.
     pub fn shop_door(&self, path: &str) -> Option<Door> {
-        let shop = self.payments.get()?.settings().shop.as_deref()?;
-        let rest = path.strip_prefix(shop)?;
+        let rest = path.strip_prefix(self.shop.as_deref()?)?;
         match rest.strip_suffix('/').unwrap_or(rest) {
             "/pricing" => Some(Door::Pricing),
             "/purchase" => Some(Door::Purchase),
             "/status" => Some(Door::Status),
             other => (other.is_empty() || other.starts_with('/')).then_some(Door::Nowhere),
         }
+    }
+}
+
+impl Gate {
+    /// The door of the shop that a canonical path leads to, if there is a shop.
+    pub fn shop_door(&self, path: &str) -> Option<Door> {
+        self.payments.get()?.settings().shop_door(path)
     }
 
     /// The plans that are for sale, with the seconds of one purchase and what it costs now.

@@ -282,6 +282,21 @@ fn c12_pipelined_requests_are_judged_one_by_one() {
 }
 
 /// A client that writes a body nobody reads still reads the answer: the connection was reset under it.
+/// `PRI` alone was taken for the beginning of HTTP/2.
+#[test]
+fn c11_methods_that_begin_as_the_preface_does() {
+    let upstream = Upstream::ok();
+    let gateway = start(&upstream);
+    for method in ["PRI", "PRINT", "PRIVATE", "P", "PR"] {
+        for piece in [1, 2, 1000] {
+            let mut client = gateway.client();
+            send(&mut client, &line(&format!("{method} /wallet/x HTTP/1.1")), piece);
+            assert_eq!(client.read().outcome(), (401, "credential_required".to_owned()), "{method}");
+        }
+    }
+    assert_eq!(upstream.take().len(), 0);
+}
+
 #[test]
 fn s10_the_answer_is_read_before_the_connection_ends() {
     let upstream = Upstream::ok();

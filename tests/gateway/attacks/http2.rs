@@ -120,11 +120,14 @@ fn t3_lengths_that_are_not_kept() {
         fields
     };
     let hidden = b"GET /public/smuggled HTTP/1.1\r\nhost: api.example.com\r\n\r\n";
-    let rows: [(&str, &[&'static str]); 8] = [
+    let rows: [(&str, &[&'static str]); 10] = [
         ("none, with data", &["0"]),
         ("shorter than the data", &["5"]),
         ("longer than the data", &["5000"]),
         ("twice", &["57", "57"]),
+        // h2 compares the first with the data, and both went on to the upstream.
+        ("right, and twice", &["56", "56"]),
+        ("right, and then wrong", &["56", "0"]),
         ("twice and different", &["57", "0"]),
         ("a list", &["57, 57"]),
         ("a sign", &["+57"]),
@@ -144,6 +147,42 @@ fn t3_lengths_that_are_not_kept() {
     client.write(&frame(DATA, END_STREAM, 1, hidden));
     assert_eq!(client.end_of(1), End::Answered(200));
     assert_eq!(upstream.take_one().body, hidden);
+}
+
+/// It counted as `/`, for which there may be a route.
+#[test]
+fn p11_a_query_is_no_path() {
+    let upstream = Upstream::ok();
+    let gateway = start(&upstream);
+    for (path, expected) in [("?x", 400), ("?", 400), ("/?x", 401)] {
+        let mut client = Frames::connect(&gateway, &[]);
+        client.write(&request(1, &get(path), true));
+        assert_eq!(client.end_of(1), End::Answered(expected), "{path}");
+    }
+    assert_eq!(upstream.take().len(), 0);
+}
+
+/// Only HTTP/1 had these bounds.
+#[test]
+fn t7_fields_and_values_are_bounded_as_those_of_http_1() {
+    let upstream = Upstream::ok();
+    let gateway = start(&upstream);
+    for (fields, crumbs, expected) in [(100, 0, 200), (101, 0, 431), (99, 200, 200), (100, 2, 431), (4, 300, 200)] {
+        let all: Vec<(&str, &str)> =
+            [&get("/public/x")[..], &vec![("x-a", "b"); fields], &vec![("cookie", "a=b"); crumbs]].concat();
+        let mut client = Frames::connect(&gateway, &[]);
+        client.write(&request(1, &all, true));
+        assert_eq!(client.end_of(1), End::Answered(expected), "{fields} fields, {crumbs} crumbs");
+    }
+    // A length of 16 KiB, and one more (RFC 7541 section 5.1).
+    for (low, length, expected) in [(0x81, 16 * 1024, 200), (0x82, 16 * 1024 + 1, 431)] {
+        let bytes = [&block(&get("/public/x"))[..], b"\0\x03x-a\x7f", &[low, 0x7f], &b"b".repeat(length)].concat();
+        let (first, rest) = bytes.split_at(16_000);
+        let mut client = Frames::connect(&gateway, &[]);
+        client.write(&frame(HEADERS, END_STREAM, 1, first));
+        client.write(&frame(CONTINUATION, END_HEADERS, 1, rest));
+        assert_eq!(client.end_of(1), End::Answered(expected), "a value of {length} bytes");
+    }
 }
 
 #[test]

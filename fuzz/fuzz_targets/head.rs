@@ -1,0 +1,5 @@
+#![no_main]
+
+use siwx_gateway_fuzz::head::judge;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| judge(bytes));

@@ -263,7 +263,7 @@ impl Payments {
             Err(error) => return Err(refused(&error.challenge_error())),
         };
         let network = terms.network().as_str();
-        if authorization.payer().is_some_and(|payer| denied(network, payer)) {
+        if authorization.payers().iter().any(|payer| denied(network, payer)) {
             return Err(PaymentRefusal::Denied);
         }
         let chosen = self.means.facilitators.choose(terms.scheme().as_str(), network);

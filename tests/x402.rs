@@ -236,20 +236,20 @@ fn the_payments_of_real_clients_are_named() {
         let payment = Payment::read(text(&vectors, &format!("{case}/header")).as_bytes()).expect("a payment");
         let index = match_terms(&accepts, payment.accepted()).expect("a match");
         let authorization = payment.authorization(&accepts[index]).expect("an authorization");
-        let payer = authorization.payer().map(ToString::to_string);
-        (index, authorization.id().to_string(), payer, authorization.remember_until(now))
+        let payers: Vec<_> = authorization.payers().iter().map(ToString::to_string).collect();
+        (index, authorization.id().to_string(), payers, authorization.remember_until(now))
     });
     // The ids were computed with Python's hashlib from the decoded headers.
     let evm = (
         0,
         "f9021c9de6ee88b888de7bf970f5cde21ae0ad12c6709d7cd75647179757d3b4".to_owned(),
-        Some("eip155:0x19e7e376e7c213b7e7e7e46cc70a5dd086daff2a".to_owned()),
+        vec!["eip155:0x19e7e376e7c213b7e7e7e46cc70a5dd086daff2a".to_owned()],
         Some(now.plus_millis(600_000)),
     );
     let solana = (
         1,
         "52708f5781c237b32f141866a46c1cfda224cb99a2499344444e05395b8aba46".to_owned(),
-        None,
+        vec!["solana:AB3FQHskSYuWVw4M9EpGdxNzrAjBNiYGpbH4CVzLFene".to_owned()],
         Some(now.plus_millis(600_000)),
     );
     assert_eq!(found, [evm, solana]);

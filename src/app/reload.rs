@@ -331,10 +331,10 @@ fn tell(report: &Report) {
             _ => 0,
         };
         let origin = report.origin(place);
-        if *severity == crate::config::Severity::Error {
-            tracing::error!(%origin, column, hint, "{title}");
-        } else {
-            tracing::warn!(%origin, column, hint, "{title}");
+        match severity {
+            crate::config::Severity::Error => tracing::error!(%origin, column, hint, "{title}"),
+            crate::config::Severity::Note => tracing::info!(%origin, column, hint, "{title}"),
+            crate::config::Severity::Warning => tracing::warn!(%origin, column, hint, "{title}"),
         }
     }
 }

@@ -47,7 +47,14 @@ impl Source {
 
     /// The same, with the system's word for why not.
     pub(super) fn open(path: &Path, flags: Vec<Override>) -> std::io::Result<Self> {
-        let text = std::fs::read_to_string(path)?;
+        let text = String::from_utf8(std::fs::read(path)?).map_err(|error| {
+            let good = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+            let line = good.iter().filter(|byte| **byte == b'\n').count() + 1;
+            std::io::Error::new(
+                std::io::ErrorKind::InvalidData,
+                format!("expected UTF-8, found other bytes on line {line}"),
+            )
+        })?;
         Ok(Self { name: path.display().to_string(), text, environment: environment(), flags })
     }
 

@@ -61,6 +61,10 @@ fn known(keys: &'static [Key], entry: &Entry, path: &str, report: &mut Report) -
     }
     let hint = match keys::nearest(&entry.name, keys.iter().map(|key| key.name)) {
         Some(near) => format!("did you mean `{near}`?"),
+        None if !path.is_empty() && keys::find(keys::ROOT, &entry.name).is_some() => {
+            // Below a table's header everything is that table's, which is easily forgotten.
+            "it stands at the top of the file, above the first `[table]`".to_owned()
+        }
         None => {
             let names: Vec<_> = keys.iter().filter(|key| key.is_built()).map(|key| key.name).collect();
             format!("known keys are: {}", names.join(", "))
@@ -174,7 +178,8 @@ fn setting(key: &'static Key, node: Node, at: &Place, path: &str, report: &mut R
                 Ok(setting) => setting,
                 Err(expected) => {
                     let found = found(key, &node.value);
-                    report.error(&place, format!("`{path}{}`: expected {expected}, found {found}", key.name), "");
+                    let title = format!("`{path}{}`: expected {expected}, found {found}", key.name);
+                    report.error(&place, title, amended(key.kind, &node));
                     return None;
                 }
             }
@@ -195,11 +200,29 @@ fn value_place(place: Place, at: &Place) -> Place {
 fn found(key: &Key, value: &Value) -> String {
     match (key.kind, value) {
         (Kind::Secret | Kind::Secrets | Kind::UrlLists, value) => value.kind().to_owned(),
+        // Without its quotes `"true"` would look like what was expected.
+        (Kind::Flag | Kind::Number(..) | Kind::Whole(..), Value::Text(text)) => format!("the string `{}`", text.shown),
         (_, Value::Text(text)) => format!("`{}`", text.shown),
         (_, Value::Whole(whole)) => format!("`{whole}`"),
         (_, Value::Number(number)) => format!("`{number}`"),
         (_, Value::Flag(flag)) => format!("`{flag}`"),
         (_, other) => other.kind().to_owned(),
+    }
+}
+
+/// What is to be done about a value of another kind, where quotes or brackets are all that is the matter.
+fn amended(kind: Kind, node: &Node) -> String {
+    if matches!(node.place, Place::Environment(_) | Place::Flag(_)) {
+        return String::new();
+    }
+    match (kind, &node.value) {
+        (Kind::Texts, Value::Text(text)) => format!("a list of one is `[\"{}\"]`", text.shown),
+        (Kind::Flag | Kind::Number(..) | Kind::Whole(..), Value::Text(text)) => {
+            let bare = Node { value: Value::Text(text.clone()), place: Place::Flag(String::new()) };
+            if scalar(kind, &bare).is_ok() { "without quotes".to_owned() } else { String::new() }
+        }
+        (Kind::Text, Value::Whole(_) | Value::Number(_) | Value::Flag(_)) => "in quotes".to_owned(),
+        _ => String::new(),
     }
 }
 

@@ -28,6 +28,8 @@ pub enum Place {
 pub enum Severity {
     /// It may not.
     Error,
+    /// It may, and nothing is wrong.
+    Note,
     /// It may.
     Warning,
 }
@@ -37,6 +39,7 @@ impl Severity {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Error => "error",
+            Self::Note => "note",
             Self::Warning => "warning",
         }
     }
@@ -80,6 +83,11 @@ impl Report {
     /// Adds what an operator should know.
     pub fn warn(&mut self, place: &Place, title: impl Into<String>, hint: impl Into<String>) {
         self.push(Severity::Warning, place, title.into(), hint.into());
+    }
+
+    /// Adds what is worth knowing and nothing to be changed.
+    pub fn note(&mut self, place: &Place, title: impl Into<String>, hint: impl Into<String>) {
+        self.push(Severity::Note, place, title.into(), hint.into());
     }
 
     fn push(&mut self, severity: Severity, place: &Place, title: String, hint: String) {
@@ -164,6 +172,7 @@ impl Report {
     fn render_fault(&self, fault: &Fault, shown: &str, renderer: &Renderer) -> String {
         let level = match fault.severity {
             Severity::Error => Level::ERROR,
+            Severity::Note => Level::NOTE,
             Severity::Warning => Level::WARNING,
         };
         let title = level.primary_title(fault.title.as_str());

@@ -100,9 +100,16 @@ pub(crate) fn read(inputs: &Inputs<'_>, report: &mut Report) -> Option<Vec<Entry
         Ok(table) => table.into_inner(),
         Err(error) => {
             mask_unread(inputs.text, report);
-            let place = error.span().map_or(Place::Nowhere, |span| Place::File(visible(inputs.text, span)));
+            let span = error.span().map(|span| visible(inputs.text, span));
+            if let Some(open) = span.as_ref().and_then(|span| unclosed(inputs.text, span.start)) {
+                report.error(&Place::File(open), "not TOML: a string does not end on its line", "");
+                return None;
+            }
             // Only the first line: what follows it may quote the text.
-            report.error(&place, format!("not TOML: {}", error.message().lines().next().unwrap_or_default()), "");
+            let title = format!("not TOML: {}", error.message().lines().next().unwrap_or_default());
+            let header = span.as_ref().is_some_and(|span| inputs.text[..span.start].ends_with('\n'));
+            let hint = if header && title.contains("between array elements") { "is a `]` missing above?" } else { "" };
+            report.error(&span.map_or(Place::Nowhere, Place::File), title, hint);
             return None;
         }
     };
@@ -120,6 +127,34 @@ pub(crate) fn read(inputs: &Inputs<'_>, report: &mut Report) -> Option<Vec<Entry
         put(&mut entries, keys::ROOT, &path, &flag.value, &Place::Flag(flag.flag.clone()), report);
     }
     Some(entries)
+}
+
+/// The first string that does not end on its line, in the lines before the one of `at`. The parser goes on and finds
+/// fault with what follows. Strings of several lines end the search, since nothing is wrong with them.
+fn unclosed(text: &str, at: usize) -> Option<Range<usize>> {
+    let before = text.get(..at)?.rfind('\n')?;
+    let mut start = 0;
+    for line in text[..before].split_inclusive('\n') {
+        if line.contains("\"\"\"") || line.contains("'''") {
+            return None;
+        }
+        let (mut quote, mut escaped) = (None, false);
+        for (offset, c) in line.char_indices() {
+            match quote {
+                _ if escaped => escaped = false,
+                None if c == '#' => break,
+                None if matches!(c, '"' | '\'') => quote = Some((c, offset)),
+                Some(('"', _)) if c == '\\' => escaped = true,
+                Some((open, _)) if c == open => quote = None,
+                _ => {}
+            }
+        }
+        if let Some((_, offset)) = quote {
+            return Some(start + offset..start + line.trim_end().len());
+        }
+        start += line.len();
+    }
+    None
 }
 
 /// Copies the parser's values, replacing references.

@@ -451,6 +451,16 @@ impl Metrics {
         }
     }
 
+    /// Makes the counters of sign-ins: good ones by their scheme, the others by their code.
+    pub fn sign_ins(&self, schemes: &[&'static str], codes: &[&'static str]) {
+        for scheme in schemes {
+            self.sign_ins.with_label_values(&[scheme, "ok"]);
+        }
+        for code in codes {
+            self.sign_ins.with_label_values(&["none", code]);
+        }
+    }
+
     /// Counts a sign-in of the session API: `ok`, or the code of its refusal. `scheme` is `none` where no signature was
     /// found good.
     pub fn signed_in(&self, scheme: &str, result: &'static str) {

@@ -11,6 +11,7 @@
 //! 5. What must happen once is one conditional statement in the store, never a look and then a write: several
 //!    processes share one store.
 
+mod counted;
 mod error;
 mod grant;
 mod holding;
@@ -43,6 +44,7 @@ use crate::{
 };
 
 pub use self::{
+    counted::counted,
     error::StoreError,
     grant::{END_OF_TIME, Grant, GrantError, ID_BYTES_MAX, PLAN_BYTES_MAX, Term, is_plan},
     page::{Cursor, CursorError, Filter, Held, PAGE_MAX, Page},

@@ -86,7 +86,7 @@ pub struct PaymentId([u8; 32]);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Authorization {
     id: PaymentId,
-    payer: Option<AccountKey>,
+    payers: Vec<AccountKey>,
     end: End,
 }
 
@@ -173,7 +173,7 @@ impl Payment {
         let named = [terms.network().as_str(), terms.asset(), from, nonce].join("|").to_ascii_lowercase();
         Ok(Authorization {
             id: PaymentId::of(&[named.as_bytes()]),
-            payer: Some(AccountKey::new("eip155", from)),
+            payers: vec![AccountKey::new("eip155", from)],
             end: ends.parse().map_or(End::Never, End::At),
         })
     }
@@ -188,17 +188,19 @@ impl Payment {
         let spelled =
             |encoded: &str| BASE64.decode(encoded.as_bytes()).ok().filter(|bytes| BASE64.encode(bytes) == encoded);
         let bytes = encoded.as_str().and_then(spelled);
-        let message = bytes.as_deref().and_then(transaction::message);
-        let message = message.ok_or(PaymentError::Authorization("transaction"))?;
-        let id = PaymentId::of(&[terms.network().as_str().as_bytes(), b"|", message]);
-        Ok(Authorization { id, payer: None, end: End::Soon })
+        let transaction = bytes.as_deref().and_then(transaction::read);
+        let transaction = transaction.ok_or(PaymentError::Authorization("transaction"))?;
+        let id = PaymentId::of(&[terms.network().as_str().as_bytes(), b"|", transaction.message]);
+        let payers = transaction.payers.into_iter();
+        let payers = payers.map(|key| AccountKey::new("solana", &bs58::encode(key).into_string())).collect();
+        Ok(Authorization { id, payers, end: End::Soon })
     }
 
     /// A payload of a kind that is not known here.
     fn other(&self) -> Authorization {
         let mut canonical = String::new();
         write_canonical(&Value::Object(self.payload.clone()), &mut canonical);
-        Authorization { id: PaymentId::of(&[canonical.as_bytes()]), payer: None, end: End::Never }
+        Authorization { id: PaymentId::of(&[canonical.as_bytes()]), payers: Vec::new(), end: End::Never }
     }
 }
 
@@ -281,9 +283,10 @@ impl Authorization {
         self.id
     }
 
-    /// Whom an EVM payload names as payer. Nobody has checked it; it is for comparing with what the facilitator says.
-    pub const fn payer(&self) -> Option<&AccountKey> {
-        self.payer.as_ref()
+    /// Whom the payload names as payers: who signs an EVM authorization, or whose tokens a transaction moves. Nobody has
+    /// checked it, and a payload may name nobody; it is good for a no before money moves, and for nothing else.
+    pub fn payers(&self) -> &[AccountKey] {
+        &self.payers
     }
 
     /// Until when the name must be remembered, so that the payment is not taken twice; nothing: for ever.

@@ -1,4 +1,4 @@
-//! Where the signed part of a Solana transaction is, so that a payment can be known by it.
+//! Where the signed part of a Solana transaction is, so that a payment can be known by it, and whose tokens it moves.
 //!
 //! A transaction is an array of signatures and a message, which is what was signed. Signatures come and go while
 //! the message stays: the facilitator adds its own. Some readers ignore what follows a message, and numbers can be
@@ -7,13 +7,33 @@
 //! 1. The message is walked to its end, and nothing may follow it.
 //! 2. Counts (`compact-u16`, 7 bits a byte, lowest first) have their shortest form.
 //!
-//! What the instructions do is the facilitator's to judge.
+//! 3. Whoever has to agree to a transfer of tokens is a payer. Owners sign, so they are among the accounts that the
+//!    message itself lists. Whom a program asks on its own account cannot be told from here.
+//!
+//! What the instructions do besides is the facilitator's to judge.
 
 /// The highest bit of a message's first byte: a version follows, in the rest of it. Legacy messages have none.
 const VERSIONED: u8 = 0x80;
 
-/// The message of a transaction: all that follows its signatures. Nothing, if it is no transaction of one spelling.
-pub(super) fn message(transaction: &[u8]) -> Option<&[u8]> {
+/// The programs that move tokens: SPL Token, and Token-2022.
+const TOKEN_PROGRAMS: [[u8; 32]; 2] =
+    [program(b"TokenkegQfeZyiNwAJbNbGKPFXCWuBvf9Ss623VQ5DA"), program(b"TokenzQdBNbLqP5VEhdkAS6EPFLC1PHnBqCXEpPxuEb")];
+
+/// What an instruction of a token program begins with, and where among its accounts the owner stands who agrees:
+/// `Transfer` (source, destination, owner) and `TransferChecked` (source, mint, destination, owner).
+const TRANSFERS: [(u8, usize); 2] = [(3, 2), (12, 3)];
+
+/// What a transaction says.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Transaction<'a> {
+    /// What was signed: all that follows the signatures.
+    pub(super) message: &'a [u8],
+    /// The accounts whose tokens it moves, each once.
+    pub(super) payers: Vec<&'a [u8; 32]>,
+}
+
+/// Reads a transaction; nothing, if it is none of one spelling.
+pub(super) fn read(transaction: &[u8]) -> Option<Transaction<'_>> {
     let mut rest = Cursor(transaction);
     // One length byte: more than 127 signatures would not fit into a transaction.
     let signatures = usize::from(rest.byte()?);
@@ -29,30 +49,51 @@ pub(super) fn message(transaction: &[u8]) -> Option<&[u8]> {
     }
     rest.skip(3)?;
     let accounts = rest.count()?;
-    rest.skip(accounts * 32)?;
+    let (accounts, _) = rest.take(accounts * 32)?.as_chunks::<32>();
     rest.skip(32)?;
+    let mut payers = Vec::new();
     for _ in 0..rest.count()? {
-        rest.skip(1)?;
-        rest.skip_counted()?;
-        rest.skip_counted()?;
+        let program = rest.byte()?;
+        let (of, data) = (rest.take_counted()?, rest.take_counted()?);
+        if let Some(payer) = owner(accounts, program, of, data).filter(|payer| !payers.contains(payer)) {
+            payers.push(payer);
+        }
     }
     if versioned {
         for _ in 0..rest.count()? {
             rest.skip(32)?;
-            rest.skip_counted()?;
-            rest.skip_counted()?;
+            rest.take_counted()?;
+            rest.take_counted()?;
         }
     }
-    rest.0.is_empty().then_some(message)
+    rest.0.is_empty().then_some(Transaction { message, payers })
+}
+
+/// Whose tokens an instruction moves; nothing, if it moves none.
+fn owner<'a>(accounts: &'a [[u8; 32]], program: u8, of: &[u8], data: &[u8]) -> Option<&'a [u8; 32]> {
+    let account = |index: u8| accounts.get(usize::from(index));
+    account(program).filter(|program| TOKEN_PROGRAMS.contains(program))?;
+    let (_, place) = TRANSFERS.into_iter().find(|(word, _)| data.first() == Some(word))?;
+    account(*of.get(place)?)
+}
+
+/// The key of a program, decoded when this is compiled.
+const fn program(address: &[u8]) -> [u8; 32] {
+    bs58::decode(address).into_array_const_unwrap()
 }
 
 /// What is left to read.
 struct Cursor<'a>(&'a [u8]);
 
-impl Cursor<'_> {
+impl<'a> Cursor<'a> {
+    fn take(&mut self, length: usize) -> Option<&'a [u8]> {
+        let (taken, rest) = self.0.split_at_checked(length)?;
+        self.0 = rest;
+        Some(taken)
+    }
+
     fn skip(&mut self, length: usize) -> Option<()> {
-        self.0 = self.0.get(length..)?;
-        Some(())
+        self.take(length).map(|_| ())
     }
 
     fn byte(&mut self) -> Option<u8> {
@@ -61,10 +102,10 @@ impl Cursor<'_> {
         Some(*first)
     }
 
-    /// Skips a count and as many bytes.
-    fn skip_counted(&mut self) -> Option<()> {
+    /// A count, and as many bytes.
+    fn take_counted(&mut self) -> Option<&'a [u8]> {
         let length = self.count()?;
-        self.skip(length)
+        self.take(length)
     }
 
     /// A count in its shortest form, of at most 16 bits.
@@ -85,6 +126,10 @@ impl Cursor<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn message(transaction: &[u8]) -> Option<&[u8]> {
+        read(transaction).map(|read| read.message)
+    }
 
     /// A message with one account, one instruction on it with two bytes of data, and in version 0 one lookup.
     fn body(versioned: bool) -> Vec<u8> {
@@ -140,6 +185,41 @@ mod tests {
         let mut long = body(false);
         long.splice(3..4, [0x81, 0x00]);
         assert_eq!(message(&transaction(1, &long)), None, "a count that is written long");
+    }
+
+    #[test]
+    fn whoever_agrees_to_a_transfer_of_tokens_pays() {
+        let (payer, other) = ([1; 32], [2; 32]);
+        let keys = [payer, other, TOKEN_PROGRAMS[0], TOKEN_PROGRAMS[1], [5; 32]];
+        let paid = |instructions: &[&[u8]]| {
+            let mut bytes = vec![1, 0, 0, keys.len() as u8];
+            bytes.extend(keys.concat());
+            bytes.extend([8; 32]);
+            bytes.push(instructions.len() as u8);
+            bytes.extend(instructions.concat());
+            let transaction = transaction(1, &bytes);
+            read(&transaction).map(|read| read.payers.into_iter().copied().collect::<Vec<_>>())
+        };
+        let checked: &[u8] = &[2, 4, 4, 4, 4, 0, 1, 12];
+        type Row<'t> = (&'t str, &'t [&'t [u8]], &'t [[u8; 32]]);
+        let rows: &[Row<'_>] = &[
+            ("a checked transfer", &[checked], &[payer]),
+            ("of Token-2022", &[&[3, 4, 4, 4, 4, 0, 1, 12]], &[payer]),
+            ("a plain transfer", &[&[2, 3, 4, 4, 0, 1, 3]], &[payer]),
+            ("with more signers behind the owner", &[&[2, 5, 4, 4, 4, 0, 1, 1, 12]], &[payer]),
+            ("beside another program", &[&[4, 1, 1, 1, 12], checked], &[payer]),
+            ("two of one owner", &[checked, checked], &[payer]),
+            ("two of two", &[checked, &[2, 4, 4, 4, 4, 1, 1, 12]], &[payer, other]),
+            ("another instruction of the program", &[&[2, 4, 4, 4, 4, 0, 1, 7]], &[]),
+            ("another program", &[&[4, 4, 4, 4, 4, 0, 1, 12]], &[]),
+            ("no data", &[&[2, 4, 4, 4, 4, 0, 0]], &[]),
+            ("too few accounts", &[&[2, 3, 4, 4, 4, 1, 12]], &[]),
+            ("an owner of a lookup table", &[&[2, 4, 4, 4, 4, 9, 1, 12]], &[]),
+            ("a program of a lookup table", &[&[9, 4, 4, 4, 4, 0, 1, 12]], &[]),
+        ];
+        for (name, instructions, expected) in rows {
+            assert_eq!(paid(instructions).as_deref(), Some(*expected), "{name}");
+        }
     }
 
     #[test]

@@ -325,6 +325,9 @@ fn about_money() -> BTreeSet<String> {
             series.insert(format!("siwx_payments_total{{route=\"{route}\",status=\"{status}\"}}"));
         }
     }
+    for result in ["ok", "conflict", "error", "timeout"] {
+        series.insert(format!("siwx_store_operations_total{{operation=\"payment\",result=\"{result}\"}}"));
+    }
     let operations: [(&str, &[&str]); 3] = [
         ("verify", &["ok", "refused", "error", "timeout"]),
         ("settle", &["ok", "refused", "pending", "error", "timeout"]),
@@ -372,6 +375,7 @@ fn what_is_counted_of_money_is_there_before_the_first_payment() {
     let about = |series: &&String| {
         let (name, labels) = series.split_once('{').unwrap_or((series, ""));
         name.starts_with("siwx_payments")
+            || (name == "siwx_store_operations_total" && labels.contains("payment"))
             || name == "siwx_facilitator_requests_total"
             || (name == "siwx_auth_decisions_total"
                 && ["challenge", "paid", "payment", "settlement", "facilitator"]

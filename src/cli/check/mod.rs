@@ -17,8 +17,11 @@ use super::{
 };
 use crate::{
     app::{self, StartError},
-    config::{self, Config, Report, Severity},
-    policy::routes::Routes,
+    config::{self, Config, Place, Report, Severity},
+    policy::{
+        routes::Routes,
+        rule::{Pattern, Requirement, Rule},
+    },
 };
 
 /// Arguments of `check`.
@@ -77,12 +80,42 @@ fn examine(source: &Source) -> (Report, Option<(Config, Routes)>) {
         Err(StartError::Routes(report)) => (*report, None),
         Err(error) => {
             let mut report = report;
-            report.error(&config::Place::Nowhere, error.to_string(), "");
+            report.error(&Place::Nowhere, error.to_string(), "");
             (report, None)
         }
     };
     outside::examine(&config, source, &mut report);
+    note_what_is_dearer(&config.routes, &config.places.routes, &mut report);
     (report, routes.map(|routes| (config, routes)))
+}
+
+/// Tells of a route that would catch other spellings of a dearer one's path. Nothing is wrong with that, and it is told
+/// here alone: such requests are refused as `ambiguous_path`, which is better known before than found out.
+fn note_what_is_dearer(rules: &[Rule], places: &[Place], report: &mut Report) {
+    let demand = |rule: &Rule| match rule.requirement {
+        Requirement::Public => 0,
+        Requirement::Wallet => 1,
+        Requirement::Subscription { .. } => 2,
+        Requirement::Payment { .. } => 3,
+    };
+    for (dear, place) in rules.iter().zip(places) {
+        let path = dear.pattern.as_str();
+        let beneath = rules.iter().find(|other| {
+            let hosts_meet = other.host.is_none() || dear.host.is_none() || other.host == dear.host;
+            let covers = matches!(&other.pattern, Pattern::Prefix(prefix) if covers(prefix, path));
+            covers && hosts_meet && demand(other) < demand(dear)
+        });
+        if let Some(other) = beneath {
+            let (dear, other) = (&dear.name, &other.name);
+            let title = format!("route \"{other}\" asks for less and covers \"{path}\" (route \"{dear}\")");
+            report.note(place, title, "other spellings of this path are refused, so that none gets the cheaper route");
+        }
+    }
+}
+
+fn covers(prefix: &str, path: &str) -> bool {
+    let rest = path.strip_prefix(prefix.trim_end_matches('/'));
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 fn warnings(report: &Report) -> String {

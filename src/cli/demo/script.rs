@@ -347,7 +347,7 @@ mod tests {
         let payment = Payment::read(payment.as_bytes()).expect("a payment");
         assert_eq!(match_terms(&[terms()], payment.accepted()), Some(0));
         let authorization = payment.authorization(&terms()).expect("an authorization");
-        assert_eq!(authorization.payer(), Some(&AccountKey::new("eip155", &cast.buyer.address())));
+        assert_eq!(authorization.payers(), [AccountKey::new("eip155", &cast.buyer.address())]);
         let of_solana = transfer::payment(&cast.solana, &terms(), [7; 32], (now, 60));
         assert_eq!(of_solana, Err(WalletError::TypedData));
     }

@@ -215,9 +215,31 @@ fn denied(texts: &[Text], report: &mut Report) -> HashSet<String> {
         } else {
             let title = format!("`{}` is no account", text.shown);
             report.error(&text.place, title, "expected a CAIP-10 id or an address");
+            continue;
+        }
+        if denies_nobody(&text.value) {
+            let title = format!("`{}` denies nobody", text.shown);
+            let hint = "it is no address of a family of chains that signs in; is it mistyped?";
+            report.warn(&text.place, title, hint);
         }
     }
     denied
+}
+
+/// Whether an entry has the form of an account, and is none that could ever sign in. It may be of a family that a later
+/// release knows, so it is no fault.
+fn denies_nobody(text: &str) -> bool {
+    let is_evm = |address: &str| address.len() == 42 && address::parse(&address.to_ascii_lowercase()).is_ok();
+    // Sui's are written without their zeros too, and so would be every EVM address that was cut off.
+    let is_cut = |address: &str| address.starts_with("0x") && address.len() < 42;
+    let is_one = |dialect: &Dialect, address: &str| key_in(dialect, address).is_some() && !is_cut(address);
+    match AccountId::parse(text) {
+        Ok(account) => {
+            let dialect = DIALECTS.iter().find(|dialect| dialect.namespace == account.namespace());
+            dialect.is_none_or(|dialect| !is_one(dialect, account.address()) && !is_evm(account.address()))
+        }
+        Err(_) => !DIALECTS.iter().any(|dialect| is_one(dialect, text)) && !is_evm(text),
+    }
 }
 
 /// An account on one chain. What is no chain of its family stays as it is, and denies nobody.

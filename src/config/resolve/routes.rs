@@ -46,7 +46,8 @@ pub(super) fn routes(
         }
         if let Some(earlier) = rules.iter().find(|earlier| is_equal(earlier, &rule)) {
             let title = format!("routes \"{}\" and \"{}\" are for the same requests", earlier.name, rule.name);
-            report.error(&place, title, "");
+            let apart = earlier.pattern.as_str() != rule.pattern.as_str();
+            report.error(&place, title, if apart { "letter case and a last slash do not tell them apart" } else { "" });
         }
         rules.push(rule);
         places.push(place);
@@ -148,6 +149,10 @@ fn pattern(section: &Section, label: &str, report: &mut Report) -> (Option<Patte
         }
     };
     let good = !text.value.is_empty() && is_path(text, "path or prefix", report);
+    if let Some(segment) = text.value.split('/').find(|segment| segment.ends_with('*') || segment.starts_with(':')) {
+        let title = format!("`{segment}` in `{}` stands for itself", text.shown);
+        report.warn(&text.place, title, "there are no patterns in paths; a prefix covers all that lies below it");
+    }
     if text.value.is_empty() {
         report.error(&text.place, format!("the path of {label} is empty"), "expected it to begin with `/`");
     }

@@ -2,7 +2,11 @@
 
 use super::{Routed, gate, x402};
 use crate::{
-    config::{report::Report, section::Section, tree::Text},
+    config::{
+        report::{Place, Report},
+        section::Section,
+        tree::Text,
+    },
     gate::settings::{CacheSettings, CookieSettings, SameSite, SessionSettings, TokenForm},
     secret::Secret,
     session::set::{Life, Revalidation},
@@ -43,7 +47,7 @@ pub(super) fn settings(
         domain: public_url.authority().to_owned(),
         life,
         token: if section.text("token").value == "jwt" { TokenForm::Jwt } else { TokenForm::Opaque },
-        cookie: cookie(section.section("cookie"), public_url, report),
+        cookie: cookie(section.section("cookie"), (public_url, root.place("public_url")), report),
         csrf: section.flag("csrf"),
         labels: gate::labels(section, "session.labels", root.section("chains"), report),
         message_age_max: section.duration("message_age_max"),
@@ -74,11 +78,12 @@ fn life(section: &Section, report: &mut Report) -> Life {
     life
 }
 
-fn cookie(section: &Section, public_url: &Origin, report: &mut Report) -> CookieSettings {
+/// `public_url` with the place where it was set.
+fn cookie(section: &Section, (public_url, place): (&Origin, &Place), report: &mut Report) -> CookieSettings {
     let secure = public_url.scheme() == "https";
     if !secure && !is_loopback(public_url.host()) {
         let title = "sessions need an `https` public_url";
-        report.error(&section.place, title, "without TLS everybody on the way can take them over");
+        report.error(place, title, "without TLS everybody on the way can take them over");
     }
     let same_site = match section.text("same_site").value.as_str() {
         "none" => SameSite::None,

@@ -115,7 +115,10 @@ pub(super) fn address(text: &Text, dialect: &Dialect, report: &mut Report) -> Op
         Err(AddressError::Checksum) => {
             (format!("the checksum of `{}` is wrong", text.shown), "is it mistyped? In lower case it is taken as it is")
         }
-        Err(AddressError::Form) => (format!("`{}` is no address of `{}`", text.shown, dialect.namespace), ""),
+        Err(AddressError::Form) => {
+            let form = if dialect.namespace == "eip155" { "expected `0x` and 40 hex digits" } else { "" };
+            (format!("`{}` is no address of `{}`", text.shown, dialect.namespace), form)
+        }
     };
     report.error(&text.place, title, hint);
     None

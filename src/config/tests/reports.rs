@@ -266,6 +266,73 @@ token = "hunter2
 "#,
     ),
     (
+        "a string that does not end, found by what follows it",
+        r#"urls = ["http://127.0.0.1:3000"]"#,
+        r#"urls = ["http://127.0.0.1:3000]"#,
+        r#"error: not TOML: a string does not end on its line
+ --> siwx-gateway.toml:5:9
+  |
+5 | urls = ["http://127.0.0.1:3000]
+  |         ^^^^^^^^^^^^^^^^^^^^^^^
+"#,
+    ),
+    (
+        "an array that does not end",
+        r#"urls = ["http://127.0.0.1:3000"]"#,
+        r#"urls = ["http://127.0.0.1:3000""#,
+        r#"error: not TOML: missing comma between array elements, expected `,`
+ --> siwx-gateway.toml:6:1
+  |
+6 | [[route]]
+  | ^ is a `]` missing above?
+"#,
+    ),
+    (
+        "quotes and brackets are all that is the matter",
+        r#"listen = ["127.0.0.1:8080"]
+"#,
+        r#"listen = "127.0.0.1:8080"
+http2 = "true"
+workers = "2"
+http_redirect = 8080
+"#,
+        r#"error: `server.listen`: expected an array of strings, found `127.0.0.1:8080`
+ --> siwx-gateway.toml:3:10
+  |
+3 | listen = "127.0.0.1:8080"
+  |          ^^^^^^^^^^^^^^^^ a list of one is `["127.0.0.1:8080"]`
+error: `server.http2`: expected `true` or `false`, found the string `true`
+ --> siwx-gateway.toml:4:9
+  |
+4 | http2 = "true"
+  |         ^^^^^^ without quotes
+error: `server.workers`: expected a whole number from 0 to 1024, found the string `2`
+ --> siwx-gateway.toml:5:11
+  |
+5 | workers = "2"
+  |           ^^^ without quotes
+error: `server.http_redirect`: expected a string, found `8080`
+ --> siwx-gateway.toml:6:17
+  |
+6 | http_redirect = 8080
+  |                 ^^^^ in quotes
+"#,
+    ),
+    (
+        "a key of the top below a table",
+        r#"[upstreams.api]
+"#,
+        r#"session = 1
+[upstreams.api]
+"#,
+        r#"error: unknown key `session`
+ --> siwx-gateway.toml:4:1
+  |
+4 | session = 1
+  | ^^^^^^^ it stands at the top of the file, above the first `[table]`
+"#,
+    ),
+    (
         "key twice",
         r#"[server]
 "#,
@@ -476,7 +543,7 @@ error: `log.level`: expected one of `error`, `warn`, `info`, `debug`, `trace`, f
   |
 9 | level = "loud"
   |         ^^^^^^
-error: `log.access.enabled`: expected `true` or `false`, found `yes`
+error: `log.access.enabled`: expected `true` or `false`, found the string `yes`
   --> siwx-gateway.toml:10:22
    |
 10 | access = { enabled = "yes", sample = 1.5 }
@@ -562,6 +629,37 @@ listen = "0.0.0.0:9464"
   |
 8 | prefix = "/"
   |          ^^^ whatever no other route names is open to everybody
+"#,
+    ),
+    (
+        "a denied account that nobody could be",
+        r#"[server]
+"#,
+        r#"[auth]
+deny_accounts = ["0x123", "eip155:1:0x123", "0x0000000000000000000000000000000000000001"]
+[server]
+"#,
+        r#"warning: `0x123` denies nobody
+ --> siwx-gateway.toml:3:18
+  |
+3 | deny_accounts = ["0x123", "eip155:1:0x123", "0x0000000000000000000000000000000000000001"]
+  |                  ^^^^^^^ it is no address of a family of chains that signs in; is it mistyped?
+warning: `eip155:1:0x123` denies nobody
+ --> siwx-gateway.toml:3:27
+  |
+3 | deny_accounts = ["0x123", "eip155:1:0x123", "0x0000000000000000000000000000000000000001"]
+  |                           ^^^^^^^^^^^^^^^^ it is no address of a family of chains that signs in; is it mistyped?
+"#,
+    ),
+    (
+        "a pattern that is none",
+        r#"prefix = "/""#,
+        r#"prefix = "/v1/*""#,
+        r#"warning: `*` in `/v1/*` stands for itself
+ --> siwx-gateway.toml:8:10
+  |
+8 | prefix = "/v1/*"
+  |          ^^^^^^^ there are no patterns in paths; a prefix covers all that lies below it
 "#,
     ),
     (

@@ -37,11 +37,11 @@ use crate::{
     chain::account::spelled,
     facilitator::{Facilitator, FacilitatorError, Facilitators, Question, Verification},
     gate::settings::PaymentSettings,
-    metrics::Metrics,
+    metrics::{Metrics, OperationMetrics},
     outbound::Outbound,
     policy::{access::Scope, decision::Reason, rule::Rule},
     siwx::origin::Origin,
-    store::{NewPayment, Owner, PaymentStore, Receipt, Reserved, Sale, Step, StoreError},
+    store::{NewPayment, Owner, PaymentStore, Receipt, Reserved, Sale, Step, StoreError, counted},
     time::{Clock, UnixTime},
     x402::{
         self, PAYMENT_SIGNATURE,
@@ -79,6 +79,8 @@ pub struct Payments {
     origins: Vec<Origin>,
     process: String,
     attempts: AtomicU64,
+    /// What the store is asked for.
+    operations: OperationMetrics,
 }
 
 /// A request, as far as a payment for it goes.
@@ -180,7 +182,8 @@ impl Payments {
         let mut name = [0; 8];
         (means.random)(&mut name)?;
         let process = data_encoding::HEXLOWER.encode(&name);
-        Ok(Arc::new(Self { means, settings, origins, process, attempts: AtomicU64::default() }))
+        let operations = means.metrics.operation("payment");
+        Ok(Arc::new(Self { means, settings, origins, process, attempts: AtomicU64::default(), operations }))
     }
 
     /// What the configuration says.
@@ -263,7 +266,7 @@ impl Payments {
             Err(error) => return Err(refused(&error.challenge_error())),
         };
         let network = terms.network().as_str();
-        if authorization.payer().is_some_and(|payer| denied(network, payer)) {
+        if authorization.payers().iter().any(|payer| denied(network, payer)) {
             return Err(PaymentRefusal::Denied);
         }
         let chosen = self.means.facilitators.choose(terms.scheme().as_str(), network);
@@ -277,7 +280,8 @@ impl Payments {
         })?;
         let owner = self.attempt("request");
         let lease = lease::lease(owner.clone(), now);
-        let reserved = self.means.store.reserve(&new, &lease, now).await.map_err(unavailable)?;
+        let reserved =
+            counted(&self.operations, self.means.store.reserve(&new, &lease, now)).await.map_err(unavailable)?;
         let work = |payer| Work {
             id: authorization.id(),
             owner: owner.clone(),
@@ -448,7 +452,7 @@ impl Drop for Obligation {
 impl Payments {
     async fn release(&self, work: &Work) {
         let id = crate::store::PaymentId::new(*work.id.as_bytes());
-        match self.means.store.release(&id, &work.owner).await {
+        match counted(&self.operations, self.means.store.release(&id, &work.owner)).await {
             Ok(Step::Done | Step::Lost) => {}
             // Its lease runs out.
             Err(error) => tracing::warn!(%error, payment = %work.id, "a reservation cannot be given back"),

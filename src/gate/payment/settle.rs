@@ -15,7 +15,7 @@ use super::{
 use crate::{
     caip::{AccountId, AccountKey},
     facilitator::{Facilitator, Question, Response, Settlement as Answer},
-    store::{self, Asked, Doubt, Due, Owner, PaymentId, Receipt, Recorded, Settlement, Step, StoreError},
+    store::{self, Asked, Doubt, Due, Owner, PaymentId, Receipt, Recorded, Settlement, Step, StoreError, counted},
     time::UnixTime,
     x402::wire,
 };
@@ -56,12 +56,12 @@ impl Payments {
             tracing::error!(%error, payment = %id, "a settlement cannot be kept; please report this");
             PaymentRefusal::StoreUnavailable
         })?;
-        match self.means.store.settling(&id, &lease, &asked).await {
+        match counted(&self.operations, self.means.store.settling(&id, &lease, &asked)).await {
             Ok(Step::Done) => {}
             Ok(Step::Lost) => return Err(PaymentRefusal::InProgress),
             Err(error) => {
                 // The row may be there; nobody was asked, so it can go.
-                let _ = self.means.store.refused(&id, &work.owner).await;
+                let _ = counted(&self.operations, self.means.store.refused(&id, &work.owner)).await;
                 return Err(unavailable(error));
             }
         }
@@ -81,7 +81,11 @@ impl Payments {
             }
             Ok(Answer::Refused(refusal, response)) => {
                 tracing::info!(payment = %id, route = work.route, reason = refusal.reason, "a settlement was refused");
-                self.step(&about, "given up", self.means.store.refused(&id, &work.owner).await);
+                self.step(
+                    &about,
+                    "given up",
+                    counted(&self.operations, self.means.store.refused(&id, &work.owner)).await,
+                );
                 self.count(&work.route, "refused");
                 Err(settlement_refused(&response))
             }
@@ -95,7 +99,11 @@ impl Payments {
                 Err(PaymentRefusal::OutcomeUnknown { timed_out: error.is_timeout() })
             }
             Err(error) => {
-                self.step(&about, "given up", self.means.store.refused(&id, &work.owner).await);
+                self.step(
+                    &about,
+                    "given up",
+                    counted(&self.operations, self.means.store.refused(&id, &work.owner)).await,
+                );
                 Err(unreachable_facilitator(&error))
             }
         }
@@ -125,7 +133,12 @@ impl Payments {
                 return Err(unknown);
             }
         };
-        match self.means.store.settled(&about.id, about.owner, &settlement, self.means.clock.now()).await {
+        match counted(
+            &self.operations,
+            self.means.store.settled(&about.id, about.owner, &settlement, self.means.clock.now()),
+        )
+        .await
+        {
             Ok(Recorded::Settled(receipt)) => {
                 tracing::info!(
                     event = "audit", payment = %about.id, route = about.route, payer = %payer, scope = %receipt.scope,
@@ -160,7 +173,11 @@ impl Payments {
         if about.attempts <= 1 {
             self.count(about.route, "unknown");
         }
-        self.step(about, "noted as unknown", self.means.store.unknown(&about.id, about.owner, &doubt).await);
+        self.step(
+            about,
+            "noted as unknown",
+            counted(&self.operations, self.means.store.unknown(&about.id, about.owner, &doubt)).await,
+        );
     }
 
     fn step(&self, about: &About<'_>, what: &str, step: Result<Step, StoreError>) {

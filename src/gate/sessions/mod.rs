@@ -40,7 +40,7 @@ use super::{
     settings::{SessionSettings, TokenForm},
 };
 use crate::{
-    chain::{Accepts, DIALECTS},
+    chain::{Accepts, DIALECTS, Scheme},
     credential::{self, Bearer, Carriers, Cookie, CredentialError, Presented},
     metrics::{Metrics, OperationMetrics},
     policy::cross_site::{self, Page},
@@ -52,8 +52,8 @@ use crate::{
         sign_in::{Reader, profile},
         token::{NonceClaims, Parties},
     },
-    siwx::{claims::Expectation, message::Reading, origin::Origin},
-    store::{SessionStore, StoreError},
+    siwx::{Code, claims::Expectation, message::Reading, origin::Origin},
+    store::{SessionStore, StoreError, counted},
     time::UnixTime,
     x402::nonce::{NonceIssuer, Purpose, RANDOM_BYTES},
 };
@@ -189,6 +189,10 @@ impl Sessions {
         reading: Reading,
         accepts: Accepts,
     ) -> Arc<Self> {
+        let codes: Vec<_> =
+            SessionError::CODES.iter().copied().chain(Code::ALL.iter().map(|code| code.as_str())).collect();
+        let schemes: Vec<_> = Scheme::ALL.iter().map(|scheme| scheme.as_str()).collect();
+        means.metrics.sign_ins(&schemes, &codes);
         let carriers =
             Carriers { bearer: Some(Bearer), cookie: Some(Cookie::new(&settings.cookie.name)), ..Carriers::default() };
         Arc::new(Self {
@@ -291,15 +295,7 @@ impl Sessions {
 
     /// Waits for the store, and counts.
     async fn asked<T>(&self, asking: impl Future<Output = Result<T, StoreError>>) -> Result<T, Fault> {
-        let begun = Instant::now();
-        let answer = asking.await;
-        self.operations.duration.observe(begun.elapsed());
-        match &answer {
-            Ok(_) => self.operations.ok.inc(),
-            Err(StoreError::Conflict(_)) => self.operations.conflict.inc(),
-            Err(StoreError::Locked | StoreError::Timeout(_)) => self.operations.timeout.inc(),
-            Err(_) => self.operations.error.inc(),
-        }
+        let answer = counted(&self.operations, asking).await;
         answer.map_err(|error| {
             tracing::warn!(%error, "the store does not answer about a session");
             Fault::Unavailable

@@ -199,7 +199,7 @@ impl Memory {
         }
     }
 
-    fn ends(&self) -> u64 {
+    pub(super) fn ends(&self) -> u64 {
         self.ends.load(Ordering::Acquire)
     }
 
@@ -219,9 +219,16 @@ impl Memory {
     }
 
     /// The same where the set goes on under another key.
+    ///
+    /// Where two requests replaced one set at once, the store knows which of them was the last and ended what the other
+    /// left. Who comes here first says nothing about that, so that both are forgotten and read again.
     pub(super) fn replaced(&self, old: &SessionKey, new: &SessionKey) {
         self.ends.fetch_add(1, Ordering::AcqRel);
         self.sets.invalidate(old);
+        if let Some(other) = self.successors.get(old).filter(|other| other != new) {
+            self.sets.invalidate(&other);
+            self.sets.invalidate(new);
+        }
         self.successors.insert(*old, *new);
         if let Some(next) = self.next.get() {
             next.replaced(old, new);
@@ -337,10 +344,21 @@ impl Sessions {
         opened
     }
 
-    /// Remembers a set that was written just now, under its new key.
-    pub(super) fn begun(&self, gate: &Gate, key: SessionKey, set: store::SessionSet) -> Arc<Opened> {
-        let (ends, foreign) = (self.memory.ends(), self.memory.foreign.load(Ordering::Acquire));
-        self.remember(gate, key, set, foreign, ends)
+    /// Remembers a set that was written just now, under its new key, in place of the set under `old`. `ends` is what was
+    /// counted before it was written: an end that was written after it may have been told of already.
+    pub(super) fn begun(
+        &self,
+        gate: &Gate,
+        key: SessionKey,
+        set: store::SessionSet,
+        old: Option<&SessionKey>,
+        ends: u64,
+    ) -> Arc<Opened> {
+        let foreign = self.memory.foreign.load(Ordering::Acquire);
+        if let Some(old) = old {
+            self.memory.replaced(old, &key);
+        }
+        self.remember(gate, key, set, foreign, ends + u64::from(old.is_some()))
     }
 
     /// Notes in what is remembered that a session's signature was found good at `now`.

@@ -103,10 +103,12 @@ impl Sessions {
         let new = self.new_name(form)?;
         let expires_at = now.plus(self.settings.life.ttl);
         let renewal = store::Renewal { name: new.name.clone(), expires_at, verified, refused };
-        let renewed = self.asked(self.means.store.rotate(&opened.key, &renewal, now)).await?;
-        self.memory.replaced(&opened.key, &new.key);
-        let set = renewed.ok_or(SessionError::Unauthenticated)?;
-        let opened = self.begun(gate, new.key, set);
+        let ends = self.memory.ends();
+        let Some(set) = self.asked(self.means.store.rotate(&opened.key, &renewal, now)).await? else {
+            self.memory.forget(&opened.key);
+            return Err(SessionError::Unauthenticated.into());
+        };
+        let opened = self.begun(gate, new.key, set, Some(&opened.key), ends);
         self.hand_out(&new, opened, appkit, now)
     }
 

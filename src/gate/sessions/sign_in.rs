@@ -102,9 +102,14 @@ impl Sessions {
         let verified = self.verify(gate, attempts, visitor).await?;
         // Only who has proved to be an account is told what is said of it.
         let_in(gate, attempts)?;
-        // What is presented and opens nothing is left behind: it is no set to add to, and nobody's to end.
+        // What is presented and opens nothing is left behind: it is no set to add to. Another list may have been put in its
+        // place a moment ago, and of several the last one counts.
         let change = match (&open, how) {
-            (None, _) => Change::Begin,
+            (None, How::Add) => Change::Begin,
+            (None, How::Replace) => {
+                let key = presented.and_then(|presented| self.key_of(presented, now));
+                key.map_or(Change::Begin, Change::Replace)
+            }
             (Some(open), How::Add) => Change::Add(open.key),
             (Some(open), How::Replace) => Change::Replace(open.key),
         };
@@ -116,9 +121,6 @@ impl Sessions {
                 self.write(gate, &request, &verified, &untils, Change::Begin, now).await?.ok_or(Fault::Unavailable)?
             }
         };
-        if let Some(old) = &open {
-            self.memory.replaced(&old.key, &new.key);
-        }
         self.hand_out(&new, opened, request.appkit, now)
     }
 
@@ -218,6 +220,11 @@ impl Sessions {
             sessions.push(stored::to_store(&session, attempt, &self.settings.life, *until));
         }
         let new = self.new_name(request.form)?;
+        let old = match change {
+            Change::Begin => None,
+            Change::Add(key) | Change::Replace(key) => Some(key),
+        };
+        let ends = self.memory.ends();
         let change = store::SignIn::new(new.name.clone(), change, sessions).map_err(|error| {
             // What was read has smaller bounds than what is kept.
             tracing::error!(%error, "a session cannot be kept");
@@ -225,7 +232,7 @@ impl Sessions {
         })?;
         match self.asked(self.means.store.sign_in(&change, now)).await? {
             store::SignedIn::Done(set) => {
-                let opened = self.begun(gate, new.key, set);
+                let opened = self.begun(gate, new.key, set, old.as_ref(), ends);
                 Ok(Some((new, opened)))
             }
             store::SignedIn::Gone => Ok(None),

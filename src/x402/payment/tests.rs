@@ -184,8 +184,8 @@ fn evm_payments_are_known_by_what_was_authorised() {
     assert_ne!(id(&with(transfer(), "/authorization/nonce", json!(other))), id(&transfer()));
     let elsewhere = read(&transfer()).and_then(|payment| payment.authorization(&terms("eip155:8453")));
     assert_ne!(elsewhere.expect("an authorization").id().to_string(), id(&transfer()));
-    assert_eq!(evm(&transfer()).expect("an authorization").payer(), Some(&AccountKey::new("eip155", FROM)));
-    assert_eq!(evm(&permit()).expect("an authorization").payer(), Some(&AccountKey::new("eip155", FROM)));
+    assert_eq!(evm(&transfer()).expect("an authorization").payers(), [AccountKey::new("eip155", FROM)]);
+    assert_eq!(evm(&permit()).expect("an authorization").payers(), [AccountKey::new("eip155", FROM)]);
 }
 
 #[test]
@@ -227,7 +227,7 @@ fn solana_payments_are_known_by_their_message() {
     assert_eq!(id(&transaction(0, 7)).to_string(), HEXLOWER.encode(&Sha256::digest(&named)));
     assert_eq!(id(&transaction(0xaa, 7)), id(&transaction(0, 7)), "signatures do not count");
     assert_ne!(id(&transaction(0, 8)), id(&transaction(0, 7)), "what was signed does");
-    assert_eq!(solana(&transaction(0, 7)).expect("an authorization").payer(), None);
+    assert_eq!(solana(&transaction(0, 7)).expect("an authorization").payers(), []);
 }
 
 #[test]
@@ -260,7 +260,7 @@ fn other_payloads_are_known_by_their_canonical_json() {
     let payload = json!({"b": [1, {"d": null, "c": "\n"}], "a": {}});
     let found = evm(&payload).expect("an authorization");
     assert_eq!(found.id().to_string(), sha256(r#"{"a":{},"b":[1,{"c":"\n","d":null}]}"#));
-    assert_eq!((found.payer(), found.remember_until(NOW)), (None, None));
+    assert_eq!((found.payers(), found.remember_until(NOW)), (&[][..], None));
     let turned = json!({"a": {}, "b": [1, {"c": "\n", "d": null}]});
     assert_eq!(evm(&turned).expect("an authorization").id(), found.id());
     assert_ne!(evm(&json!({"a": {}})).expect("an authorization").id(), found.id());

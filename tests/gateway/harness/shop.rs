@@ -242,6 +242,26 @@ impl Payment {
         Self(json!({"x402Version": 2, "payload": payload, "accepted": terms}))
     }
 
+    /// By these terms of a Solana network, with a transaction as wallets write them: the facilitator pays the fee, and the
+    /// tokens are moved by word of their owner.
+    pub(crate) fn of_tokens(terms: &Value, owner: &str, number: u64) -> Self {
+        let key = |text: &str| -> [u8; 32] { bs58::decode(text.as_bytes()).into_array_const_unwrap() };
+        let keys =
+            [key(FEE_PAYER), key(owner), [5; 32], [6; 32], key("TokenkegQfeZyiNwAJbNbGKPFXCWuBvf9Ss623VQ5DA"), [7; 32]];
+        let mut bytes = vec![2];
+        bytes.extend([0; 128]);
+        bytes.extend([0x80, 2, 1, 2, 6]);
+        bytes.extend(keys.concat());
+        bytes.extend([0; 24]);
+        bytes.extend(number.to_be_bytes());
+        // Source, mint, destination, owner; the word of a checked transfer, an amount, and the decimals of the token.
+        bytes.extend([1, 4, 4, 2, 5, 3, 1, 10, 12]);
+        bytes.extend(10_000_u64.to_le_bytes());
+        bytes.extend([6, 0]);
+        let payload = json!({"transaction": BASE64.encode(&bytes)});
+        Self(json!({"x402Version": 2, "payload": payload, "accepted": terms}))
+    }
+
     /// The value of `PAYMENT-SIGNATURE`.
     pub(crate) fn header(&self) -> String {
         BASE64.encode(self.0.to_string().as_bytes())

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Api, OWN, signed, text};
+use super::{Api, COOKIE, OWN, signed, text};
 use crate::harness::{Request, Wallet};
 
 #[test]
@@ -44,6 +44,35 @@ fn a_pair_shows_its_session_and_no_other() {
     for (name, chain, address, count) in rows {
         let answer = browser.get(&format!("/.siwx/sessions?chainId={}&address={address}", chain.replace(':', "%3A")));
         assert_eq!(answer.json()["sessions"].as_array().map(Vec::len), Some(count), "{name}: {answer:?}");
+    }
+}
+
+/// Seen in an audit: of two lists put at once in place of one set, the one that the store had ended went on opening routes
+/// for as long as it was remembered.
+#[test]
+fn of_two_lists_put_at_once_one_is_left() {
+    let api = Api::new();
+    let wallets = [Wallet::evm(1), Wallet::evm(2)];
+    for _ in 0..10 {
+        let mut browser = api.browser();
+        browser.sign_in(&wallets[0]);
+        let old = format!("{COOKIE}={}", browser.cookie.as_deref().expect("a cookie"));
+        let put = |wallet: &Wallet| {
+            let body = json!({ "sessions": [signed(wallet, &text(wallet, &api.nonce()))] }).to_string();
+            let request = Request::new("PUT", "/.siwx/sessions").header("Origin", OWN).header("Cookie", &old);
+            let answer = api.send(&request.body(body.as_bytes()));
+            assert_eq!(answer.status, 200, "{answer:?}");
+            answer.one("set-cookie").expect("a cookie").split(';').next().expect("a value").to_owned()
+        };
+        let cookies = std::thread::scope(|scope| {
+            let running = wallets.each_ref().map(|wallet| scope.spawn(|| put(wallet)));
+            running.map(|one| one.join().expect("an answer"))
+        });
+        let good = |cookie: &String| {
+            let answer = api.send(&Request::get("/.siwx/sessions").header("Cookie", cookie));
+            !answer.json()["sessions"].as_array().expect("a list").is_empty()
+        };
+        assert_eq!(cookies.iter().filter(|cookie| good(cookie)).count(), 1);
     }
 }
 

@@ -298,6 +298,30 @@ fn a_denied_payer_is_not_asked_for_money() {
     assert_eq!(answer.outcome(), (403, "account_denied".to_owned()));
 }
 
+/// Seen in an audit: where money moves before the upstream is asked, nobody verifies first, and a denied payer on Solana
+/// was named when it had paid.
+#[test]
+fn a_denied_payer_on_solana_does_not_pay_where_money_moves_first() {
+    use crate::harness::shop::DEVNET;
+    let (denied, other) = (Wallet::solana(1), Wallet::solana(2));
+    let list = format!("[auth]\ndeny_accounts = [\"{}\"]\n", denied.address());
+    let plan = "[[plan]]\nname = \"nano\"\nprice = \"$0.50\"\nperiod = \"1h\"\n";
+    let till = Till::default().on(&[SEPOLIA, DEVNET]);
+    let shop = Shop::set_up(Upstream::ok(), &format!("{plan}{FOR_SALE}"), &till, |setup| setup.tables(&list));
+    shop.offering("/weather/x", 2);
+    let doors = [("a route", weather()), ("the shop", Request::get("/x402/purchase?plan=nano"))];
+    for (number, (door, request)) in (1..).zip(doors) {
+        let (offers, before) = (shop.challenge(&request)["accepts"].clone(), shop.calls());
+        let payment = Payment::of_tokens(&offers[1], &denied.address(), number);
+        assert_eq!(shop.gateway.send(&payment.with(&request)).outcome(), (403, "account_denied".to_owned()), "{door}");
+        assert_eq!(shop.calls(), before, "{door}: its transaction names it");
+        shop.everybody_is_called(&other.address(), DEVNET);
+        let payment = Payment::of_tokens(&offers[1], &other.address(), number);
+        assert_eq!(shop.gateway.send(&payment.with(&request)).outcome(), (200, String::new()), "{door}");
+        assert!(shop.calls().len() > before.len(), "{door}");
+    }
+}
+
 /// Seen in review: an entry that names a chain was held against who signs in, and not against who pays.
 #[test]
 fn an_account_denied_on_one_chain_does_not_pay_there() {

@@ -132,7 +132,7 @@ error: `0x00` is no address of `eip155`
  --> siwx-gateway.toml:9:14
   |
 9 | "eip155:5" = "0x00"
-  |              ^^^^^^
+  |              ^^^^^^ expected `0x` and 40 hex digits
 error: the validator of `eip155:324` will never be asked
   --> siwx-gateway.toml:10:1
    |

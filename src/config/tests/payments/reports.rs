@@ -116,7 +116,7 @@ error: `EMtq5F54UxgEwYx1bmZpRJXNodBPPqjFekwQZNjpzH3w` is no address of `eip155`
   --> siwx-gateway.toml:16:10
    |
 16 | pay_to = "EMtq5F54UxgEwYx1bmZpRJXNodBPPqjFekwQZNjpzH3w"
-   |          ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+   |          ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ expected `0x` and 40 hex digits
 error: unknown asset `usdt`
   --> siwx-gateway.toml:17:9
    |
@@ -131,7 +131,7 @@ error: `0x01` is no address of `eip155`
   --> siwx-gateway.toml:21:21
    |
 21 | asset = { address = "0x01", decimals = 6, version = "1" }
-   |                     ^^^^^^
+   |                     ^^^^^^ expected `0x` and 40 hex digits
 "#,
     ),
     (

@@ -57,7 +57,7 @@ upstream = "api"
   --> siwx-gateway.toml:12:10
    |
 12 | prefix = "/v1"
-   |          ^^^^^
+   |          ^^^^^ letter case and a last slash do not tell them apart
 error: route "all" stands twice
   --> siwx-gateway.toml:16:8
    |

@@ -239,7 +239,7 @@ impl Worker {
         };
         let seen = Seen::among(&parts.headers);
         if seen.grpc {
-            record.calls_grpc();
+            record.calls_grpc(parts.version);
         }
         let target = self.target(peer, &parts, seen).inspect_err(rejected)?;
         let view = RequestView {
@@ -362,7 +362,12 @@ impl Worker {
         parts.version = Version::HTTP_11;
         parts.uri = Uri::from(path_and_query);
         parts.extensions.clear();
-        let body = RequestBody::new(body, limit, live.settings.limits.body_idle_timeout, Rc::clone(&breach));
+        let body = if seen.grpc {
+            let idle = rule.idle_timeout.unwrap_or(tunnel::IDLE);
+            RequestBody::new(body, limit, idle, Rc::clone(&breach)).talking()
+        } else {
+            RequestBody::new(body, limit, live.settings.limits.body_idle_timeout, Rc::clone(&breach))
+        };
         let body = if rule.trailers { body.with_trailers(live) } else { body };
         if let Some(trailer) = trailer.and_then(|trailer| live.headers.announced(&trailer)) {
             parts.headers.insert(TRAILER, trailer);

@@ -44,18 +44,34 @@ fn taken(bytes: &[u8], piece: usize) -> (usize, Option<Flood>) {
 }
 
 fn expected(bytes: &[u8]) -> (usize, Option<Flood>) {
-    let (mut resets, mut pings, mut settings, mut empty) = (0, 0, 0, 0);
+    let (mut resets, mut pings, mut settings, mut empty, mut idle, mut updates) = (0, 0, 0, 0, 0, 0);
+    // What streams that came before grant of the last two.
+    let (mut idle_granted, mut updates_granted) = (0_u32, 0_u32);
     let mut at = PREFACE;
     while let Some(header) = bytes.get(at..at + HEADER) {
         let length = usize::from(header[0]) * 0x1_0000 + usize::from(header[1]) * 0x100 + usize::from(header[2]);
-        let ends_stream = header[4] % 2 == 1;
+        let (ends_stream, padded) = (header[4] % 2 == 1, header[4] / 8 % 2 == 1);
         at += HEADER + length;
         let (count, most, flood) = match header[3] {
-            0 if length == 0 && !ends_stream => (&mut empty, 100, Flood::Empty),
-            2 => (&mut empty, 100, Flood::Empty),
+            0 if !ends_stream && (length == 0 || padded && length <= 256) => (&mut empty, 100, Flood::Empty),
+            1 => {
+                idle_granted += 10;
+                updates_granted += 20;
+                continue;
+            }
+            2 | 7 | 10.. if idle_granted > 0 => {
+                idle_granted -= 1;
+                continue;
+            }
+            2 | 7 | 10.. => (&mut idle, 100, Flood::Idle),
             3 => (&mut resets, LIMITS.per_10s, Flood::Reset),
             4 => (&mut settings, 10, Flood::Settings),
             6 => (&mut pings, 10, Flood::Ping),
+            8 if updates_granted > 0 => {
+                updates_granted -= 1;
+                continue;
+            }
+            8 => (&mut updates, 100, Flood::WindowUpdate),
             _ => continue,
         };
         *count += 1;

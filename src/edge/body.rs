@@ -4,9 +4,11 @@
 //!    kept in its [`Breach`], for the error that hyper hands on has no shape of its own.
 //! 2. Request trailers end here, but on routes that pass them on: there those pass that may stand in a trailer.
 //! 3. An answer's body that ends early ends with an error, so that the client never sees a clean end; one that
-//!    ends well gives its connection back to the pool.
+//!    ends well gives its connection back to the pool. A call of gRPC ends with a status instead, if its length was
+//!    not told.
 //! 4. An answer's trailers pass, but for the fields that have no place there.
-//! 5. Timers are made when a body first keeps us waiting, not before: most are here already.
+//! 5. In a call of gRPC both sides may speak all the time, and one may only listen: silence is that of both.
+//! 6. Timers are made when a body first keeps us waiting, not before: most are here already.
 
 use std::{
     cell::Cell,
@@ -24,7 +26,13 @@ use hyper::body::{Body, Frame, Incoming, SizeHint};
 use thiserror::Error;
 use tokio::time::{Instant, Sleep};
 
-use super::{handler::Live, record::Record, upstream::Lease, wire::stall::Awaited};
+use super::{
+    grpc::{self, Cut},
+    handler::Live,
+    record::Record,
+    upstream::Lease,
+    wire::stall::Awaited,
+};
 use crate::policy::decision::Reason;
 
 /// Why a body ended before its end.
@@ -47,6 +55,8 @@ pub(crate) enum BodyError {
 pub(crate) struct Breach {
     error: Cell<Option<BodyError>>,
     bytes: Cell<u64>,
+    /// Pieces of it and of its answer.
+    pieces: Cell<u64>,
     ended: Cell<bool>,
 }
 
@@ -59,6 +69,8 @@ struct Receiving {
     left: Option<u64>,
     silence: Silence,
     breach: Rc<Breach>,
+    /// Whether its silence is broken by the answer, too.
+    talks: bool,
     /// By whose rules trailers pass; nothing: they do not.
     trailers: Option<Arc<Live>>,
 }
@@ -83,6 +95,8 @@ struct Silence {
     limit: Duration,
     timer: Option<Pin<Box<Sleep>>>,
     armed: bool,
+    /// How many pieces there had been of both sides when it began.
+    pieces: u64,
 }
 
 // === impl Breach ===
@@ -103,6 +117,10 @@ impl Breach {
         self.ended.get()
     }
 
+    fn one_more_piece(&self) {
+        self.pieces.set(self.pieces.get().wrapping_add(1));
+    }
+
     fn set(&self, error: BodyError) -> BodyError {
         self.error.set(Some(error));
         error
@@ -113,7 +131,7 @@ impl Breach {
 
 impl Silence {
     const fn new(limit: Duration) -> Self {
-        Self { limit, timer: None, armed: false }
+        Self { limit, timer: None, armed: false, pieces: 0 }
     }
 
     /// A piece came: the next silence starts anew.
@@ -121,14 +139,22 @@ impl Silence {
         self.armed = false;
     }
 
-    /// Nothing came: ready once that has lasted too long.
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    /// Nothing came: ready once that has lasted too long. `both` counts the pieces of either side, where the other one's
+    /// break it, too.
+    fn poll(&mut self, both: Option<&Breach>, cx: &mut Context<'_>) -> Poll<()> {
+        let pieces = both.map_or(0, |both| both.pieces.get());
         let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(self.limit)));
-        if !self.armed {
-            timer.as_mut().reset(Instant::now() + self.limit);
-            self.armed = true;
+        loop {
+            if !self.armed {
+                timer.as_mut().reset(Instant::now() + self.limit);
+                (self.armed, self.pieces) = (true, pieces);
+            }
+            ready!(timer.as_mut().poll(cx));
+            if pieces == self.pieces {
+                return Poll::Ready(());
+            }
+            self.armed = false;
         }
-        timer.as_mut().poll(cx)
     }
 }
 
@@ -139,11 +165,18 @@ impl RequestBody {
     pub(crate) fn new(inner: Incoming, limit: Option<u64>, idle: Duration, breach: Rc<Breach>) -> Self {
         let empty = inner.is_end_stream();
         breach.ended.set(empty);
-        Self(
-            (!empty).then(|| {
-                Box::new(Receiving { inner, left: limit, silence: Silence::new(idle), breach, trailers: None })
-            }),
-        )
+        Self((!empty).then(|| {
+            let silence = Silence::new(idle);
+            Box::new(Receiving { inner, left: limit, silence, breach, talks: false, trailers: None })
+        }))
+    }
+
+    /// The same of a call whose answer breaks its silence, too.
+    pub(crate) fn talking(mut self) -> Self {
+        if let Some(receiving) = self.0.as_mut() {
+            receiving.talks = true;
+        }
+        self
     }
 
     /// The same with its trailers, by these rules.
@@ -177,11 +210,12 @@ impl Body for RequestBody {
                 return Poll::Ready(None);
             }
             Poll::Pending => {
-                ready!(receiving.silence.poll(cx));
+                ready!(receiving.silence.poll(receiving.talks.then_some(&receiving.breach), cx));
                 return Poll::Ready(Some(Err(receiving.breach.set(BodyError::Stalled))));
             }
         };
         receiving.silence.broken();
+        receiving.breach.one_more_piece();
         let data = match frame.into_data() {
             Ok(data) => data,
             Err(frame) => {
@@ -245,6 +279,17 @@ impl ResponseBody {
         }
         Self { kind: Kind::Upstream { inner, lease, silence: Silence::new(idle), watch }, record: Some(record) }
     }
+
+    /// Ends before its end: with a status where the client reads one, and by an error where it does not.
+    fn cut(&mut self, cut: Cut, error: BodyError) -> Result<Frame<Bytes>, BodyError> {
+        let reads_status = self.record.as_ref().is_some_and(Record::ends_with_status);
+        if !reads_status || self.size_hint().exact().is_some() {
+            return Err(error);
+        }
+        // The upstream is told by its stream, which ends here.
+        self.kind = Kind::Own(Full::default());
+        Ok(Frame::trailers(grpc::trailers(cut)))
+    }
 }
 
 /// The answer ended well: its connection may carry another request, and the time is taken for both.
@@ -274,10 +319,10 @@ impl Body for ResponseBody {
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = self.get_mut();
         if let Kind::Upstream { watch: Some(watch), .. } = &mut this.kind
-            && watch.as_mut().poll(cx).is_ready()
+            && let Poll::Ready(reason) = watch.as_mut().poll(cx)
         {
             // Whatever is said from here on is for somebody who may not hear it any more.
-            return Poll::Ready(Some(Err(BodyError::Broken)));
+            return Poll::Ready(Some(this.cut(Cut::Watch(reason), BodyError::Broken)));
         }
         let frame = match &mut this.kind {
             Kind::Own(full) => match ready!(Pin::new(full).poll_frame(cx)) {
@@ -291,6 +336,9 @@ impl Body for ResponseBody {
                         record.worker().live.headers.answer_trailers(trailers);
                     }
                     silence.broken();
+                    if let Some(request) = this.record.as_ref().and_then(Record::talk) {
+                        request.one_more_piece();
+                    }
                     if inner.is_end_stream() {
                         give_back(lease, this.record.as_mut());
                     }
@@ -302,15 +350,17 @@ impl Body for ResponseBody {
                 }
                 Poll::Ready(Some(Err(_))) => {
                     broke_off(this.record.as_mut(), lease.as_ref());
-                    return Poll::Ready(Some(Err(BodyError::Broken)));
+                    let fault = this.record.as_ref().and_then(Record::request_fault);
+                    let cut = fault.map_or(Cut::Answer(BodyError::Broken), Cut::Request);
+                    return Poll::Ready(Some(this.cut(cut, BodyError::Broken)));
                 }
                 Poll::Pending => {
                     if let Some(record) = &this.record {
                         record.worker().awaited.set(Awaited::Upstream);
                     }
-                    ready!(silence.poll(cx));
+                    ready!(silence.poll(this.record.as_ref().and_then(Record::talk), cx));
                     broke_off(this.record.as_mut(), lease.as_ref());
-                    return Poll::Ready(Some(Err(BodyError::Stalled)));
+                    return Poll::Ready(Some(this.cut(Cut::Answer(BodyError::Stalled), BodyError::Stalled)));
                 }
             },
         };

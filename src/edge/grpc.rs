@@ -1,11 +1,17 @@
-//! Refusals of calls of gRPC, as their clients read them: trailers alone, which is a head with the status in it
-//! (hardening.md section 5).
+//! What the gateway itself says to clients of gRPC.
+//!
+//! 1. A refusal is trailers alone, which is a head with the status in it (hardening.md section 5).
+//! 2. An answer that breaks off ends with trailers, too, where it can: a stream that is reset is CANCELLED or UNKNOWN to
+//!    most clients, which try neither again.
 
 use bytes::Bytes;
 use http::{
-    HeaderName, HeaderValue, Response, StatusCode,
+    HeaderMap, HeaderName, HeaderValue, Response, StatusCode,
     header::{CONTENT_LENGTH, CONTENT_TYPE},
 };
+
+use super::body::BodyError;
+use crate::policy::decision::Reason;
 
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
@@ -22,6 +28,38 @@ pub(super) fn dress(answer: Response<Bytes>, detail: &str) -> Response<Bytes> {
         head.headers.insert(GRPC_MESSAGE, message);
     }
     Response::from_parts(head, Bytes::new())
+}
+
+/// How an answer ends before its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Cut {
+    /// By the body of the request, or by the one of the answer.
+    Request(BodyError),
+    Answer(BodyError),
+    /// What let the call in holds no more.
+    Watch(Reason),
+}
+
+/// The trailers of an answer that is cut.
+pub(super) fn trailers(cut: Cut) -> HeaderMap {
+    let (status, message) = match cut {
+        Cut::Request(BodyError::Broken) => ("1", "the request was broken off"),
+        Cut::Request(BodyError::Stalled) => ("4", "the request did not arrive in time"),
+        Cut::Request(BodyError::TooLarge) => ("8", "the request is longer than allowed here"),
+        Cut::Answer(BodyError::Stalled) => ("4", "the service behind the gateway said nothing for too long"),
+        Cut::Answer(BodyError::Broken | BodyError::TooLarge) => ("14", "the service behind the gateway broke off"),
+        Cut::Watch(
+            Reason::AccountDenied | Reason::NoSubscription | Reason::PlanMismatch | Reason::SubscriptionExpired,
+        ) => ("7", "the subscription that opened this call does not hold any more"),
+        Cut::Watch(Reason::StoreUnavailable | Reason::VerifierUnavailable) => {
+            ("14", "whether this call may go on cannot be told at the moment")
+        }
+        Cut::Watch(_) => ("16", "the credential that opened this call does not hold any more"),
+    };
+    HeaderMap::from_iter([
+        (GRPC_STATUS, HeaderValue::from_static(status)),
+        (GRPC_MESSAGE, HeaderValue::from_static(message)),
+    ])
 }
 
 /// The code of gRPC for a status of HTTP. Those that the specification of the gateway does not name are as gRPC's own

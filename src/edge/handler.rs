@@ -242,7 +242,7 @@ impl Worker {
         };
         let seen = Seen::among(&parts.headers);
         if seen.grpc {
-            record.calls_grpc();
+            record.calls_grpc(parts.version);
         }
         let target = self.target(peer, &parts, seen).inspect_err(rejected)?;
         let view = RequestView {
@@ -370,13 +370,22 @@ impl Worker {
         parts.version = Version::HTTP_11;
         let asked = std::mem::replace(&mut parts.uri, Uri::from(path_and_query));
         parts.extensions.clear();
-        let body = RequestBody::new(body, limit, live.settings.limits.body_idle_timeout, Rc::clone(&breach));
+        let body = if seen.grpc {
+            let idle = rule.idle_timeout.unwrap_or(tunnel::IDLE);
+            RequestBody::new(body, limit, idle, Rc::clone(&breach)).talking()
+        } else {
+            RequestBody::new(body, limit, live.settings.limits.body_idle_timeout, Rc::clone(&breach))
+        };
         let body = if rule.trailers { body.with_trailers(live) } else { body };
-        if let Some(trailer) = trailer.and_then(|trailer| live.headers.announced(&trailer)) {
+        let trailer = trailer.and_then(|trailer| live.headers.announced(&trailer));
+        // HTTP/2 may tell the length of what has trailers; by HTTP/1.1 they follow chunks alone (RFC 9112 §7.1.2).
+        let chunked = body.size_hint().exact().is_none() || (http1 && trailer.is_some());
+        if let Some(trailer) = trailer {
             parts.headers.insert(TRAILER, trailer);
         }
-        if !body.is_end_stream() && body.size_hint().exact().is_none() {
-            // hyper would leave the body of a GET or HEAD out, had it not been told that there is one.
+        if chunked && !body.is_end_stream() {
+            // hyper would leave the body of a GET or HEAD out, had it not been told that there is one. It takes the
+            // length away where it finds this.
             parts.headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
         }
         let private = permit.is_personal() && !rule.shared_cache;

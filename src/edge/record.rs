@@ -8,9 +8,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use http::{HeaderValue, Method};
+use http::{HeaderValue, Method, Version};
 
-use super::{access_log::Line, body::Breach, handler::Worker, session::LoginWanted};
+use super::{
+    access_log::Line,
+    body::{BodyError, Breach},
+    handler::Worker,
+    session::LoginWanted,
+};
 
 /// One request, from its head to the last byte of its answer.
 pub(crate) struct Record {
@@ -40,6 +45,8 @@ struct Inner {
     login: Option<LoginWanted>,
     /// Whether it is a call of gRPC.
     grpc: bool,
+    /// Whether it came by HTTP/2.
+    http2: bool,
     worker: Rc<Worker>,
     line: Option<Line>,
     /// Bytes that came through a tunnel; nothing: there is none.
@@ -87,6 +94,7 @@ impl Record {
                 cors: None,
                 login: None,
                 grpc: false,
+                http2: false,
                 worker,
                 line,
                 tunnelled: None,
@@ -134,14 +142,29 @@ impl Record {
         self.inner.login
     }
 
-    /// It is a call of gRPC.
-    pub(crate) fn calls_grpc(&mut self) {
-        self.inner.grpc = true;
+    /// It is a call of gRPC, which came by HTTP/2 or by something older.
+    pub(crate) fn calls_grpc(&mut self, version: Version) {
+        (self.inner.grpc, self.inner.http2) = (true, version == Version::HTTP_2);
     }
 
     /// Whether it is a call of gRPC.
     pub(crate) fn is_grpc(&self) -> bool {
         self.inner.grpc
+    }
+
+    /// Whether it is a call of gRPC whose answer may end with a status of ours, whatever came before.
+    pub(crate) fn ends_with_status(&self) -> bool {
+        self.inner.grpc && self.inner.http2
+    }
+
+    /// The request's body, if it is one of a call in which both sides speak.
+    pub(crate) fn talk(&self) -> Option<&Breach> {
+        self.inner.received.as_deref().filter(|_| self.inner.grpc)
+    }
+
+    /// What the request's body did wrong.
+    pub(crate) fn request_fault(&self) -> Option<BodyError> {
+        self.inner.received.as_ref().and_then(|body| body.error())
     }
 
     /// The line in the making.

@@ -19,7 +19,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
-use crate::harness::{Request, Setup, Wallet, http2, runtime, tls::Authority};
+use crate::harness::{Request, Setup, Upstream, Wallet, http2, runtime, tls::Authority};
 
 /// What it saw of a request: the head, the body, the trailers.
 type Seen = (http::request::Parts, Bytes, Option<http::HeaderMap>);
@@ -169,6 +169,38 @@ fn f4_trailers_of_requests_end_here_where_the_route_does_not_pass_them() {
     assert_eq!((answer.status, answer.body.as_slice()), (200, &b"body"[..]));
     let (_, body, trailers) = service.take().remove(0);
     assert_eq!((&body[..], trailers), (&b"body"[..], None));
+}
+
+/// nghttp tells the length of what it sends trailers after. They were announced to the service, and never came.
+#[test]
+fn u8_a_length_that_is_told_takes_no_trailers_away() {
+    let (say, said) = channel();
+    let upstream = Upstream::scripted(move |mut stream, _| {
+        let (mut bytes, mut buffer) = (Vec::new(), [0; 1024]);
+        while !bytes.ends_with(b"\r\n\r\n") || !bytes.windows(5).any(|part| part == b"\r\n0\r\n") {
+            match std::io::Read::read(&mut stream, &mut buffer) {
+                Ok(length @ 1..) => bytes.extend_from_slice(&buffer[..length]),
+                _ => break,
+            }
+        }
+        let _ = say.send(String::from_utf8_lossy(&bytes).into_owned());
+        let _ = std::io::Write::write_all(&mut stream, b"HTTP/1.1 200 OK\r\nx-stub: 1\r\ncontent-length: 0\r\n\r\n");
+    });
+    let gateway = Setup::over(&upstream).tables(TABLES).start();
+    let token = Wallet::evm(1).token();
+    let answer = gateway.block_on(async {
+        let mut client = http2::Client::connect(gateway.address, Arc::clone(&gateway.secrets)).await;
+        let mut request = call("/echo.Echo/Say", Some(&token), b"hello", &[("x-checksum", "7"), ("cookie", "evil")]);
+        request.headers_mut().insert("content-length", "10".parse().expect("a value"));
+        request.headers_mut().insert("trailer", "x-checksum, cookie".parse().expect("a value"));
+        client.send(request).await
+    });
+    assert_eq!(answer.status, 200);
+    let said = said.recv().expect("a request");
+    let (head, body) = said.split_once("\r\n\r\n").expect("a head");
+    assert!(head.contains("\r\ntransfer-encoding: chunked") && head.contains("\r\ntrailer: x-checksum"), "{said}");
+    assert!(!head.contains("content-length"), "{said}");
+    assert!(body.ends_with("hello\r\n0\r\nx-checksum: 7\r\n\r\n"), "{said}");
 }
 
 /// hardening.md section 5: trailers alone, with the status of gRPC.

@@ -25,6 +25,7 @@ mod edge;
 mod endpoints;
 mod failures;
 mod framing;
+mod grpc;
 mod headers;
 mod http2_upstreams;
 mod identity;

@@ -134,6 +134,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Http2<S> {
         let this = self.get_mut();
         let written = Pin::new(&mut this.stream).poll_write(cx, bytes);
         if let Poll::Ready(Ok(length)) = written {
+            this.frames.sent(&bytes[..length]);
             this.ending.wrote(&bytes[..length]);
         }
         this.stall.watch(written, cx)
@@ -158,6 +159,13 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Http2<S> {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let written = Pin::new(&mut this.stream).poll_write_vectored(cx, pieces);
+        if let Poll::Ready(Ok(mut left)) = written {
+            for piece in pieces {
+                let taken = left.min(piece.len());
+                this.frames.sent(&piece[..taken]);
+                left -= taken;
+            }
+        }
         if let (Poll::Ready(Ok(_)), Some(last)) = (&written, pieces.iter().rfind(|piece| !piece.is_empty())) {
             this.ending.wrote(last);
         }

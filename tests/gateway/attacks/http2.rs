@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use crate::harness::{
     Gateway, Request, Setup, Upstream, Wallet,
     frames::{
-        CONTINUATION, DATA, END_HEADERS, END_STREAM, End, Fields, Frames, HEADERS, PING, PRIORITY, RST_STREAM,
+        CONTINUATION, DATA, END_HEADERS, END_STREAM, End, Fields, Frames, HEADERS, PADDED, PING, PRIORITY, RST_STREAM,
         SETTINGS, WINDOW_UPDATE, block, frame, get, request,
     },
 };
@@ -19,6 +19,19 @@ const ENHANCE_YOUR_CALM: u32 = 11;
 
 /// The setting of a client's windows.
 const INITIAL_WINDOW_SIZE: u16 = 4;
+
+/// How long a large answer is.
+const LARGE: usize = 4_000_000;
+
+/// Large answers to who asks for them.
+fn large_answers() -> Upstream {
+    Upstream::answering(|seen| {
+        let length = if seen.target.ends_with("large") { LARGE } else { 2 };
+        let mut bytes = format!("HTTP/1.1 200 OK\r\nx-stub: 1\r\ncontent-length: {length}\r\n\r\n").into_bytes();
+        bytes.resize(bytes.len() + length, b'x');
+        bytes
+    })
+}
 
 fn start(upstream: &Upstream) -> Gateway {
     Setup::over(upstream).set("limits.auth_failures", "off").start()
@@ -284,6 +297,30 @@ fn t5_t6_t7_t8_floods_end_the_connection() {
             counted: "protocol",
         },
         Flood {
+            name: "T8 DATA that is padding",
+            bytes: [&post[..], &frame(DATA, PADDED, 1, &[3, 0, 0, 0]).repeat(500)].concat(),
+            error: ENHANCE_YOUR_CALM,
+            counted: "protocol",
+        },
+        Flood {
+            name: "T8 WINDOW_UPDATE of the connection",
+            bytes: frame(WINDOW_UPDATE, 0, 0, &[0, 0, 0, 1]).repeat(500),
+            error: ENHANCE_YOUR_CALM,
+            counted: "protocol",
+        },
+        Flood {
+            name: "T8 WINDOW_UPDATE of a stream",
+            bytes: [&post[..], &frame(WINDOW_UPDATE, 0, 1, &[0, 0, 0, 1]).repeat(500)].concat(),
+            error: ENHANCE_YOUR_CALM,
+            counted: "protocol",
+        },
+        Flood {
+            name: "T8 frames that HTTP/2 does not know",
+            bytes: frame(0xbb, 0, 0, b"grease").repeat(500),
+            error: ENHANCE_YOUR_CALM,
+            counted: "protocol",
+        },
+        Flood {
             name: "T8 PRIORITY",
             bytes: frame(PRIORITY, 0, 5, &[0, 0, 0, 3, 1]).repeat(500),
             error: ENHANCE_YOUR_CALM,
@@ -379,12 +416,7 @@ fn t9_more_streams_than_allowed_are_refused() {
 
 #[test]
 fn t10_a_client_that_takes_nothing_is_cut() {
-    let upstream = Upstream::answering(|seen| {
-        let length = if seen.target.ends_with("large") { 4_000_000 } else { 2 };
-        let mut bytes = format!("HTTP/1.1 200 OK\r\nx-stub: 1\r\ncontent-length: {length}\r\n\r\n").into_bytes();
-        bytes.resize(bytes.len() + length, b'x');
-        bytes
-    });
+    let upstream = large_answers();
     let gateway = Setup::over(&upstream).set("limits.body_idle_timeout", "200ms").start();
     for window in [0, 1000] {
         let begun = Instant::now();
@@ -407,4 +439,60 @@ fn t10_a_client_that_takes_nothing_is_cut() {
     gateway.expect_metric("siwx_connections{protocol=\"h2\"}", 0.0);
     assert_eq!(gateway.send(&Request::get("/public/small")).status, 200);
     gateway.expect_metric("siwx_http_requests_in_flight", 0.0);
+}
+
+/// Go's client of gRPC measures the way to us by a WINDOW_UPDATE and a PING after each DATA frame that it gets while none
+/// is on the way; eleven of them in a second ended its connection, in the middle of any larger answer.
+#[test]
+fn a_ping_after_each_frame_of_an_answer_is_no_flood() {
+    let upstream = large_answers();
+    let gateway = start(&upstream);
+    let mut client = Frames::connect(&gateway, &[]);
+    client.write(&request(1, &get("/public/large"), true));
+    let (mut received, mut pings, mut under_way) = (0, 0, false);
+    while received < LARGE {
+        let next = client.next().expect("the connection lives");
+        match next.kind {
+            DATA => {
+                received += next.payload.len();
+                let length = u32::try_from(next.payload.len()).expect("a short frame").to_be_bytes();
+                client.write(&[frame(WINDOW_UPDATE, 0, 1, &length), frame(WINDOW_UPDATE, 0, 0, &length)].concat());
+                if !under_way {
+                    client.write(&frame(PING, 0, 0, b"measured"));
+                    (pings, under_way) = (pings + 1, true);
+                }
+            }
+            PING => under_way = false,
+            _ => {}
+        }
+    }
+    assert!(pings > 20, "{pings}");
+    client.write(&request(3, &get("/public/x"), true));
+    assert_eq!(client.end_of(3), End::Answered(200));
+    gateway.expect_metric("siwx_h2_goaways_total{reason=\"ping\"}", 0.0);
+}
+
+/// Windows of a kilobyte, and two updates for every half of one: more than a thousand in a second.
+#[test]
+fn a_large_answer_through_small_windows_is_no_flood() {
+    let upstream = large_answers();
+    let gateway = start(&upstream);
+    let mut client = Frames::connect(&gateway, &[(INITIAL_WINDOW_SIZE, 1024)]);
+    client.write(&request(1, &get("/public/large"), true));
+    let (mut received, mut updates) = (0, 0);
+    while received < LARGE {
+        let next = client.next().expect("the connection lives");
+        if next.kind == DATA {
+            received += next.payload.len();
+            for half in [next.payload.len() / 2, next.payload.len().div_ceil(2)].into_iter().filter(|half| *half > 0) {
+                let length = u32::try_from(half).expect("a short frame").to_be_bytes();
+                client.write(&[frame(WINDOW_UPDATE, 0, 1, &length), frame(WINDOW_UPDATE, 0, 0, &length)].concat());
+                updates += 2;
+            }
+        }
+    }
+    assert!(updates > 5000, "{updates}");
+    client.write(&request(3, &get("/public/x"), true));
+    assert_eq!(client.end_of(3), End::Answered(200));
+    gateway.expect_metric("siwx_h2_goaways_total{reason=\"protocol\"}", 0.0);
 }

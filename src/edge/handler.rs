@@ -379,7 +379,7 @@ impl Worker {
         let body = if rule.trailers { body.with_trailers(live) } else { body };
         let trailer = trailer.and_then(|trailer| live.headers.announced(&trailer));
         // HTTP/2 may tell the length of what has trailers; by HTTP/1.1 they follow chunks alone (RFC 9112 §7.1.2).
-        let chunked = body.size_hint().exact().is_none() || (http1 && trailer.is_some());
+        let chunked = body.size_hint().exact().is_none() || (trailer.is_some() && !pool.upstream().speaks_http2());
         if let Some(trailer) = trailer {
             parts.headers.insert(TRAILER, trailer);
         }

@@ -162,6 +162,11 @@ impl Upstream {
         self.settings.carries_tunnels()
     }
 
+    /// Whether it is spoken to by HTTP/2, where it can.
+    pub(crate) const fn speaks_http2(&self) -> bool {
+        self.settings.http2
+    }
+
     /// Whether each endpoint is to see its own name as Host.
     fn names_endpoints(&self) -> bool {
         self.endpoints.are_several() && self.settings.host == HostSent::Upstream

@@ -143,10 +143,16 @@ impl Facilitators {
     /// Who is asked about payments in a scheme on a network: the first that lists it; else the first that never said
     /// what it supports, because a gateway that could not ask yet still takes payments; else nobody.
     pub fn choose(&self, scheme: &str, network: &str) -> Option<&Arc<Facilitator>> {
-        let lists = |facilitator: &&Arc<Facilitator>| {
-            facilitator.supported().is_some_and(|supported| supported.lists(scheme, network))
-        };
-        self.0.iter().find(lists).or_else(|| self.0.iter().find(|facilitator| !facilitator.is_known()))
+        let mut unknown = None;
+        for facilitator in self.0.iter() {
+            // Looked at once: it may say what it supports at this very moment.
+            match facilitator.supported() {
+                Some(supported) if supported.lists(scheme, network) => return Some(facilitator),
+                Some(_) => {}
+                None => unknown = unknown.or(Some(facilitator)),
+            }
+        }
+        unknown
     }
 
     /// `extra.feePayer` of the facilitator that is chosen; without it terms on Solana cannot be offered.

@@ -92,6 +92,25 @@ async fn the_last_good_answer_stays() {
     assert_eq!(bench.counted("operation=\"supported\",result=\"ok\""), 2);
 }
 
+/// Between two looks at it a facilitator was neither one that lists the network nor one that never said anything.
+#[test]
+fn at_the_moment_it_is_heard_a_facilitator_is_chosen_as_before_and_after() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    for _ in 0..100 {
+        let server = Server::start([kinds(&[("exact", BASE, Value::Null)])]);
+        let bench = Bench::asking(&server);
+        std::thread::scope(|scope| {
+            let choosing = scope.spawn(|| {
+                while !bench.facilitators.is_known() {
+                    assert!(bench.facilitators.choose("exact", BASE).is_some());
+                }
+            });
+            runtime.block_on(bench.one().refresh(&Standing)).expect("an answer");
+            choosing.join().expect("somebody is chosen at every moment");
+        });
+    }
+}
+
 #[tokio::test]
 async fn asked_to_wait_it_waits_and_tries_three_times() {
     let busy = |after: &str| Act::with(429, &[("retry-after", after)], "");
